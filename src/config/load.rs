@@ -1,0 +1,1 @@
+//! A file and `--set` overrides to a [`Config`](super::Config).

@@ -1,0 +1,195 @@
+//! What was asked: the configuration of a run, its sections, keys and defaults.
+//!
+//! Every key is declared once, with its documentation and its default; the `sections!` macro makes
+//! of it the struct, its `Default` and the registry [`SECTIONS`], from which `load` knows the valid
+//! keys and their types, and `tune init` writes a commented file. Reading files and `--set` is in
+//! [`load`], rules across keys are in [`check`].
+
+pub mod check;
+pub mod load;
+mod value;
+
+pub use value::{Holdout, Targets};
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// One key of a section, as the user sees it.
+pub struct Key {
+    pub name: &'static str,
+    /// The documentation, one line an entry.
+    pub doc: &'static [&'static str],
+    /// The default as TOML; `None` for a key that is absent by default.
+    pub default: fn() -> Option<toml::Value>,
+    /// Whether a value has the right type; the error says what was expected.
+    pub accepts: fn(toml::Value) -> Result<(), toml::de::Error>,
+}
+
+/// One section, in the order of the file.
+pub struct Section {
+    pub name: &'static str,
+    pub doc: &'static [&'static str],
+    pub keys: &'static [Key],
+}
+
+macro_rules! sections {
+    ($(
+        $(#[doc = $sdoc:literal])*
+        $section:ident: $Section:ident {
+            $( $(#[doc = $doc:literal])* $key:ident: $Type:ty = $default:expr, )*
+        }
+    )*) => {
+        /// Everything a run can be told. Sections and keys are those of the file.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Config { $( $(#[doc = $sdoc])* pub $section: $Section, )* }
+
+        $(
+            $(#[doc = $sdoc])*
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub struct $Section { $( $(#[doc = $doc])* pub $key: $Type, )* }
+
+            impl Default for $Section {
+                fn default() -> Self { Self { $( $key: $default, )* } }
+            }
+        )*
+
+        /// Every section and key, in the order of the file.
+        pub const SECTIONS: &[Section] = &[$( Section {
+            name: stringify!($section),
+            doc: &[$($sdoc),*],
+            keys: &[$( Key {
+                name: stringify!($key),
+                doc: &[$($doc),*],
+                default: || {
+                    let value: $Type = $default;
+                    toml::Value::try_from(value).ok()
+                },
+                accepts: |value| <$Type as Deserialize>::deserialize(value).map(drop),
+            }, )*],
+        }, )*];
+    };
+}
+
+sections! {
+    /// The frozen base model.
+    model: Model {
+        /// `builtin`, or a folder in Hugging Face form: config.json, *.safetensors, tokenizer.json.
+        path: String = "builtin".into(),
+        /// Precision of the frozen weights and their products: auto, f32 or bf16. Adapters and sums are f32.
+        dtype: Dtype = Dtype::Auto,
+    }
+
+    /// The adapter that is trained.
+    lora: Lora {
+        /// Rank: how many directions each adapted matrix may change in.
+        r: usize = 16,
+        /// The adapter's product is scaled by alpha / r (by alpha / sqrt(r) with rslora).
+        alpha: f64 = 32.0,
+        /// Share of the adapter's inputs zeroed at random in each training step, from 0 to below 1.
+        dropout: f64 = 0.0,
+        /// Which matrices are adapted: "all-linear", or a list such as ["q_proj", "v_proj"].
+        targets: Targets = Targets::AllLinear,
+        /// Rank-stabilised scaling: alpha / sqrt(r) in place of alpha / r.
+        rslora: bool = false,
+    }
+
+    /// What is learnt, and what is held out.
+    data: Data {
+        /// Rows to learn from, JSON Lines.
+        train: PathBuf = "datasets/support-emails.jsonl".into(),
+        /// What is held out to judge by: a fraction of the rows, a number of rows, or a file.
+        valid: Holdout = Holdout::Fraction(0.1),
+        /// A file of rows that are evaluated once, at the end, and decide about nothing.
+        test: Option<PathBuf> = None,
+        /// Rows longer than this many tokens are cut.
+        max_length: usize = 512,
+        /// Loss on completions only; false trains on prompts too.
+        mask_prompt: bool = true,
+        /// Seed of the split.
+        seed: u64 = 0,
+    }
+
+    /// How it is learnt.
+    train: Train {
+        /// Passes over the training rows. Give this or `steps`.
+        epochs: f64 = 10.0,
+        /// Optimiser steps in all, in place of `epochs`.
+        steps: Option<u64> = None,
+        /// Rows computed together.
+        batch_size: usize = 8,
+        /// Batches summed before each optimiser step.
+        gradient_accumulation: usize = 1,
+        /// The highest learning rate of the schedule.
+        learning_rate: f64 = 1e-3,
+        /// What the learning rate does after the warm-up: constant, linear or cosine (both down to 0).
+        schedule: Schedule = Schedule::Cosine,
+        /// Share of all steps during which the learning rate climbs from 0.
+        warmup_ratio: f64 = 0.03,
+        /// AdamW's decoupled weight decay of the adapter.
+        weight_decay: f64 = 0.01,
+        /// Gradients are scaled down to this global norm; 0 switches clipping off.
+        max_grad_norm: f64 = 1.0,
+        /// Seed of the adapter's start, the order of the rows and dropout.
+        seed: u64 = 0,
+    }
+
+    /// When the held-out rows are evaluated. There is always one evaluation before the first step and one after the last.
+    eval: Eval {
+        /// Passes over the training rows between evaluations. Give this or `every_steps`.
+        every_epochs: f64 = 0.5,
+        /// Optimiser steps between evaluations, in place of `every_epochs`.
+        every_steps: Option<u64> = None,
+        /// Rows evaluated together.
+        batch_size: usize = 8,
+    }
+
+    /// When to stop before the end.
+    early_stopping: EarlyStopping {
+        /// Stop once the validation loss has not improved for `patience` evaluations.
+        enabled: bool = true,
+        /// Evaluations in a row without an improvement that end the run.
+        patience: usize = 3,
+        /// How much lower than the best the loss must be to count as an improvement, relative to the best.
+        min_delta: f64 = 0.0,
+        /// Set the model back to its best adapter at the end.
+        restore_best: bool = true,
+    }
+
+    /// Where the run is kept.
+    output: Output {
+        /// Folder in which each run makes a folder of its own.
+        dir: PathBuf = "runs".into(),
+    }
+}
+
+/// Precision of the frozen base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// bf16 where the processor multiplies it natively, else f32.
+    Auto,
+    F32,
+    Bf16,
+}
+
+/// Shape of the learning rate after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    Constant,
+    Linear,
+    Cosine,
+}
+
+impl Schedule {
+    /// The name in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Linear => "linear",
+            Self::Cosine => "cosine",
+        }
+    }
+}

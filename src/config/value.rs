@@ -1,0 +1,114 @@
+//! Values of the configuration that may be written in more than one form.
+//!
+//! Each has a hand-written reader, so that a wrong value is answered with what would be right.
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Which matrices of a layer get an adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// Every linear layer of every block: `"all-linear"`.
+    AllLinear,
+    /// Those with these names, in every block: `["q_proj", "v_proj"]`.
+    Named(Vec<String>),
+}
+
+const ALL_LINEAR: &str = "all-linear";
+
+impl Serialize for Targets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::AllLinear => serializer.serialize_str(ALL_LINEAR),
+            Self::Named(names) => names.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Targets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TargetsVisitor;
+
+        impl<'de> Visitor<'de> for TargetsVisitor {
+            type Value = Targets;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("\"all-linear\" or a list such as [\"q_proj\", \"v_proj\"]")
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Targets, E> {
+                match value {
+                    ALL_LINEAR => Ok(Targets::AllLinear),
+                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Targets, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = seq.next_element()? {
+                    names.push(name);
+                }
+                Ok(Targets::Named(names))
+            }
+        }
+
+        deserializer.deserialize_any(TargetsVisitor)
+    }
+}
+
+/// What is held out to judge by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Holdout {
+    /// This share of the rows, drawn by the seed: a number with a decimal point.
+    Fraction(f64),
+    /// This many rows, drawn by the seed: a whole number.
+    Rows(u64),
+    /// The rows of another file: a string.
+    File(PathBuf),
+}
+
+impl Serialize for Holdout {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fraction(share) => serializer.serialize_f64(*share),
+            Self::Rows(rows) => serializer.serialize_u64(*rows),
+            Self::File(path) => path.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Holdout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HoldoutVisitor;
+
+        impl Visitor<'_> for HoldoutVisitor {
+            type Value = Holdout;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a fraction such as 0.1, a number of rows such as 50, or a file")
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Holdout, E> {
+                Ok(Holdout::Fraction(value))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Holdout, E> {
+                u64::try_from(value)
+                    .map(Holdout::Rows)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Holdout, E> {
+                Ok(Holdout::Rows(value))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Holdout, E> {
+                Ok(Holdout::File(value.into()))
+            }
+        }
+
+        deserializer.deserialize_any(HoldoutVisitor)
+    }
+}

@@ -1,0 +1,135 @@
+//! Findings: what a rule has found, how grave it is, and the numbers that convict.
+//!
+//! A finding without evidence cannot be built: its kind follows from its evidence.
+
+use serde::Serialize;
+use std::fmt;
+
+/// The name of a run's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Eval loss falling, or flat within its noise.
+    Healthy,
+    /// Eval loss has risen from its best by more than noise explains, train loss not risen with it.
+    Overfitting,
+    /// The train set is being reproduced while held-out quality is not better.
+    Memorizing,
+    /// Both losses still high and still falling at the end, or never left the start.
+    Underfitting,
+    /// NaN, explosion, or both losses rising.
+    Diverged,
+    /// Not enough to judge.
+    Undecided,
+}
+
+/// How grave a finding is, in rising order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    #[default]
+    None,
+    /// Worth a look.
+    Watch,
+    /// Worth stopping for.
+    Warn,
+    /// The run is spoilt from here on.
+    Severe,
+}
+
+/// One thing that a rule has found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    pub severity: Severity,
+    pub evidence: Evidence,
+}
+
+/// The steps and numbers that convict, one form a rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The validation loss has risen above its best.
+    Rise(Rise),
+    /// The train loss is close to zero: the rows are being recited.
+    NearZeroTrain(NearZeroTrain),
+    /// A loss or a gradient norm was not a number.
+    NonFinite(NonFinite),
+    /// Train and validation loss rise together.
+    Explosion(Rise),
+}
+
+/// Where the validation loss was lowest, and how far above that it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Rise {
+    pub best_step: u64,
+    pub best_epoch: f64,
+    pub best_loss: f64,
+    /// Step of the newest evaluation.
+    pub last_step: u64,
+    /// Median of the last three evaluations.
+    pub recent_loss: f64,
+    /// `recent_loss / best_loss - 1`.
+    pub rise: f64,
+    /// One standard error of the rise, as a share of the best; `None` where it cannot be measured.
+    pub noise: Option<f64>,
+    /// The rise that would have been needed for this severity.
+    pub threshold: f64,
+    /// Step of the last evaluation before the rise.
+    pub onset_step: u64,
+    pub onset_epoch: f64,
+    /// Train loss at the best evaluation and now, averaged since the evaluation before.
+    pub train_at_best: Option<f64>,
+    pub train_now: Option<f64>,
+}
+
+/// The train loss is close to zero.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NearZeroTrain {
+    pub step: u64,
+    pub train_loss: f64,
+    pub eval_loss: f64,
+    pub limit: f64,
+}
+
+/// The first number that was none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NonFinite {
+    pub step: u64,
+    /// Which series: `train loss`, `eval loss` or `gradient norm`.
+    pub series: &'static str,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::Healthy => "healthy",
+            Self::Overfitting => "overfitting",
+            Self::Memorizing => "memorizing",
+            Self::Underfitting => "underfitting",
+            Self::Diverged => "diverged",
+            Self::Undecided => "undecided",
+        })
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Watch => "watch",
+            Self::Warn => "warn",
+            Self::Severe => "severe",
+        })
+    }
+}
+
+impl Finding {
+    /// The verdict that this finding stands for.
+    pub fn verdict(&self) -> Verdict {
+        match self.evidence {
+            Evidence::Rise(_) => Verdict::Overfitting,
+            Evidence::NearZeroTrain(_) => Verdict::Memorizing,
+            Evidence::NonFinite(_) | Evidence::Explosion(_) => Verdict::Diverged,
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What happened: the one vocabulary of a training run.
+//!
+//! The trainer emits these events, the run log stores them, foreign logs are turned into them and
+//! the dashboard replays them. Nothing here reads a clock, a file or a configuration: time is added
+//! by [`record::Record`], and [`sink::Sink`] says where events go.
+
+pub mod num;
+pub mod record;
+pub mod sink;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened in a run. Events of one run arrive in the order in which they happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// The first event of a run, and the only one that describes it.
+    RunStarted(Box<RunInfo>),
+    /// The run goes on from a saved state. Events after `step` that came before this one are void.
+    RunResumed(Resumed),
+    /// One optimiser step was taken.
+    Step(StepStats),
+    /// One pass over a fixed evaluation set is complete.
+    Eval(EvalStats),
+    /// An adapter was written to the run folder.
+    CheckpointSaved(CheckpointSaved),
+    /// Something a reader should know that is neither a step nor an evaluation.
+    Note(Note),
+    /// The last event of a run that ended in an orderly way.
+    RunEnded(RunEnded),
+    /// An event of a later version of this program; readers pass over it.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a run is: its size, its model, and the settings that advice depends on.
+///
+/// Everything that a foreign log may not tell is optional.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Version of the run log's format, [`record::FORMAT`].
+    pub format: u32,
+    /// Name of the run, for titles.
+    pub name: String,
+    /// Who writes: `tune`, or the name of a foreign trainer.
+    pub trainer: String,
+    pub model: Option<ModelInfo>,
+    pub data: Option<DataInfo>,
+    /// Optimiser steps that the run will take if nothing stops it.
+    pub total_steps: Option<u64>,
+    /// Optimiser steps in one pass over the training rows.
+    pub steps_per_epoch: Option<f64>,
+    /// Optimiser steps between two evaluations.
+    pub eval_every: Option<u64>,
+    /// What the numbers of [`StepStats::loss`] mean.
+    #[serde(default)]
+    pub train_loss: LossMeaning,
+    /// What the numbers of [`EvalStats::loss`] mean.
+    #[serde(default)]
+    pub eval_loss: LossMeaning,
+    #[serde(default)]
+    pub settings: Settings,
+}
+
+/// The base model, as a reader wants it named.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    pub name: String,
+    /// All parameters of the frozen base.
+    pub params: u64,
+    /// Parameters of the adapter, which are the only ones trained.
+    pub trainable: u64,
+    /// Layers of the base.
+    pub layers: usize,
+    /// Vocabulary size: `ln(vocab)` is the loss of knowing nothing.
+    pub vocab: usize,
+    /// Where and how it computes, for example `cpu f32 (avx512)`.
+    pub device: String,
+}
+
+/// How much data there is on each side of the split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataInfo {
+    pub train_rows: u64,
+    pub valid_rows: u64,
+    pub test_rows: u64,
+    /// Tokens of the training rows that carry loss, in one epoch.
+    pub train_tokens: u64,
+    /// Tokens of the validation rows that carry loss.
+    pub valid_tokens: u64,
+}
+
+/// The settings of a run that a finding or an advice may depend on; `None` where unknown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The configuration file as the user typed its path, to print commands ready to paste.
+    pub config: Option<String>,
+    /// The `--set` overrides the user gave, in order.
+    #[serde(default)]
+    pub overrides: Vec<String>,
+    pub epochs: Option<f64>,
+    pub learning_rate: Option<f64>,
+    pub schedule: Option<String>,
+    pub weight_decay: Option<f64>,
+    pub batch_size: Option<usize>,
+    pub lora_r: Option<usize>,
+    pub lora_alpha: Option<f64>,
+    pub lora_dropout: Option<f64>,
+    pub early_stopping: Option<bool>,
+}
+
+/// What a loss figure means. Losses of unlike meaning are never subtracted from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossMeaning {
+    pub unit: LossUnit,
+    pub weighting: Weighting,
+}
+
+impl LossMeaning {
+    /// Cross entropy in nats, averaged over all tokens that carry loss: what `tune` itself reports.
+    pub const NATS_PER_TOKEN: Self = Self { unit: LossUnit::NatsPerToken, weighting: Weighting::Token };
+
+    /// Whether a figure of this meaning may be compared with one of `other`.
+    pub fn comparable(self, other: Self) -> bool {
+        self.unit == other.unit
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossUnit {
+    NatsPerToken,
+    /// A foreign trainer's loss: taken to be of one unit throughout its own log.
+    #[default]
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// Every token that carries loss counts the same.
+    Token,
+    /// Every batch counts the same, however many tokens it has.
+    Batch,
+    #[default]
+    Unknown,
+}
+
+/// The run goes on from a saved state.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Optimiser steps already taken in the saved state.
+    pub step: u64,
+}
+
+/// One optimiser step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepStats {
+    /// Optimiser steps taken so far, this one included; the first step is 1.
+    pub step: u64,
+    /// Passes over the training rows so far, this step included.
+    pub epoch: f64,
+    /// Training loss of this step's batch, before the update, dropout on.
+    #[serde(with = "num")]
+    pub loss: f64,
+    /// Tokens that carried loss in this step.
+    pub tokens: u64,
+    /// All tokens computed in this step.
+    pub input_tokens: u64,
+    #[serde(with = "num")]
+    pub learning_rate: f64,
+    /// Global gradient norm before clipping; `None` where the trainer does not say.
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
+}
+
+/// Which rows an evaluation ran over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Held-out rows that decide about stopping and the best checkpoint.
+    #[default]
+    Valid,
+    /// Held-out rows that decide about nothing.
+    Test,
+    /// A fixed sample of the training rows, evaluated as the held-out ones are.
+    TrainProbe,
+}
+
+/// One evaluation: the mean loss over a fixed set, dropout off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalStats {
+    /// Optimiser steps taken before this evaluation; 0 is the untouched base.
+    pub step: u64,
+    pub epoch: f64,
+    #[serde(default)]
+    pub split: Split,
+    /// Mean over all tokens that carry loss, in the unit that [`RunInfo::eval_loss`] says.
+    #[serde(with = "num")]
+    pub loss: f64,
+    /// Tokens that carried loss; 0 where unknown.
+    pub tokens: u64,
+    /// Share of those tokens that the model ranks first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_accuracy: Option<f64>,
+    /// Loss of every example, in the order of the set; empty where unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<ExampleLoss>,
+}
+
+/// The loss of one example of an evaluation set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExampleLoss {
+    /// Sum of the token losses in nats.
+    #[serde(with = "num")]
+    pub nats: f64,
+    /// Tokens that carried loss.
+    pub tokens: u32,
+}
+
+/// Which of the two adapters of a run folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckpointRole {
+    /// The adapter with the lowest validation loss so far.
+    Best,
+    /// The newest adapter, with the state that `--resume` needs.
+    Last,
+}
+
+/// An adapter was written.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointSaved {
+    pub role: CheckpointRole,
+    pub step: u64,
+    /// Validation loss of this adapter, where it has been measured.
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+}
+
+/// A remark for the reader of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    pub level: NoteLevel,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteLevel {
+    Info,
+    Warning,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEnded {
+    pub reason: StopReason,
+    /// Optimiser steps taken in all.
+    pub step: u64,
+    pub epoch: f64,
+    /// The best validation point, whose adapter is in `best/`.
+    pub best: Option<BestPoint>,
+    /// Whether the model in memory was set back to the best adapter at the end.
+    pub restored_best: bool,
+}
+
+/// Where the validation loss was lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestPoint {
+    pub step: u64,
+    pub epoch: f64,
+    #[serde(with = "num")]
+    pub loss: f64,
+}
+
+/// Why a run stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// All steps were taken.
+    Finished,
+    /// The early-stopping rule fired.
+    EarlyStopping,
+    /// The user asked for the end: the run is complete as it stands.
+    Requested,
+    /// Ctrl-C or a signal: the run can be resumed.
+    Interrupted,
+    /// The loss or the gradient was not a finite number.
+    NonFinite,
+}

@@ -1,0 +1,8 @@
+//! `tune`.
+
+pub mod config;
+pub mod curve;
+pub mod data;
+pub mod diagnosis;
+pub mod event;
+pub mod monitor;
