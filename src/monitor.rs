@@ -5,6 +5,7 @@
 
 use crate::curve::Curves;
 use crate::diagnosis::Diagnosis;
+use crate::diagnosis::advice::Advice;
 use crate::event::record::Record;
 use crate::event::{CheckpointSaved, RunEnded, RunInfo};
 
@@ -50,15 +51,6 @@ pub struct Progress {
     pub eta_s: Option<f64>,
     /// Tokens computed per second of training, over the recent steps.
     pub tokens_per_s: Option<f64>,
-}
-
-/// One piece of advice: what to change, to what, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Advice {
-    /// A sentence: what to do and why.
-    pub text: String,
-    /// The configuration keys to set, as `--set` takes them: `("lora.dropout", "0.1")`.
-    pub patch: Vec<(String, String)>,
 }
 
 impl Monitor {

@@ -4,6 +4,7 @@
 //! returns a [`Finding`] that carries its evidence; the gravest finding is the verdict. What to do
 //! about it is said in `advice`, and nowhere else.
 
+pub mod advice;
 pub mod finding;
 
 pub use finding::{Evidence, Finding, Severity, Verdict};
