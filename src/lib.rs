@@ -3,6 +3,8 @@
 pub mod config;
 pub mod curve;
 pub mod data;
+pub mod device;
 pub mod diagnosis;
 pub mod event;
+pub mod kernel;
 pub mod monitor;

@@ -1,0 +1,163 @@
+//! Norm, rotary embedding and gated activation: work that passes once over each row.
+
+use super::simd::{dot, exp, vectorized};
+use super::{tensor, view};
+use crate::kernel::{Layout, Rope};
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+/// Rows that one task takes at least: a row is too little work to hand over alone.
+const MIN_ROWS: usize = 32;
+/// Elements that one task of an elementwise kernel takes.
+const BLOCK: usize = 16 * 1024;
+
+pub(in crate::kernel) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+    let (n, h) = x.dims2()?;
+    let (x, weight) = (view(x)?, view(weight)?);
+    let (x, weight) = (&*x, &*weight);
+    let mut y = vec![0.0; n * h];
+    y.par_chunks_mut(h)
+        .zip(x.par_chunks(h))
+        .with_min_len(MIN_ROWS)
+        .for_each(|(y, x)| norm_row(y, x, weight, eps));
+    tensor(y, n, h)
+}
+
+vectorized! {
+    fn norm_row(y: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
+        let r = 1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt();
+        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * r * w;
+        }
+    }
+}
+
+pub(in crate::kernel) fn rms_norm_backward(
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    eps: f32,
+    residual: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (n, h) = x.dims2()?;
+    let (dy, x, weight) = (view(dy)?, view(x)?, view(weight)?);
+    let (dy, x, weight) = (&*dy, &*x, &*weight);
+    let mut dx = match residual {
+        Some(residual) => view(residual)?.to_vec(),
+        None => vec![0.0; n * h],
+    };
+    dx.par_chunks_mut(h)
+        .zip(dy.par_chunks(h))
+        .zip(x.par_chunks(h))
+        .with_min_len(MIN_ROWS)
+        .for_each(|((dx, dy), x)| norm_backward_row(dx, dy, x, weight, eps));
+    tensor(dx, n, h)
+}
+
+vectorized! {
+    /// `dx += r w dy - x r^3 mean(w dy x)`, where `r` is the reciprocal of the root mean square.
+    fn norm_backward_row(dx: &mut [f32], dy: &[f32], x: &[f32], weight: &[f32], eps: f32) {
+        let h = x.len() as f32;
+        let r = 1.0 / (dot(x, x) / h + eps).sqrt();
+        // `weight * dy` is needed twice: once summed, once added.
+        for ((dx, dy), w) in dx.iter_mut().zip(dy).zip(weight) {
+            *dx += dy * w * r;
+        }
+        let mut inner = 0.0;
+        for ((dy, w), x) in dy.chunks(256).zip(weight.chunks(256)).zip(x.chunks(256)) {
+            let mut scaled = [0.0; 256];
+            for ((s, dy), w) in scaled.iter_mut().zip(dy).zip(w) {
+                *s = dy * w;
+            }
+            inner += dot(&scaled[..x.len()], x);
+        }
+        let shared = inner * r * r * r / h;
+        for (dx, x) in dx.iter_mut().zip(x) {
+            *dx -= x * shared;
+        }
+    }
+}
+
+pub(in crate::kernel) fn rope(
+    x: &Tensor,
+    rope: &Rope,
+    layout: &Layout,
+    head_dim: usize,
+    inverse: bool,
+) -> Result<Tensor> {
+    let (n, width) = x.dims2()?;
+    let (cos, sin) = (view(&rope.cos)?, view(&rope.sin)?);
+    let (cos, sin) = (&*cos, &*sin);
+    let half = head_dim / 2;
+    let mut y = view(x)?.to_vec();
+    y.par_chunks_mut(width).zip(layout.positions.par_iter()).with_min_len(MIN_ROWS).for_each(
+        |(row, &position)| {
+            let at = position as usize * half;
+            turn_row(row, &cos[at..at + half], &sin[at..at + half], if inverse { -1.0 } else { 1.0 });
+        },
+    );
+    tensor(y, n, width)
+}
+
+vectorized! {
+    fn turn_row(row: &mut [f32], cos: &[f32], sin: &[f32], sign: f32) {
+        let half = cos.len();
+        for head in row.chunks_exact_mut(2 * half) {
+            let (first, second) = head.split_at_mut(half);
+            for (((a, b), c), s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                let (x, y, s) = (*a, *b, s * sign);
+                *a = x * c - y * s;
+                *b = y * c + x * s;
+            }
+        }
+    }
+}
+
+pub(in crate::kernel) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    let (n, width) = gate.dims2()?;
+    let (gate, up) = (view(gate)?, view(up)?);
+    let mut y = vec![0.0; n * width];
+    y.par_chunks_mut(BLOCK)
+        .zip(gate.par_chunks(BLOCK))
+        .zip(up.par_chunks(BLOCK))
+        .for_each(|((y, gate), up)| swiglu_block(y, gate, up));
+    tensor(y, n, width)
+}
+
+vectorized! {
+    fn swiglu_block(y: &mut [f32], gate: &[f32], up: &[f32]) {
+        for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
+            *y = g / (1.0 + exp(-g)) * u;
+        }
+    }
+}
+
+pub(in crate::kernel) fn swiglu_backward(
+    dy: &Tensor,
+    gate: &Tensor,
+    up: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let (n, width) = gate.dims2()?;
+    let (dy, gate, up) = (view(dy)?, view(gate)?, view(up)?);
+    let (mut d_gate, mut d_up) = (vec![0.0; n * width], vec![0.0; n * width]);
+    d_gate
+        .par_chunks_mut(BLOCK)
+        .zip(d_up.par_chunks_mut(BLOCK))
+        .zip(dy.par_chunks(BLOCK))
+        .zip(gate.par_chunks(BLOCK))
+        .zip(up.par_chunks(BLOCK))
+        .for_each(|((((d_gate, d_up), dy), gate), up)| swiglu_backward_block(d_gate, d_up, dy, gate, up));
+    Ok((tensor(d_gate, n, width)?, tensor(d_up, n, width)?))
+}
+
+vectorized! {
+    fn swiglu_backward_block(d_gate: &mut [f32], d_up: &mut [f32], dy: &[f32], gate: &[f32], up: &[f32]) {
+        for ((((d_gate, d_up), dy), g), u) in d_gate.iter_mut().zip(d_up).zip(dy).zip(gate).zip(up) {
+            let sigmoid = 1.0 / (1.0 + exp(-g));
+            let silu = g * sigmoid;
+            // d silu(g) / dg = s(g) (1 - silu(g)) + silu(g)
+            *d_gate = dy * u * (sigmoid * (1.0 - silu) + silu);
+            *d_up = dy * silu;
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The small set of operations that a decoder layer is made of, forward and backward.
+//!
+//! A decoder layer has one fixed backward pass, so it is written by hand over these operations and
+//! no gradient tape is kept: frozen weights never get gradients, and only what the backward pass
+//! needs stays in memory. Each operation has a version in candle tensor ops ([`portable`]), which
+//! runs on any device and is what the others are tested against, and a native one for the CPU
+//! ([`cpu`]). A native CUDA version would be a third module beside them and one more [`Kernels`].
+//!
+//! Shapes: `n` tokens of a packed batch, `h` hidden, `r` rank. Activations, adapters and sums are
+//! f32; a frozen [`Weight`] is f32 or bf16.
+
+pub mod cpu;
+pub mod dropout;
+pub mod portable;
+
+pub use dropout::Dropout;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+/// Which implementation computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// candle tensor ops: CPU, CUDA, Metal.
+    Portable,
+    /// Native code for the CPU, with run-time dispatch.
+    Cpu,
+}
+
+/// A frozen matrix, `(out, in)`, f32 or bf16, and the bias of the layer if it has one.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    pub matrix: Tensor,
+}
+
+impl Weight {
+    /// Rows: the size of what comes out.
+    pub fn out_dim(&self) -> usize {
+        self.matrix.dims()[0]
+    }
+
+    /// Columns: the size of what goes in.
+    pub fn in_dim(&self) -> usize {
+        self.matrix.dims()[1]
+    }
+
+    pub fn is_bf16(&self) -> bool {
+        self.matrix.dtype() == DType::BF16
+    }
+}
+
+/// A low-rank update of one frozen matrix: `y += scale * dropout(x) A^T B^T`.
+#[derive(Clone, Debug)]
+pub struct Lora {
+    /// `(r, in)`
+    pub a: Tensor,
+    /// `(out, r)`
+    pub b: Tensor,
+    /// `alpha / r`, or `alpha / sqrt(r)` when rank-stabilised.
+    pub scale: f32,
+}
+
+/// Gradients of the two matrices of a [`Lora`], of their shapes.
+#[derive(Clone, Debug)]
+pub struct LoraGrad {
+    pub a: Tensor,
+    pub b: Tensor,
+}
+
+/// How the tokens of a packed batch are laid out: rows one after another, without padding.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Offset of the first token of each row, and the number of tokens at the end: `rows + 1` figures.
+    pub starts: Vec<usize>,
+    /// Position of each token in its row, `n` figures.
+    pub positions: Vec<u32>,
+}
+
+/// Shape of the attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub query: usize,
+    /// Key and value heads; each serves `query / key_value` query heads.
+    pub key_value: usize,
+    /// Size of a head.
+    pub dim: usize,
+}
+
+/// Cosines and sines of the rotary embedding, each `(positions, dim / 2)`.
+#[derive(Clone, Debug)]
+pub struct Rope {
+    pub cos: Tensor,
+    pub sin: Tensor,
+}
+
+/// What the head says about each target.
+#[derive(Clone, Debug)]
+pub struct HeadLoss {
+    /// Cross entropy in nats of each target.
+    pub nats: Vec<f32>,
+    /// Whether the target was ranked first.
+    pub hits: Vec<bool>,
+    /// Gradient with respect to the rows that went in, `(targets, h)`, if asked for.
+    pub grad: Option<Tensor>,
+}
+
+/// Rows of logits that exist at one time: the vocabulary is large, the logits of a batch larger.
+const HEAD_CHUNK: usize = 512;
+
+macro_rules! dispatch {
+    ($self:ident, $name:ident ( $($arg:expr),* )) => {
+        match $self {
+            Kernels::Portable => portable::$name($($arg),*),
+            Kernels::Cpu => cpu::$name($($arg),*),
+        }
+    };
+}
+
+impl Kernels {
+    /// The fastest implementation for a device.
+    pub fn for_device(device: &Device) -> Self {
+        if device.is_cpu() { Self::Cpu } else { Self::Portable }
+    }
+
+    /// Where and how it computes, for people: `cpu (avx512)`.
+    pub fn describe(self, device: &Device) -> String {
+        match self {
+            Self::Cpu => format!("cpu ({})", cpu::level_name()),
+            Self::Portable => match device {
+                Device::Cpu => "cpu (portable)".into(),
+                Device::Cuda(_) => "cuda".into(),
+                Device::Metal(_) => "metal".into(),
+            },
+        }
+    }
+
+    /// `y = x W^T + scale * dropout(x) A^T B^T`.
+    ///
+    /// `x` is `(n, in)`. Gives `y`, `(n, out)`, and `dropout(x) A^T`, `(n, r)`, which the backward pass needs.
+    pub fn linear(
+        self,
+        x: &Tensor,
+        w: &Weight,
+        lora: Option<(&Lora, Dropout)>,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        dispatch!(self, linear(x, w, lora))
+    }
+
+    /// Backward of [`Kernels::linear`].
+    ///
+    /// `dy` is `(n, out)`, `x` what went in, `down` the second thing that came out. Gives the gradient with
+    /// respect to `x`, `(n, in)`, unless `need_dx` is false, and those of the adapter.
+    pub fn linear_backward(
+        self,
+        dy: &Tensor,
+        x: &Tensor,
+        down: Option<&Tensor>,
+        w: &Weight,
+        lora: Option<(&Lora, Dropout)>,
+        need_dx: bool,
+    ) -> Result<(Option<Tensor>, Option<LoraGrad>)> {
+        dispatch!(self, linear_backward(dy, x, down, w, lora, need_dx))
+    }
+
+    /// `y = x / sqrt(mean(x^2) + eps) * weight`, row by row (Zhang and Sennrich 2019).
+    ///
+    /// `x` is `(n, h)`, `weight` `(h)`.
+    pub fn rms_norm(self, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+        dispatch!(self, rms_norm(x, weight, eps as f32))
+    }
+
+    /// Backward of [`Kernels::rms_norm`]: the gradient with respect to `x`, plus `residual` if there is one.
+    pub fn rms_norm_backward(
+        self,
+        dy: &Tensor,
+        x: &Tensor,
+        weight: &Tensor,
+        eps: f64,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        dispatch!(self, rms_norm_backward(dy, x, weight, eps as f32, residual))
+    }
+
+    /// Rotates the halves of each head by the token's position (Su et al. 2021, in the half-split form of Llama).
+    ///
+    /// `x` is `(n, heads * dim)`. `inverse` rotates back, which is also the backward pass.
+    pub fn rope(
+        self,
+        x: &Tensor,
+        rope: &Rope,
+        layout: &Layout,
+        head_dim: usize,
+        inverse: bool,
+    ) -> Result<Tensor> {
+        dispatch!(self, rope(x, rope, layout, head_dim, inverse))
+    }
+
+    /// Causal attention inside each row, never across rows.
+    ///
+    /// `q` is `(n, query * dim)`, `k` and `v` are `(n, key_value * dim)`. Gives the mixed values, of the shape
+    /// of `q`, and the log-sum-exp of each query's scores, `(n, query)`, from which the backward pass
+    /// recomputes the probabilities (Dao et al. 2022).
+    pub fn attention(
+        self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        layout: &Layout,
+        heads: Heads,
+    ) -> Result<(Tensor, Tensor)> {
+        dispatch!(self, attention(q, k, v, layout, heads))
+    }
+
+    /// Backward of [`Kernels::attention`]: gradients with respect to `q`, `k` and `v`.
+    #[expect(clippy::too_many_arguments, reason = "the backward pass needs all that went in and came out")]
+    pub fn attention_backward(
+        self,
+        grad: &Tensor,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        out: &Tensor,
+        lse: &Tensor,
+        layout: &Layout,
+        heads: Heads,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        dispatch!(self, attention_backward(grad, q, k, v, out, lse, layout, heads))
+    }
+
+    /// `silu(gate) * up` (Shazeer 2020).
+    pub fn swiglu(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        dispatch!(self, swiglu(gate, up))
+    }
+
+    /// Backward of [`Kernels::swiglu`]: gradients with respect to `gate` and `up`.
+    pub fn swiglu_backward(self, dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
+        dispatch!(self, swiglu_backward(dy, gate, up))
+    }
+
+    /// Cross entropy of `targets` under `x W^T`, in chunks so that the logits of all rows never exist together.
+    ///
+    /// `x` is `(targets, h)`, `w` `(vocab, h)`. With `grad_scale`, also the gradient of
+    /// `grad_scale * sum of the cross entropies` with respect to `x`.
+    pub fn head_loss(
+        self,
+        x: &Tensor,
+        w: &Weight,
+        targets: &[u32],
+        grad_scale: Option<f32>,
+    ) -> Result<HeadLoss> {
+        let mut all = HeadLoss {
+            nats: Vec::with_capacity(targets.len()),
+            hits: Vec::with_capacity(targets.len()),
+            grad: None,
+        };
+        let mut grads = Vec::new();
+        for (i, chunk) in targets.chunks(HEAD_CHUNK).enumerate() {
+            let rows = x.narrow(0, i * HEAD_CHUNK, chunk.len())?;
+            let (nats, hits, grad) = dispatch!(self, head_chunk(&rows, w, chunk, grad_scale))?;
+            all.nats.extend(nats);
+            all.hits.extend(hits);
+            grads.extend(grad);
+        }
+        if !grads.is_empty() {
+            all.grad = Some(Tensor::cat(&grads, 0)?);
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests;

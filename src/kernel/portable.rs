@@ -1,0 +1,234 @@
+//! Every kernel in candle tensor ops: runs on CPU, CUDA and Metal.
+//!
+//! Written to be read and to be right on any device, not to be fast on one. The signatures and
+//! shapes are those of [`super::Kernels`].
+
+use super::{Dropout, Heads, Layout, Lora, LoraGrad, Rope, Weight};
+use candle_core::{D, DType, Result, Tensor};
+
+/// The frozen matrix in f32.
+fn matrix(w: &Weight) -> Result<Tensor> {
+    w.matrix.to_dtype(DType::F32)
+}
+
+/// What each element of an `(n, k)` matrix is multiplied by; `None` when nothing is dropped.
+///
+/// The mask is computed on the host and copied over.
+fn mask(dropout: Dropout, like: &Tensor) -> Result<Option<Tensor>> {
+    if dropout.is_off() {
+        return Ok(None);
+    }
+    let factors: Vec<f32> = (0..like.elem_count() as u32).map(|i| dropout.factor(i)).collect();
+    Tensor::from_vec(factors, like.dims(), like.device()).map(Some)
+}
+
+fn apply(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    mask.map_or_else(|| Ok(x.clone()), |mask| x.mul(mask))
+}
+
+pub(super) fn linear(
+    x: &Tensor,
+    w: &Weight,
+    lora: Option<(&Lora, Dropout)>,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let y = x.matmul(&matrix(w)?.t()?)?;
+    let Some((lora, dropout)) = lora else { return Ok((y, None)) };
+    let down = apply(x, mask(dropout, x)?.as_ref())?.matmul(&lora.a.t()?)?;
+    let y = (y + down.matmul(&lora.b.t()?)?.affine(f64::from(lora.scale), 0.0)?)?;
+    Ok((y, Some(down)))
+}
+
+pub(super) fn linear_backward(
+    dy: &Tensor,
+    x: &Tensor,
+    down: Option<&Tensor>,
+    w: &Weight,
+    lora: Option<(&Lora, Dropout)>,
+    need_dx: bool,
+) -> Result<(Option<Tensor>, Option<LoraGrad>)> {
+    let frozen = if need_dx { Some(dy.matmul(&matrix(w)?)?) } else { None };
+    let (Some((lora, dropout)), Some(down)) = (lora, down) else { return Ok((frozen, None)) };
+    let mask = mask(dropout, x)?;
+    let d_down = dy.matmul(&lora.b)?.affine(f64::from(lora.scale), 0.0)?;
+    let grad = LoraGrad {
+        a: d_down.t()?.matmul(&apply(x, mask.as_ref())?)?,
+        b: dy.t()?.matmul(down)?.affine(f64::from(lora.scale), 0.0)?,
+    };
+    let dx = match frozen {
+        Some(frozen) => Some((frozen + apply(&d_down.matmul(&lora.a)?, mask.as_ref())?)?),
+        None => None,
+    };
+    Ok((dx, Some(grad)))
+}
+
+/// `1 / sqrt(mean(x^2) + eps)`, `(n, 1)`.
+fn reciprocal_rms(x: &Tensor, eps: f32) -> Result<Tensor> {
+    x.sqr()?.mean_keepdim(D::Minus1)?.affine(1.0, f64::from(eps))?.sqrt()?.recip()
+}
+
+pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+    x.broadcast_mul(&reciprocal_rms(x, eps)?)?.broadcast_mul(weight)
+}
+
+pub(super) fn rms_norm_backward(
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    eps: f32,
+    residual: Option<&Tensor>,
+) -> Result<Tensor> {
+    let r = reciprocal_rms(x, eps)?;
+    let g = dy.broadcast_mul(weight)?;
+    let shared = ((&g * x)?.mean_keepdim(D::Minus1)? * (r.sqr()? * &r)?)?;
+    let dx = (g.broadcast_mul(&r)? - x.broadcast_mul(&shared)?)?;
+    residual.map_or(Ok(dx.clone()), |residual| dx + residual)
+}
+
+pub(super) fn rope(
+    x: &Tensor,
+    rope: &Rope,
+    layout: &Layout,
+    head_dim: usize,
+    inverse: bool,
+) -> Result<Tensor> {
+    let (n, width) = x.dims2()?;
+    let positions = Tensor::new(layout.positions.as_slice(), x.device())?;
+    let half = head_dim / 2;
+    let cos = rope.cos.index_select(&positions, 0)?.reshape((n, 1, half))?;
+    let sin = rope.sin.index_select(&positions, 0)?.reshape((n, 1, half))?;
+    let sin = if inverse { sin.neg()? } else { sin };
+    let x = x.reshape((n, width / head_dim, head_dim))?;
+    let (first, second) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
+    let turned_first = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
+    let turned_second = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
+    Tensor::cat(&[turned_first, turned_second], 2)?.reshape((n, width))
+}
+
+/// One row of a packed batch as `(heads, length, dim)`.
+fn split_heads(x: &Tensor, start: usize, length: usize, dim: usize) -> Result<Tensor> {
+    let heads = x.dim(1)? / dim;
+    x.narrow(0, start, length)?.reshape((length, heads, dim))?.transpose(0, 1)?.contiguous()
+}
+
+/// The reverse of [`split_heads`]: `(length, heads * dim)`.
+fn join_heads(x: &Tensor) -> Result<Tensor> {
+    let (heads, length, dim) = x.dims3()?;
+    x.transpose(0, 1)?.reshape((length, heads * dim))
+}
+
+/// Each key-value head once for each query head that it serves: `(query, length, dim)`.
+fn repeat_heads(x: &Tensor, heads: Heads) -> Result<Tensor> {
+    let (kv, length, dim) = x.dims3()?;
+    let group = heads.query / kv;
+    x.unsqueeze(1)?.expand((kv, group, length, dim))?.reshape((heads.query, length, dim))
+}
+
+/// The sum over the query heads that a key-value head serves: `(key_value, length, dim)`.
+fn sum_groups(x: &Tensor, heads: Heads) -> Result<Tensor> {
+    let (query, length, dim) = x.dims3()?;
+    x.reshape((heads.key_value, query / heads.key_value, length, dim))?.sum(1)
+}
+
+/// Scaled scores with the future at minus infinity, `(heads, length, length)`.
+fn scores(q: &Tensor, k: &Tensor) -> Result<Tensor> {
+    let (_, length, dim) = q.dims3()?;
+    let future: Vec<f32> =
+        (0..length * length).map(|i| if i % length > i / length { f32::NEG_INFINITY } else { 0.0 }).collect();
+    let future = Tensor::from_vec(future, (1, length, length), q.device())?;
+    q.matmul(&k.t()?)?.affine(1.0 / (dim as f64).sqrt(), 0.0)?.broadcast_add(&future)
+}
+
+pub(super) fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    layout: &Layout,
+    heads: Heads,
+) -> Result<(Tensor, Tensor)> {
+    let (mut outs, mut lses) = (Vec::new(), Vec::new());
+    for span in layout.starts.windows(2) {
+        let (start, length) = (span[0], span[1] - span[0]);
+        let q = split_heads(q, start, length, heads.dim)?;
+        let k = repeat_heads(&split_heads(k, start, length, heads.dim)?, heads)?;
+        let v = repeat_heads(&split_heads(v, start, length, heads.dim)?, heads)?;
+        let scores = scores(&q, &k)?;
+        let lse = scores.log_sum_exp(D::Minus1)?;
+        let probabilities = scores.broadcast_sub(&lse.unsqueeze(2)?)?.exp()?;
+        outs.push(join_heads(&probabilities.matmul(&v)?)?);
+        lses.push(lse.t()?.contiguous()?);
+    }
+    Ok((Tensor::cat(&outs, 0)?, Tensor::cat(&lses, 0)?))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the backward pass needs all that went in and came out")]
+pub(super) fn attention_backward(
+    grad: &Tensor,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    out: &Tensor,
+    lse: &Tensor,
+    layout: &Layout,
+    heads: Heads,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let scale = 1.0 / (heads.dim as f64).sqrt();
+    let (mut dqs, mut dks, mut dvs) = (Vec::new(), Vec::new(), Vec::new());
+    for span in layout.starts.windows(2) {
+        let (start, length) = (span[0], span[1] - span[0]);
+        let q = split_heads(q, start, length, heads.dim)?;
+        let k = repeat_heads(&split_heads(k, start, length, heads.dim)?, heads)?;
+        let v = repeat_heads(&split_heads(v, start, length, heads.dim)?, heads)?;
+        let grad = split_heads(grad, start, length, heads.dim)?;
+        let out = split_heads(out, start, length, heads.dim)?;
+        let lse = lse.narrow(0, start, length)?.t()?.contiguous()?;
+        let p = scores(&q, &k)?.broadcast_sub(&lse.unsqueeze(2)?)?.exp()?;
+        let dv = p.t()?.contiguous()?.matmul(&grad)?;
+        let dp = grad.matmul(&v.t()?)?;
+        let inner = (&grad * &out)?.sum_keepdim(D::Minus1)?;
+        let ds = (p * dp.broadcast_sub(&inner)?)?.affine(scale, 0.0)?;
+        dqs.push(join_heads(&ds.matmul(&k)?)?);
+        dks.push(join_heads(&sum_groups(&ds.t()?.contiguous()?.matmul(&q)?, heads)?)?);
+        dvs.push(join_heads(&sum_groups(&dv, heads)?)?);
+    }
+    Ok((Tensor::cat(&dqs, 0)?, Tensor::cat(&dks, 0)?, Tensor::cat(&dvs, 0)?))
+}
+
+/// `1 / (1 + exp(-x))`.
+fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    x.neg()?.exp()?.affine(1.0, 1.0)?.recip()
+}
+
+pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    (gate * sigmoid(gate)?)? * up
+}
+
+pub(super) fn swiglu_backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
+    let sigmoid = sigmoid(gate)?;
+    let silu = (gate * &sigmoid)?;
+    // d silu(x) / dx = s(x) (1 - silu(x)) + silu(x)
+    let slope = ((&sigmoid * silu.affine(-1.0, 1.0)?)? + &silu)?;
+    Ok((((dy * up)? * slope)?, (dy * silu)?))
+}
+
+/// Loss, hits and gradient of one chunk of targets.
+pub(super) type Chunk = (Vec<f32>, Vec<bool>, Option<Tensor>);
+
+pub(super) fn head_chunk(x: &Tensor, w: &Weight, targets: &[u32], grad_scale: Option<f32>) -> Result<Chunk> {
+    let matrix = matrix(w)?;
+    let logits = x.contiguous()?.matmul(&matrix.t()?)?;
+    let index = Tensor::new(targets, x.device())?.unsqueeze(1)?;
+    let lse = logits.log_sum_exp(D::Minus1)?.unsqueeze(1)?;
+    let nats = (&lse - logits.gather(&index, 1)?)?.flatten_all()?.to_vec1()?;
+    let first = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    let hits = first.iter().zip(targets).map(|(a, b)| a == b).collect();
+    let grad = match grad_scale {
+        None => None,
+        Some(scale) => {
+            let p = logits.broadcast_sub(&lse)?.exp()?;
+            let minus_one = Tensor::full(-1f32, index.shape(), x.device())?;
+            let dlogits = p.scatter_add(&index, &minus_one, 1)?;
+            Some(dlogits.affine(f64::from(scale), 0.0)?.matmul(&matrix)?)
+        }
+    };
+    Ok((nats, hits, grad))
+}

@@ -1,0 +1,230 @@
+//! The native kernels against the portable ones, and the portable ones against finite differences.
+
+use super::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Lengths that are no multiple of any block or register: three rows, one of a single token.
+fn layout() -> Layout {
+    let starts = vec![0, 70, 71, 88];
+    let positions = starts.windows(2).flat_map(|s| 0..(s[1] - s[0]) as u32).collect();
+    Layout { starts, positions }
+}
+
+const HEADS: Heads = Heads { query: 4, key_value: 2, dim: 6 };
+
+struct Random(ChaCha8Rng);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    fn matrix(&mut self, rows: usize, cols: usize) -> Tensor {
+        let data: Vec<f32> = (0..rows * cols).map(|_| self.0.random_range(-1.0..1.0)).collect();
+        Tensor::from_vec(data, (rows, cols), &Device::Cpu).unwrap()
+    }
+
+    fn vector(&mut self, n: usize) -> Tensor {
+        self.matrix(1, n).flatten_all().unwrap()
+    }
+}
+
+/// Largest difference over largest magnitude.
+fn difference(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    let largest =
+        |t: Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+    largest((a - b).unwrap()) / largest(b.clone())
+}
+
+fn assert_close(name: &str, a: &Tensor, b: &Tensor) {
+    let off = difference(a, b);
+    assert!(off < 2e-6, "{name}: native and portable differ by {off:e}");
+}
+
+#[test]
+fn native_linear_equals_portable() {
+    let mut random = Random::new(1);
+    let x = random.matrix(88, 50);
+    let lora = Lora { a: random.matrix(5, 50), b: random.matrix(33, 5), scale: 1.7 };
+    let dy = random.matrix(88, 33);
+    let exact = random.matrix(33, 50);
+    for matrix in [exact.clone(), exact.to_dtype(DType::BF16).unwrap()] {
+        let w = Weight { matrix };
+        for dropout in [Dropout::OFF, Dropout::new(0.3, 11)] {
+            let (y, down) = Kernels::Cpu.linear(&x, &w, Some((&lora, dropout))).unwrap();
+            let (y_ref, down_ref) = Kernels::Portable.linear(&x, &w, Some((&lora, dropout))).unwrap();
+            let (down, down_ref) = (down.unwrap(), down_ref.unwrap());
+            assert_close("y", &y, &y_ref);
+            assert_close("down", &down, &down_ref);
+            let back = |kernels: Kernels| {
+                let (dx, grad) =
+                    kernels.linear_backward(&dy, &x, Some(&down), &w, Some((&lora, dropout)), true).unwrap();
+                (dx.unwrap(), grad.unwrap())
+            };
+            let ((dx, grad), (dx_ref, grad_ref)) = (back(Kernels::Cpu), back(Kernels::Portable));
+            assert_close("dx", &dx, &dx_ref);
+            assert_close("da", &grad.a, &grad_ref.a);
+            assert_close("db", &grad.b, &grad_ref.b);
+        }
+        let (y, none) = Kernels::Cpu.linear(&x, &w, None).unwrap();
+        assert!(none.is_none());
+        assert_close("y without adapter", &y, &Kernels::Portable.linear(&x, &w, None).unwrap().0);
+    }
+}
+
+#[test]
+fn native_pointwise_equals_portable() {
+    let mut random = Random::new(2);
+    let (x, dy, residual) = (random.matrix(88, 500), random.matrix(88, 500), random.matrix(88, 500));
+    let weight = random.vector(500);
+    let norm = |k: Kernels| k.rms_norm(&x, &weight, 1e-5).unwrap();
+    assert_close("norm", &norm(Kernels::Cpu), &norm(Kernels::Portable));
+    for residual in [None, Some(&residual)] {
+        let back = |k: Kernels| k.rms_norm_backward(&dy, &x, &weight, 1e-5, residual).unwrap();
+        assert_close("norm backward", &back(Kernels::Cpu), &back(Kernels::Portable));
+    }
+    let glu = |k: Kernels| k.swiglu(&x, &dy).unwrap();
+    assert_close("swiglu", &glu(Kernels::Cpu), &glu(Kernels::Portable));
+    let back = |k: Kernels| k.swiglu_backward(&residual, &x, &dy).unwrap();
+    assert_close("swiglu d_gate", &back(Kernels::Cpu).0, &back(Kernels::Portable).0);
+    assert_close("swiglu d_up", &back(Kernels::Cpu).1, &back(Kernels::Portable).1);
+
+    let rope = Rope { cos: random.matrix(128, 5), sin: random.matrix(128, 5) };
+    for inverse in [false, true] {
+        let turn = |k: Kernels| k.rope(&x, &rope, &layout(), 10, inverse).unwrap();
+        assert_close("rope", &turn(Kernels::Cpu), &turn(Kernels::Portable));
+    }
+}
+
+#[test]
+fn native_attention_equals_portable() {
+    let mut random = Random::new(3);
+    let (n, wide, narrow) = (88, HEADS.query * HEADS.dim, HEADS.key_value * HEADS.dim);
+    let (q, k, v) = (random.matrix(n, wide), random.matrix(n, narrow), random.matrix(n, narrow));
+    let grad = random.matrix(n, wide);
+    let layout = layout();
+    let (out, lse) = Kernels::Cpu.attention(&q, &k, &v, &layout, HEADS).unwrap();
+    let (out_ref, lse_ref) = Kernels::Portable.attention(&q, &k, &v, &layout, HEADS).unwrap();
+    assert_close("out", &out, &out_ref);
+    assert_close("lse", &lse, &lse_ref);
+    let back =
+        |kernels: Kernels| kernels.attention_backward(&grad, &q, &k, &v, &out, &lse, &layout, HEADS).unwrap();
+    let (ours, reference) = (back(Kernels::Cpu), back(Kernels::Portable));
+    assert_close("dq", &ours.0, &reference.0);
+    assert_close("dk", &ours.1, &reference.1);
+    assert_close("dv", &ours.2, &reference.2);
+}
+
+#[test]
+fn rows_of_a_packed_batch_do_not_see_each_other() {
+    let mut random = Random::new(4);
+    let (n, wide, narrow) = (88, HEADS.query * HEADS.dim, HEADS.key_value * HEADS.dim);
+    let (q, k, v) = (random.matrix(n, wide), random.matrix(n, narrow), random.matrix(n, narrow));
+    let (together, _) = Kernels::Cpu.attention(&q, &k, &v, &layout(), HEADS).unwrap();
+    let (start, length) = (71, 17);
+    let alone = Layout { starts: vec![0, length], positions: (0..length as u32).collect() };
+    let cut = |t: &Tensor| t.narrow(0, start, length).unwrap().contiguous().unwrap();
+    let (by_itself, _) = Kernels::Cpu.attention(&cut(&q), &cut(&k), &cut(&v), &alone, HEADS).unwrap();
+    assert_close("row", &by_itself, &cut(&together));
+}
+
+#[test]
+fn native_head_equals_portable() {
+    let mut random = Random::new(5);
+    let (x, w) = (random.matrix(600, 24), Weight { matrix: random.matrix(77, 24) });
+    let targets: Vec<u32> = (0..600).map(|i| i * 31 % 77).collect();
+    let head = |k: Kernels, scale| k.head_loss(&x, &w, &targets, scale).unwrap();
+    let (ours, reference) = (head(Kernels::Cpu, Some(0.25)), head(Kernels::Portable, Some(0.25)));
+    assert_close("grad", &ours.grad.unwrap(), &reference.grad.unwrap());
+    assert_eq!(ours.hits, reference.hits);
+    assert!(ours.hits.iter().any(|&hit| hit), "the case must have hits to compare");
+    for (a, b) in ours.nats.iter().zip(&reference.nats) {
+        assert!((a - b).abs() < 1e-5, "{a} and {b}");
+    }
+    assert!(head(Kernels::Cpu, None).grad.is_none());
+}
+
+#[test]
+fn a_head_with_a_nan_has_a_nan_loss() {
+    let w = Weight { matrix: Tensor::full(f32::NAN, (40, 8), &Device::Cpu).unwrap() };
+    let x = Tensor::ones((1, 8), DType::F32, &Device::Cpu).unwrap();
+    let loss = Kernels::Cpu.head_loss(&x, &w, &[3], None).unwrap();
+    assert!(loss.nats[0].is_nan() && !loss.hits[0]);
+}
+
+/// Checks an analytic gradient of `sum(weights * f(x))` at a few elements of `x`.
+fn check_gradient(name: &str, x: &Tensor, analytic: &Tensor, objective: &dyn Fn(&Tensor) -> f64) {
+    let (rows, cols) = x.dims2().unwrap();
+    let base: Vec<f32> = x.flatten_all().unwrap().to_vec1().unwrap();
+    let gradient: Vec<f32> = analytic.flatten_all().unwrap().to_vec1().unwrap();
+    let step = 1e-2f32;
+    for index in (0..base.len()).step_by(base.len() / 23 + 1) {
+        let at = |delta: f32| {
+            let mut moved = base.clone();
+            moved[index] += delta;
+            objective(&Tensor::from_vec(moved, (rows, cols), &Device::Cpu).unwrap())
+        };
+        let numeric = (at(step) - at(-step)) / f64::from(2.0 * step);
+        let off = (numeric - f64::from(gradient[index])).abs();
+        assert!(
+            off < 2e-3 * numeric.abs().max(1.0),
+            "{name}[{index}]: {numeric} against {}",
+            gradient[index]
+        );
+    }
+}
+
+/// `sum(a * b)` in double precision.
+fn weighted(a: &Tensor, b: &Tensor) -> f64 {
+    (a * b).unwrap().to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar().unwrap()
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let mut random = Random::new(6);
+    let kernels = Kernels::Portable;
+    let layout = Layout { starts: vec![0, 5, 9], positions: vec![0, 1, 2, 3, 4, 0, 1, 2, 3] };
+    let (n, wide, narrow) = (9, HEADS.query * HEADS.dim, HEADS.key_value * HEADS.dim);
+
+    let (x, dy, weight) = (random.matrix(n, wide), random.matrix(n, wide), random.vector(wide));
+    let dx = kernels.rms_norm_backward(&dy, &x, &weight, 1e-5, None).unwrap();
+    check_gradient("rms_norm", &x, &dx, &|x| weighted(&kernels.rms_norm(x, &weight, 1e-5).unwrap(), &dy));
+
+    let up = random.matrix(n, wide);
+    let (d_gate, d_up) = kernels.swiglu_backward(&dy, &x, &up).unwrap();
+    check_gradient("swiglu gate", &x, &d_gate, &|x| weighted(&kernels.swiglu(x, &up).unwrap(), &dy));
+    check_gradient("swiglu up", &up, &d_up, &|up| weighted(&kernels.swiglu(&x, up).unwrap(), &dy));
+
+    let (k, v) = (random.matrix(n, narrow), random.matrix(n, narrow));
+    let (out, lse) = kernels.attention(&x, &k, &v, &layout, HEADS).unwrap();
+    let (dq, dk, dv) = kernels.attention_backward(&dy, &x, &k, &v, &out, &lse, &layout, HEADS).unwrap();
+    let run = |q: &Tensor, k: &Tensor, v: &Tensor| {
+        weighted(&kernels.attention(q, k, v, &layout, HEADS).unwrap().0, &dy)
+    };
+    check_gradient("attention q", &x, &dq, &|q| run(q, &k, &v));
+    check_gradient("attention k", &k, &dk, &|k| run(&x, k, &v));
+    check_gradient("attention v", &v, &dv, &|v| run(&x, &k, v));
+
+    let w = Weight { matrix: random.matrix(wide, wide) };
+    let lora = Lora { a: random.matrix(3, wide), b: random.matrix(wide, 3), scale: 0.5 };
+    let dropout = Dropout::new(0.3, 5);
+    let forward = |x: &Tensor, lora: &Lora| kernels.linear(x, &w, Some((lora, dropout))).unwrap();
+    let (_, down) = forward(&x, &lora);
+    let (dx, grad) =
+        kernels.linear_backward(&dy, &x, down.as_ref(), &w, Some((&lora, dropout)), true).unwrap();
+    let grad = grad.unwrap();
+    let with = |a: &Tensor, b: &Tensor| Lora { a: a.clone(), b: b.clone(), scale: lora.scale };
+    check_gradient("linear x", &x, &dx.unwrap(), &|x| weighted(&forward(x, &lora).0, &dy));
+    check_gradient("linear a", &lora.a, &grad.a, &|a| weighted(&forward(&x, &with(a, &lora.b)).0, &dy));
+    check_gradient("linear b", &lora.b, &grad.b, &|b| weighted(&forward(&x, &with(&lora.a, b)).0, &dy));
+
+    let head = Weight { matrix: random.matrix(11, wide) };
+    let targets = [0, 3, 10, 3, 7, 1, 2, 9, 5];
+    let loss = kernels.head_loss(&x, &head, &targets, Some(0.5)).unwrap();
+    check_gradient("head", &x, &loss.grad.unwrap(), &|x| {
+        let nats = kernels.head_loss(x, &head, &targets, None).unwrap().nats;
+        0.5 * nats.iter().map(|&n| f64::from(n)).sum::<f64>()
+    });
+}
