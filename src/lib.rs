@@ -7,4 +7,5 @@ pub mod device;
 pub mod diagnosis;
 pub mod event;
 pub mod kernel;
+pub mod model;
 pub mod monitor;

@@ -1,0 +1,3 @@
+//! Adapters on disk, one file a format.
+
+pub mod peft;

@@ -1,0 +1,160 @@
+//! One decoder layer, forward and backward.
+//!
+//! The backward pass is written out once, against the forward pass beside it; gradients go to the
+//! adapter and to the layer's input, never to frozen weights. Norm outputs and the activation of
+//! the MLP are computed again rather than kept.
+
+use super::lora::{Module, PerModule};
+use super::spec::Spec;
+use crate::kernel::{Dropout, Kernels, Layout, Lora, LoraGrad, Rope, Weight};
+use candle_core::{Result, Tensor};
+
+/// The frozen weights of one layer.
+#[derive(Debug)]
+pub struct Layer {
+    pub input_norm: Tensor,
+    pub post_attention_norm: Tensor,
+    pub weights: PerModule<Weight>,
+}
+
+/// What a pass through a layer needs besides its weights and its input.
+#[derive(Clone, Copy)]
+pub struct Pass<'a> {
+    pub kernels: Kernels,
+    pub spec: &'a Spec,
+    pub rope: &'a Rope,
+    pub layout: &'a Layout,
+    /// The layer's adapter.
+    pub loras: &'a PerModule<Option<Lora>>,
+    /// The layer's dropout; each module forks its own.
+    pub dropout: Dropout,
+}
+
+/// What the backward pass of a layer needs of its forward pass. All are `(n, ...)`.
+pub struct Saved {
+    input: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attended: Tensor,
+    lse: Tensor,
+    /// Between attention and MLP, residual added.
+    middle: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    /// The rank-`r` intermediate of each adapted module.
+    downs: PerModule<Option<Tensor>>,
+}
+
+impl<'a> Pass<'a> {
+    fn adapter(self, module: Module) -> Option<(&'a Lora, Dropout)> {
+        let index = module as usize;
+        self.loras[index].as_ref().map(|lora| (lora, self.dropout.fork(index as u32)))
+    }
+}
+
+impl Layer {
+    /// From the residual stream `(n, h)` to the residual stream.
+    pub fn forward(&self, pass: Pass, input: &Tensor) -> Result<(Tensor, Saved)> {
+        let Pass { kernels, spec, rope, layout, .. } = pass;
+        let dim = spec.heads.dim;
+        let mut downs = [const { None }; Module::ALL.len()];
+        let mut linear = |x: &Tensor, module: Module| -> Result<Tensor> {
+            let (y, down) = kernels.linear(x, &self.weights[module as usize], pass.adapter(module))?;
+            downs[module as usize] = down;
+            Ok(y)
+        };
+
+        let x = kernels.rms_norm(input, &self.input_norm, spec.norm_eps)?;
+        let query = kernels.rope(&linear(&x, Module::Query)?, rope, layout, dim, false)?;
+        let key = kernels.rope(&linear(&x, Module::Key)?, rope, layout, dim, false)?;
+        let value = linear(&x, Module::Value)?;
+        let (attended, lse) = kernels.attention(&query, &key, &value, layout, spec.heads)?;
+        let middle = (input + linear(&attended, Module::Output)?)?;
+
+        let x = kernels.rms_norm(&middle, &self.post_attention_norm, spec.norm_eps)?;
+        let gate = linear(&x, Module::Gate)?;
+        let up = linear(&x, Module::Up)?;
+        let output = (&middle + linear(&kernels.swiglu(&gate, &up)?, Module::Down)?)?;
+        let input = input.clone();
+        Ok((output, Saved { input, query, key, value, attended, lse, middle, gate, up, downs }))
+    }
+
+    /// From the gradient of the output to that of the input (unless `need_input` is false) and of the adapter.
+    pub fn backward(
+        &self,
+        pass: Pass,
+        saved: &Saved,
+        d_output: &Tensor,
+        need_input: bool,
+    ) -> Result<(Option<Tensor>, PerModule<Option<LoraGrad>>)> {
+        let Pass { kernels, spec, rope, layout, .. } = pass;
+        let dim = spec.heads.dim;
+        let mut grads = [const { None }; Module::ALL.len()];
+        let mut linear = |dy: &Tensor, x: &Tensor, module: Module, need: bool| -> Result<Option<Tensor>> {
+            let index = module as usize;
+            let (dx, grad) = kernels.linear_backward(
+                dy,
+                x,
+                saved.downs[index].as_ref(),
+                &self.weights[index],
+                pass.adapter(module),
+                need,
+            )?;
+            grads[index] = grad;
+            Ok(dx)
+        };
+
+        // The MLP: output = middle + down(swiglu(gate(x), up(x))), x = norm(middle).
+        let activation = kernels.swiglu(&saved.gate, &saved.up)?;
+        let d_activation = needed(linear(d_output, &activation, Module::Down, true)?)?;
+        let (d_gate, d_up) = kernels.swiglu_backward(&d_activation, &saved.gate, &saved.up)?;
+        let x = kernels.rms_norm(&saved.middle, &self.post_attention_norm, spec.norm_eps)?;
+        let dx = (needed(linear(&d_gate, &x, Module::Gate, true)?)?
+            + needed(linear(&d_up, &x, Module::Up, true)?)?)?;
+        let d_middle = kernels.rms_norm_backward(
+            &dx,
+            &saved.middle,
+            &self.post_attention_norm,
+            spec.norm_eps,
+            Some(d_output),
+        )?;
+
+        // Attention: middle = input + out(attention(q(x), k(x), v(x))), x = norm(input).
+        let d_attended = needed(linear(&d_middle, &saved.attended, Module::Output, true)?)?;
+        let (d_query, d_key, d_value) = kernels.attention_backward(
+            &d_attended,
+            &saved.query,
+            &saved.key,
+            &saved.value,
+            &saved.attended,
+            &saved.lse,
+            layout,
+            spec.heads,
+        )?;
+        let d_query = kernels.rope(&d_query, rope, layout, dim, true)?;
+        let d_key = kernels.rope(&d_key, rope, layout, dim, true)?;
+        let x = kernels.rms_norm(&saved.input, &self.input_norm, spec.norm_eps)?;
+        let through_query = linear(&d_query, &x, Module::Query, need_input)?;
+        let through_key = linear(&d_key, &x, Module::Key, need_input)?;
+        let through_value = linear(&d_value, &x, Module::Value, need_input)?;
+        let d_input = if need_input {
+            let dx = ((needed(through_query)? + needed(through_key)?)? + needed(through_value)?)?;
+            Some(kernels.rms_norm_backward(
+                &dx,
+                &saved.input,
+                &self.input_norm,
+                spec.norm_eps,
+                Some(&d_middle),
+            )?)
+        } else {
+            None
+        };
+        Ok((d_input, grads))
+    }
+}
+
+/// A gradient that was asked for.
+fn needed(gradient: Option<Tensor>) -> Result<Tensor> {
+    gradient.ok_or_else(|| candle_core::Error::Msg("a kernel left out a gradient that was asked for".into()))
+}
