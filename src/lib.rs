@@ -9,3 +9,4 @@ pub mod event;
 pub mod kernel;
 pub mod model;
 pub mod monitor;
+pub mod train;

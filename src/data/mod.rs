@@ -2,6 +2,8 @@
 //!
 //! Host memory only: nothing here knows a tensor.
 
+pub mod batch;
+
 /// One row as the model sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {

@@ -1,0 +1,157 @@
+//! The training loop.
+//!
+//! [`train`] is the whole of it: steps, evaluations, checkpoints, and the wishes that come back
+//! from the sink. It knows nothing of who listens: judgement, run log and dashboard are behind the
+//! [`Sink`], and the only thing that flows back is [`Control`].
+
+pub mod checkpoint;
+pub mod loss;
+pub mod optim;
+pub mod plan;
+pub mod schedule;
+pub mod step;
+
+use crate::config::Config;
+use crate::data::{Example, Splits};
+use crate::event::sink::{Control, Sink};
+use crate::event::{BestPoint, EvalStats, Event, Resumed, RunEnded, RunInfo, Split, StopReason};
+use crate::model::CausalLm;
+use anyhow::{Result, ensure};
+use checkpoint::{Folders, State};
+use plan::Plan;
+use step::Stepper;
+
+/// What a run works with.
+pub struct Job<'a> {
+    pub config: &'a Config,
+    pub model: &'a CausalLm,
+    pub splits: &'a Splits,
+    pub folders: &'a Folders,
+    /// What the first event says.
+    pub info: RunInfo,
+}
+
+/// Trains the adapter of `state` until the steps are taken or someone says stop.
+///
+/// With `resumed` the state was read back from a folder, else it is fresh. At every evaluation the
+/// state is saved; a run killed at any moment loses what came after.
+///
+/// # Errors
+/// When the device or the disk fails. What was saved before is intact.
+pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> Result<RunEnded> {
+    let Job { config, model, splits, folders, info } = job;
+    ensure!(
+        !splits.train.is_empty() && !splits.valid.is_empty(),
+        "there is nothing to train on or to judge by"
+    );
+    let plan = Plan::new(config, splits.train.len());
+    let mut stepper = Stepper::new(model, &splits.train, &config.train, plan);
+    let evaluator =
+        Evaluator { model, valid: &splits.valid, batch_size: config.eval.batch_size, plan, folders };
+
+    let mut wish = if resumed {
+        folders.save_best(&state)?;
+        sink.emit(&Event::RunResumed(Resumed { step: state.step }))
+    } else {
+        sink.emit(&Event::RunStarted(Box::new(info))).max(evaluator.run(&mut state, sink)?)
+    };
+    let mut evaluated = true;
+    let reason = loop {
+        if let Control::Stop(reason) = wish {
+            break reason;
+        }
+        if state.step >= plan.total_steps {
+            break StopReason::Finished;
+        }
+        let next = state.step + 1;
+        let stats = stepper.take(next, &mut state.adapter, &mut state.optimiser)?;
+        wish = sink.emit(&Event::Step(stats));
+        if !(stats.loss.is_finite() && stats.grad_norm.is_none_or(f64::is_finite)) {
+            break StopReason::NonFinite;
+        }
+        state.step = next;
+        evaluated = plan.evaluates_at(next) || wish == Control::Evaluate;
+        if evaluated {
+            wish = wish.max(evaluator.run(&mut state, sink)?);
+        } else if wish == Control::Save {
+            wish = sink.emit(&Event::CheckpointSaved(folders.save_last(&state, None)?));
+        }
+    };
+    if !evaluated && reason != StopReason::NonFinite {
+        sink.emit(&Event::CheckpointSaved(folders.save_last(&state, None)?));
+    }
+    finish(config, model, &splits.test, plan, state, reason, sink)
+}
+
+/// The end of a run: the best adapter back in place, the test rows, the last event.
+fn finish(
+    config: &Config,
+    model: &CausalLm,
+    test: &[Example],
+    plan: Plan,
+    mut state: State,
+    reason: StopReason,
+    sink: &mut dyn Sink,
+) -> Result<RunEnded> {
+    let best = state.best.as_ref().map(|(point, _)| *point);
+    let mut restored_best = false;
+    if reason != StopReason::Interrupted {
+        if let Some((_, adapter)) = state.best.filter(|_| config.early_stopping.restore_best) {
+            state.adapter = adapter;
+            restored_best = true;
+        }
+        if !test.is_empty() {
+            let at = if restored_best { best.map_or(state.step, |point| point.step) } else { state.step };
+            let set = loss::evaluate(model, &state.adapter, test, config.eval.batch_size)?;
+            sink.emit(&Event::Eval(eval_stats(set, at, plan, Split::Test)));
+        }
+    }
+    let ended = RunEnded { reason, step: state.step, epoch: plan.epoch_at(state.step), best, restored_best };
+    sink.emit(&Event::RunEnded(ended.clone()));
+    Ok(ended)
+}
+
+/// Evaluates the validation rows and saves what follows from it.
+struct Evaluator<'a> {
+    model: &'a CausalLm,
+    valid: &'a [Example],
+    batch_size: usize,
+    plan: Plan,
+    folders: &'a Folders,
+}
+
+impl Evaluator<'_> {
+    /// One evaluation. The event is out before the state is saved: a log may know more than a state, never less.
+    fn run(&self, state: &mut State, sink: &mut dyn Sink) -> Result<Control> {
+        let set = loss::evaluate(self.model, &state.adapter, self.valid, self.batch_size)?;
+        let stats = eval_stats(set, state.step, self.plan, Split::Valid);
+        let (step, epoch, loss) = (stats.step, stats.epoch, stats.loss);
+        let mut wish = sink.emit(&Event::Eval(stats));
+        if !loss.is_finite() {
+            return Ok(Control::Stop(StopReason::NonFinite));
+        }
+        if state.best.as_ref().is_none_or(|(best, _)| loss < best.loss) {
+            state.best = Some((BestPoint { step, epoch, loss }, state.adapter.clone()));
+            if let Some(saved) = self.folders.save_best(state)? {
+                wish = wish.max(sink.emit(&Event::CheckpointSaved(saved)));
+            }
+        }
+        let saved = self.folders.save_last(state, Some(loss))?;
+        Ok(wish.max(sink.emit(&Event::CheckpointSaved(saved))))
+    }
+}
+
+fn eval_stats(set: loss::SetLoss, step: u64, plan: Plan, split: Split) -> EvalStats {
+    EvalStats {
+        step,
+        epoch: plan.epoch_at(step),
+        split,
+        loss: set.mean(),
+        tokens: set.tokens,
+        token_accuracy: Some(set.token_accuracy()),
+        examples: set.examples,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! The loop as a whole, on the embedded base and a handful of short rows.
+
+use super::*;
+use crate::config::{Dtype, Schedule};
+use crate::event::{CheckpointRole, StepStats};
+use crate::model::BUILTIN;
+use crate::model::lora::{Adapter, AdapterConfig};
+use candle_core::Device;
+use std::path::Path;
+
+/// Rows of different lengths; every token after the second carries loss.
+fn rows(count: u32, salt: u32) -> Vec<Example> {
+    (0..count)
+        .map(|row| {
+            let ids: Vec<u32> =
+                (0..8 + row % 5).map(|i| 40 + (i * 37 + row * 101 + salt * 13) % 900).collect();
+            Example { loss_mask: (0..ids.len()).map(|i| i > 1).collect(), ids }
+        })
+        .collect()
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.lora.r = 4;
+    config.lora.dropout = 0.1;
+    config.train.steps = Some(9);
+    config.train.batch_size = 2;
+    config.train.schedule = Schedule::Constant;
+    config.train.learning_rate = 5e-3;
+    config.eval.every_steps = Some(3);
+    config
+}
+
+struct Bench {
+    config: Config,
+    model: CausalLm,
+    splits: Splits,
+}
+
+impl Bench {
+    fn new(config: Config) -> Self {
+        let model = CausalLm::load(BUILTIN, Dtype::F32, 64, &Device::Cpu).unwrap();
+        let splits = Splits { train: rows(7, 1), valid: rows(3, 2), test: rows(2, 3) };
+        Self { config, model, splits }
+    }
+
+    fn fresh(&self) -> State {
+        let adapter = AdapterConfig::new(&self.config.lora).unwrap();
+        let adapter = Adapter::new(adapter, &self.model.spec, self.config.train.seed, &Device::Cpu).unwrap();
+        State::new(adapter, self.config.train.weight_decay).unwrap()
+    }
+
+    fn folders(dir: &Path) -> Folders {
+        Folders {
+            best: dir.join("best"),
+            last: dir.join("last"),
+            state: dir.join("state"),
+            base: BUILTIN.into(),
+        }
+    }
+
+    fn run(&self, dir: &Path, state: State, resumed: bool, sink: &mut dyn Sink) -> RunEnded {
+        let (config, model, splits) = (&self.config, &self.model, &self.splits);
+        let job = Job { config, model, splits, folders: &Self::folders(dir), info: RunInfo::default() };
+        train(job, state, resumed, sink).unwrap()
+    }
+}
+
+/// Collects events and says stop after the event of one step.
+struct StopsAt {
+    step: u64,
+    reason: StopReason,
+    events: Vec<Event>,
+}
+
+impl Sink for StopsAt {
+    fn emit(&mut self, event: &Event) -> Control {
+        self.events.push(event.clone());
+        match event {
+            Event::Step(stats) if stats.step == self.step => Control::Stop(self.reason),
+            _ => Control::Continue,
+        }
+    }
+}
+
+fn steps(events: &[Event]) -> Vec<StepStats> {
+    events
+        .iter()
+        .filter_map(|event| if let Event::Step(stats) = event { Some(*stats) } else { None })
+        .collect()
+}
+
+fn evals(events: &[Event], split: Split) -> Vec<&EvalStats> {
+    events
+        .iter()
+        .filter_map(|e| if let Event::Eval(eval) = e { Some(eval) } else { None })
+        .filter(|e| e.split == split)
+        .collect()
+}
+
+#[test]
+fn a_run_learns_evaluates_on_its_cadence_and_keeps_its_best() {
+    let bench = Bench::new(config());
+    let dir = tempfile::tempdir().unwrap();
+    let mut events = Vec::new();
+    let ended = bench.run(dir.path(), bench.fresh(), false, &mut events);
+    assert!(matches!(events[0], Event::RunStarted(_)));
+    assert!(matches!(events.last(), Some(Event::RunEnded(_))));
+    assert_eq!(ended.reason, StopReason::Finished);
+    assert_eq!(steps(&events).len(), 9);
+    let valid = evals(&events, Split::Valid);
+    assert_eq!(valid.iter().map(|eval| eval.step).collect::<Vec<_>>(), [0, 3, 6, 9]);
+    assert!(valid[3].loss < valid[0].loss, "nothing was learnt");
+    assert_eq!(valid[0].examples.len(), 3);
+    assert_eq!(valid[0].tokens, valid[0].examples.iter().map(|e| u64::from(e.tokens)).sum::<u64>());
+    let lowest = valid.iter().map(|eval| eval.loss).fold(f64::INFINITY, f64::min);
+    assert_eq!(ended.best.unwrap().loss, lowest);
+    assert_eq!(evals(&events, Split::Test)[0].step, ended.best.unwrap().step);
+    // Seven rows in batches of two: three whole batches and one of a single row.
+    assert_eq!(steps(&events)[3].tokens, {
+        let order = crate::data::batch::epoch_order(7, 0, 0);
+        bench.splits.train[order[6]].loss_tokens() as u64
+    });
+    for folder in ["best", "last"] {
+        assert!(dir.path().join(folder).join("adapter_model.safetensors").exists());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_curve_bit_for_bit() {
+    let run = |seed| {
+        let mut config = config();
+        config.train.seed = seed;
+        let bench = Bench::new(config);
+        let mut events = Vec::new();
+        bench.run(tempfile::tempdir().unwrap().path(), bench.fresh(), false, &mut events);
+        events
+    };
+    let (first, second, other) = (run(1), run(1), run(2));
+    assert_eq!(first, second);
+    assert_ne!(steps(&first), steps(&other));
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_curve() {
+    let bench = Bench::new(config());
+    let whole_dir = tempfile::tempdir().unwrap();
+    let mut whole = Vec::new();
+    bench.run(whole_dir.path(), bench.fresh(), false, &mut whole);
+    // In the middle of an interval, right at an evaluation, and at the last step.
+    for at in [1, 4, 6, 8] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = StopsAt { step: at, reason: StopReason::Interrupted, events: vec![] };
+        let ended = bench.run(dir.path(), bench.fresh(), false, &mut sink);
+        assert_eq!((ended.reason, ended.step, ended.restored_best), (StopReason::Interrupted, at, false));
+        let state = Bench::folders(dir.path()).load(bench.fresh()).unwrap().unwrap();
+        assert_eq!(state.step, at);
+        let mut rest = Vec::new();
+        bench.run(dir.path(), state, true, &mut rest);
+        assert_eq!(rest[0], Event::RunResumed(Resumed { step: at }));
+        let expected =
+            whole.iter().position(|event| matches!(event, Event::Step(s) if s.step == at + 1)).unwrap();
+        assert_eq!(rest[1..], whole[expected..], "resumed after step {at}");
+        for folder in ["best", "last"] {
+            let bytes =
+                |dir: &Path| std::fs::read(dir.join(folder).join("adapter_model.safetensors")).unwrap();
+            assert_eq!(bytes(dir.path()), bytes(whole_dir.path()), "{folder}, resumed after step {at}");
+        }
+    }
+}
+
+#[test]
+fn accumulated_batches_are_one_large_batch() {
+    let run = |batch_size, accumulation| {
+        let mut config = config();
+        config.lora.dropout = 0.0;
+        config.train.batch_size = batch_size;
+        config.train.gradient_accumulation = accumulation;
+        let bench = Bench::new(config);
+        let mut events = Vec::new();
+        bench.run(tempfile::tempdir().unwrap().path(), bench.fresh(), false, &mut events);
+        steps(&events)
+    };
+    // Seven rows: four and the last three, whichever way they are cut.
+    for (one, many) in run(4, 1).iter().zip(run(1, 4)) {
+        assert_eq!(one.tokens, many.tokens);
+        assert!((one.loss - many.loss).abs() < 1e-5 * one.loss, "{one:?} and {many:?}");
+        let norms = (one.grad_norm.unwrap(), many.grad_norm.unwrap());
+        assert!((norms.0 - norms.1).abs() < 1e-4 * norms.0, "{norms:?}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_spoils_nothing() {
+    let mut config = config();
+    config.train.max_grad_norm = 0.0;
+    let bench = Bench::new(config);
+    let dir = tempfile::tempdir().unwrap();
+    let mut state = bench.fresh();
+    // The first step's update is fine, the second's moments are not.
+    let mut events = Vec::new();
+    for tensor in state.adapter.tensors_mut() {
+        *tensor = tensor.affine(0.0, f64::NAN).unwrap();
+    }
+    let ended = bench.run(dir.path(), state, false, &mut events);
+    assert_eq!(ended.reason, StopReason::NonFinite);
+    assert!(ended.best.is_none() && !ended.restored_best);
+    assert!(!dir.path().join("best").exists() && !dir.path().join("last").exists());
+    assert!(evals(&events, Split::Valid)[0].loss.is_nan());
+}
+
+#[test]
+fn a_step_that_diverges_leaves_the_last_good_adapter() {
+    let mut config = config();
+    config.train.learning_rate = 1e30;
+    let bench = Bench::new(config);
+    let dir = tempfile::tempdir().unwrap();
+    let mut events = Vec::new();
+    let ended = bench.run(dir.path(), bench.fresh(), false, &mut events);
+    assert_eq!(ended.reason, StopReason::NonFinite);
+    assert_eq!(ended.best.unwrap().step, 0);
+    let saved: Vec<_> = events
+        .iter()
+        .filter(|e| matches!(e, Event::CheckpointSaved(s) if s.role == CheckpointRole::Last))
+        .collect();
+    assert_eq!(saved.len(), 1, "only the untouched adapter was worth saving");
+    let state = Bench::folders(dir.path()).load(bench.fresh()).unwrap().unwrap();
+    assert_eq!(state.step, 0);
+}
+
+#[test]
+fn a_state_of_another_shape_is_refused() {
+    let bench = Bench::new(config());
+    let dir = tempfile::tempdir().unwrap();
+    let folders = Bench::folders(dir.path());
+    assert!(folders.load(bench.fresh()).unwrap().is_none());
+    folders.save_last(&bench.fresh(), None).unwrap();
+    let mut other = config();
+    other.lora.r = 5;
+    let error = format!("{:#}", folders.load(Bench::new(other).fresh()).unwrap_err());
+    assert!(error.contains("expected f32 [5, 192]"), "{error}");
+    std::fs::write(dir.path().join("state/state.safetensors"), b"short").unwrap();
+    assert!(folders.load(bench.fresh()).is_err());
+}
