@@ -9,4 +9,5 @@ pub mod event;
 pub mod kernel;
 pub mod model;
 pub mod monitor;
+pub mod store;
 pub mod train;

@@ -1,0 +1,181 @@
+//! A run's folder: its names and paths, how it comes to be, and how it is found again.
+//!
+//! What is in the folders `best/`, `last/` and `state/` is the trainer's business; the event log is
+//! in [`log`].
+
+pub mod log;
+
+use crate::event::record::Record;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+
+/// The folder of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+const CONFIG: &str = "config.toml";
+const LOG: &str = "run.jsonl";
+
+/// Names to try before giving up on finding one that is free.
+const ATTEMPTS: u32 = 100;
+
+impl RunDir {
+    /// Makes a folder for a new run under `parent`, called `<name>-<date>-<id>`, with its configuration in it.
+    ///
+    /// `seed` makes the id; where the name is taken, the next one is tried.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written to. Nothing is left behind then.
+    pub fn create(parent: &Path, name: &str, date: &str, seed: u32, config: &str) -> Result<Self> {
+        for attempt in 0..ATTEMPTS {
+            let id = seed.wrapping_add(attempt) & 0xffff;
+            let root = parent.join(format!("{name}-{date}-{id:04x}"));
+            if !root.exists() {
+                return Self::make(root, config);
+            }
+        }
+        bail!("{}: no free name for a run called {name}", parent.display())
+    }
+
+    /// Makes a folder for a new run at `root` itself.
+    ///
+    /// # Errors
+    /// When something is there already, or as for [`RunDir::create`].
+    pub fn create_at(root: &Path, config: &str) -> Result<Self> {
+        if root.join(LOG).exists() {
+            bail!("{}: holds a run already\nhint: go on with it: tune run --resume {0}", root.display());
+        }
+        let empty = match std::fs::read_dir(root) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        ensure!(empty, "{}: is not an empty folder\nhint: name one that does not exist yet", root.display());
+        Self::make(root.to_owned(), config)
+    }
+
+    /// Fills a folder beside its place and moves it there, so that a folder of that name is never half made.
+    fn make(root: PathBuf, config: &str) -> Result<Self> {
+        let parent = match root.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let make = || -> std::io::Result<()> {
+            std::fs::create_dir_all(parent)?;
+            let aside = tempfile::Builder::new().prefix(".tune-").tempdir_in(parent)?;
+            for (name, text) in [(CONFIG, config), (LOG, "")] {
+                let path = aside.path().join(name);
+                std::fs::write(&path, text)?;
+                std::fs::File::open(&path)?.sync_all()?;
+            }
+            std::fs::rename(aside.path(), &root)?;
+            // It has moved: there is nothing left to remove.
+            let _ = aside.keep();
+            std::fs::File::open(parent)?.sync_all()
+        };
+        make().with_context(|| format!("{}: the run folder cannot be made", root.display()))?;
+        Ok(Self { root })
+    }
+
+    /// The folder of an existing run.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn open(root: &Path) -> Result<Self> {
+        ensure!(
+            root.is_dir(),
+            "{}: no such folder\nhint: tune run prints the folder of each run",
+            root.display()
+        );
+        let dir = Self { root: root.to_owned() };
+        for path in [dir.config(), dir.log()] {
+            ensure!(path.is_file(), "{}: not a run folder, {} is missing", root.display(), path.display());
+        }
+        Ok(dir)
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The run's name: the last part of its path.
+    pub fn name(&self) -> String {
+        self.root.file_name().unwrap_or(self.root.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The configuration as resolved.
+    pub fn config(&self) -> PathBuf {
+        self.root.join(CONFIG)
+    }
+
+    /// The event log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join(LOG)
+    }
+
+    /// The adapter with the lowest validation loss.
+    pub fn best(&self) -> PathBuf {
+        self.root.join("best")
+    }
+
+    /// The newest adapter.
+    pub fn last(&self) -> PathBuf {
+        self.root.join("last")
+    }
+
+    /// What `--resume` needs.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    /// Everything that was recorded.
+    pub fn records(&self) -> Result<Vec<Record>> {
+        log::read(&self.log())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_run_gets_a_folder_of_its_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let runs = parent.path().join("a/b");
+        let create = || RunDir::create(&runs, "quickstart", "2026-11-21", 0xffff, "x = 1\n").unwrap();
+        let (first, second) = (create(), create());
+        assert_eq!(first.name(), "quickstart-2026-11-21-ffff");
+        assert_eq!(second.name(), "quickstart-2026-11-21-0000");
+        assert_eq!(std::fs::read_to_string(first.config()).unwrap(), "x = 1\n");
+        assert!(first.records().unwrap().is_empty());
+        assert_eq!(RunDir::open(first.root()).unwrap(), first);
+        assert_eq!(std::fs::read_dir(&runs).unwrap().count(), 2, "nothing else may be left behind");
+    }
+
+    #[test]
+    fn a_place_that_is_taken_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("run");
+        std::fs::create_dir(&root).unwrap();
+        RunDir::create_at(&root, "").unwrap();
+        let error = RunDir::create_at(&root, "").unwrap_err().to_string();
+        assert!(error.contains("holds a run already\nhint: go on with it: tune run --resume"), "{error}");
+        let other = parent.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("notes.txt"), "mine").unwrap();
+        assert!(RunDir::create_at(&other, "").unwrap_err().to_string().contains("is not an empty folder"));
+        assert!(other.join("notes.txt").exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_no_run_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(RunDir::open(dir.path()).unwrap_err().to_string().contains("not a run folder"));
+        assert!(RunDir::open(&dir.path().join("none")).unwrap_err().to_string().contains("no such folder"));
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = format!("{:#}", RunDir::create(&file, "x", "d", 1, "").unwrap_err());
+        assert!(error.contains("the run folder cannot be made"), "{error}");
+    }
+}
