@@ -5,6 +5,12 @@
 //! keys and their types, and [`template`] makes a commented file. Reading files and `--set` is in
 //! [`load`], rules across keys are in [`check`], and the way back to text is in [`write`].
 
+#![expect(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "the documentation of a key is shown to users as well, who read it as plain text"
+)]
+
 pub mod check;
 pub mod load;
 mod value;
