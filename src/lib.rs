@@ -6,6 +6,7 @@ pub mod data;
 pub mod device;
 pub mod diagnosis;
 pub mod event;
+pub mod fmt;
 pub mod kernel;
 pub mod model;
 pub mod monitor;

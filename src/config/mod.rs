@@ -2,17 +2,27 @@
 //!
 //! Every key is declared once, with its documentation and its default; the `sections!` macro makes
 //! of it the struct, its `Default` and the registry [`SECTIONS`], from which `load` knows the valid
-//! keys and their types, and `tune init` writes a commented file. Reading files and `--set` is in
-//! [`load`], rules across keys are in [`check`].
+//! keys and their types, and [`template`] makes a commented file. Reading files and `--set` is in
+//! [`load`], rules across keys are in [`check`], and the way back to text is in [`write`].
+
+#![expect(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "the documentation of a key is shown to users as well, who read it as plain text"
+)]
 
 pub mod check;
 pub mod load;
 mod value;
+pub mod write;
 
+pub use load::{ConfigError, load};
 pub use value::{Holdout, Targets};
+pub use write::template;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use value::Kind;
 
 /// One key of a section, as the user sees it.
 pub struct Key {
@@ -21,8 +31,12 @@ pub struct Key {
     pub doc: &'static [&'static str],
     /// The default as TOML; `None` for a key that is absent by default.
     pub default: fn() -> Option<toml::Value>,
-    /// Whether a value has the right type; the error says what was expected.
-    pub accepts: fn(toml::Value) -> Result<(), toml::de::Error>,
+    /// What a value is, in words that follow "expected".
+    pub expects: &'static str,
+    /// A value as it is written in the file, for a key that is absent by default.
+    pub example: &'static str,
+    /// Whether a value has the right type.
+    pub accepts: fn(toml::Value) -> bool,
 }
 
 /// One section, in the order of the file.
@@ -66,7 +80,9 @@ macro_rules! sections {
                     let value: $Type = $default;
                     toml::Value::try_from(value).ok()
                 },
-                accepts: |value| <$Type as Deserialize>::deserialize(value).map(drop),
+                expects: <$Type as Kind>::EXPECTS,
+                example: <$Type as Kind>::EXAMPLE,
+                accepts: |value| <$Type as Deserialize>::deserialize(value).is_ok(),
             }, )*],
         }, )*];
     };

@@ -1,11 +1,47 @@
-//! Values of the configuration that may be written in more than one form.
+//! What the values of the configuration are, in words, and those that may be written in more than one form.
 //!
-//! Each has a hand-written reader, so that a wrong value is answered with what would be right.
+//! Whether a value is sensible is not judged here but in `check`.
 
+use super::{Dtype, Schedule};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
+
+/// What a type of the configuration is called in messages to the user.
+pub(super) trait Kind {
+    /// Follows "expected".
+    const EXPECTS: &'static str;
+    /// A value as written in the file; only asked of types that may be absent.
+    const EXAMPLE: &'static str = "";
+}
+
+macro_rules! kinds {
+    ($($Type:ty: $expects:literal $(, $example:literal)?;)*) => { $(
+        impl Kind for $Type {
+            const EXPECTS: &'static str = $expects;
+            $(const EXAMPLE: &'static str = $example;)?
+        }
+    )* };
+}
+
+kinds! {
+    bool: "true or false";
+    usize: "a whole number";
+    u64: "a whole number", "100";
+    f64: "a number";
+    String: "a string";
+    PathBuf: "a path in quotes", "\"path.jsonl\"";
+    Dtype: "\"auto\", \"f32\" or \"bf16\"";
+    Schedule: "\"constant\", \"linear\" or \"cosine\"";
+    Targets: "\"all-linear\" or a list such as [\"q_proj\", \"v_proj\"]";
+    Holdout: "a fraction such as 0.1, a number of rows such as 50, or a file";
+}
+
+impl<T: Kind> Kind for Option<T> {
+    const EXPECTS: &'static str = T::EXPECTS;
+    const EXAMPLE: &'static str = T::EXAMPLE;
+}
 
 /// Which matrices of a layer get an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +71,7 @@ impl<'de> Deserialize<'de> for Targets {
             type Value = Targets;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("\"all-linear\" or a list such as [\"q_proj\", \"v_proj\"]")
+                f.write_str(Targets::EXPECTS)
             }
 
             fn visit_str<E: Error>(self, value: &str) -> Result<Targets, E> {
@@ -87,7 +123,7 @@ impl<'de> Deserialize<'de> for Holdout {
             type Value = Holdout;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a fraction such as 0.1, a number of rows such as 50, or a file")
+                f.write_str(Holdout::EXPECTS)
             }
 
             fn visit_f64<E: Error>(self, value: f64) -> Result<Holdout, E> {

@@ -1,6 +1,26 @@
 //! Rows to learn from and rows to judge by: read, split, and turned into tokens.
 //!
-//! Host memory only: nothing here knows a tensor.
+//! Host memory only: nothing here knows a tensor. The way of a row: [`read`] tells its form, [`split`]
+//! its side, [`encode`] (with [`template`] for chats) makes tokens of it, and [`batch`] lays it beside
+//! others. [`audit`] counts what came of it.
+
+pub mod audit;
+pub mod encode;
+pub mod error;
+pub mod read;
+pub mod split;
+pub mod template;
+
+pub use audit::{Audit, Source};
+pub use encode::Encoder;
+pub use error::DataError;
+
+use crate::config::{Data, Holdout};
+use audit::Audited;
+use encode::{EncodeOptions, Encoded};
+use read::Row;
+use split::Share;
+use std::path::{Path, PathBuf};
 
 pub mod batch;
 
@@ -27,4 +47,200 @@ pub struct Splits {
     pub valid: Vec<Example>,
     /// Empty where there is none.
     pub test: Vec<Example>,
+}
+
+/// A dataset, ready to train on.
+#[derive(Clone, Debug, Default)]
+pub struct Dataset {
+    pub splits: Splits,
+    /// Where the examples of each side came from, in their order.
+    pub sources: Sources,
+    /// The files that were read: training rows first.
+    pub files: Vec<PathBuf>,
+    pub audit: Audit,
+}
+
+/// Where the examples of each side came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    pub train: Vec<Source>,
+    pub valid: Vec<Source>,
+    pub test: Vec<Source>,
+}
+
+/// Reads, splits and encodes what `data` names. Examples of a side stand in the order of their file.
+pub fn load(data: &Data, encoder: &Encoder) -> Result<Dataset, DataError> {
+    let options = EncodeOptions { max_length: data.max_length, mask_prompt: data.mask_prompt };
+    let mut files = vec![data.train.clone()];
+    let rows = read::read(&data.train, "data.train")?;
+    let held_out = draw(data, &rows)?;
+    let all = encode_rows(encoder, options, &data.train, 0, &rows)?;
+    let (drawn, train) = divide(all, &held_out);
+
+    let mut other_file = |path: &Path, key| {
+        files.push(path.into());
+        encode_rows(encoder, options, path, files.len() - 1, &read::read(path, key)?)
+    };
+    let valid = match &data.valid {
+        Holdout::File(path) => other_file(path, "data.valid")?,
+        Holdout::Fraction(_) | Holdout::Rows(_) => drawn,
+    };
+    let test = match &data.test {
+        Some(path) => other_file(path, "data.test")?,
+        None => Vec::new(),
+    };
+
+    let audit = audit::audit(&train, &valid, &test);
+    let sources = |side: &[Audited]| side.iter().map(|row| row.source).collect();
+    let sources = Sources { train: sources(&train), valid: sources(&valid), test: sources(&test) };
+    let examples = |side: Vec<Audited>| side.into_iter().map(|row| row.encoded.example).collect();
+    let splits = Splits { train: examples(train), valid: examples(valid), test: examples(test) };
+    Ok(Dataset { splits, sources, files, audit })
+}
+
+/// For each row of the training file, whether it is held out.
+fn draw(data: &Data, rows: &[Row]) -> Result<Vec<bool>, DataError> {
+    let share = match data.valid {
+        Holdout::Fraction(share) => Share::Fraction(share),
+        Holdout::Rows(number) => Share::Rows(number),
+        Holdout::File(_) => return Ok(vec![false; rows.len()]),
+    };
+    split::hold_out(rows, share, data.seed)
+        .map_err(|fault| DataError::Split { file: data.train.clone(), fault })
+}
+
+/// The rows that are held out, and the others.
+fn divide(rows: Vec<Audited>, held_out: &[bool]) -> (Vec<Audited>, Vec<Audited>) {
+    let mut held_out = held_out.iter();
+    rows.into_iter().partition(|_| held_out.next() == Some(&true))
+}
+
+/// The rows of file number `file`, at `path`; all that cannot be encoded are reported together.
+fn encode_rows(
+    encoder: &Encoder,
+    options: EncodeOptions,
+    path: &Path,
+    file: usize,
+    rows: &[Row],
+) -> Result<Vec<Audited>, DataError> {
+    let bodies: Vec<_> = rows.iter().map(|row| &row.body).collect();
+    let encoded = encoder.encode_all(&bodies, options).map_err(|faults| DataError::Rows {
+        file: path.into(),
+        faults: faults.into_iter().map(|(i, fault)| (rows[i].line, fault)).collect(),
+    })?;
+    let audited = |(row, encoded): (&Row, Encoded)| Audited {
+        source: Source { file, line: row.line },
+        fingerprint: split::fingerprint(&row.body),
+        encoded,
+    };
+    Ok(rows.iter().zip(encoded).map(audited).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode::TokenizerFiles;
+    use super::*;
+    use std::fs;
+
+    fn encoder() -> Encoder {
+        Encoder::new(TokenizerFiles {
+            tokenizer: include_bytes!("../model/base/tokenizer.json"),
+            tokenizer_config: Some(include_str!("../model/base/tokenizer_config.json")),
+            ..TokenizerFiles::default()
+        })
+        .unwrap()
+    }
+
+    /// A folder with the given files, and a configuration that trains on the first of them.
+    fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, Data) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let data = Data { train: folder.path().join(files[0].0), ..Data::default() };
+        (folder, data)
+    }
+
+    fn texts(n: usize) -> String {
+        let rows: Vec<_> = (0..n).map(|i| format!("{{\"text\": \"Row number {i} of the file.\"}}")).collect();
+        rows.join("\n")
+    }
+
+    fn lines(sources: &[Source]) -> Vec<usize> {
+        sources.iter().map(|source| source.line).collect()
+    }
+
+    #[test]
+    fn a_split_is_drawn_and_every_row_is_on_one_side() {
+        let (_folder, mut data) = folder(&[("train.jsonl", &texts(20))]);
+        data.valid = Holdout::Fraction(0.25);
+        let dataset = load(&data, &encoder()).unwrap();
+        let (train, valid) = (lines(&dataset.sources.train), lines(&dataset.sources.valid));
+        assert_eq!((train.len(), valid.len()), (15, 5));
+        assert!(train.is_sorted() && valid.is_sorted());
+        let mut all = [train, valid.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, (1..=20).collect::<Vec<_>>());
+        // Example and source belong together.
+        let row = encoder().tokenizer().decode(&dataset.splits.valid[0].ids, true).unwrap();
+        assert_eq!(row, format!("Row number {} of the file.", valid[0] - 1));
+        // What the model is and how rows are cut makes no difference to the split.
+        data.max_length = 4;
+        assert_eq!(load(&data, &encoder()).unwrap().sources, dataset.sources);
+        data.seed = 1;
+        assert_ne!(load(&data, &encoder()).unwrap().sources, dataset.sources);
+    }
+
+    #[test]
+    fn held_out_files_are_read_and_leaks_counted() {
+        let (folder, mut data) = folder(&[
+            ("train.jsonl", &texts(4)),
+            ("valid.jsonl", "\n{\"text\": \"row NUMBER 2 of the file.\"}\n{\"text\": \"new\"}\n"),
+            ("test.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n"),
+        ]);
+        data.valid = Holdout::File(folder.path().join("valid.jsonl"));
+        data.test = Some(folder.path().join("test.jsonl"));
+        let dataset = load(&data, &encoder()).unwrap();
+        let splits = &dataset.splits;
+        assert_eq!((splits.train.len(), splits.valid.len(), splits.test.len()), (4, 2, 1));
+        assert_eq!(dataset.files.len(), 3);
+        let (row, twin) = (Source { file: 1, line: 2 }, Source { file: 0, line: 3 });
+        assert_eq!(dataset.audit.leaks, [audit::Leak { row, twin }]);
+        assert_eq!(dataset.audit.test.rows, 1);
+    }
+
+    #[test]
+    fn rows_that_cutting_empties_are_named() {
+        let long = "A very long question about nothing. ".repeat(20);
+        let row = format!("{{\"prompt\": \"{long}\", \"completion\": \"No.\"}}\n");
+        let (_folder, mut data) =
+            folder(&[("train.jsonl", &format!("{{\"prompt\": \"a\", \"completion\": \"b\"}}\n\n{row}"))]);
+        data.max_length = 32;
+        data.valid = Holdout::Rows(1);
+        let error = load(&data, &encoder()).unwrap_err().to_string();
+        let rest = error.strip_prefix(&data.train.display().to_string()).unwrap();
+        assert!(rest.starts_with(":3: cut to 32 tokens, nothing to learn from is left: "), "{error}");
+        assert!(
+            rest.ends_with("\n  hint: raise data.max_length, or shorten what comes before the completion"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_split_that_cannot_be_is_named_with_its_file() {
+        let (_folder, mut data) = folder(&[("train.jsonl", &texts(3))]);
+        data.valid = Holdout::Fraction(0.1);
+        let error = load(&data, &encoder()).unwrap_err().to_string();
+        assert!(error.ends_with("train.jsonl: data.valid = 0.1 of 3 rows holds out none\n  hint: raise data.valid, or name a file of held-out rows"), "{error}");
+    }
+
+    #[test]
+    fn the_dataset_of_the_repository_fits_the_built_in_model() {
+        let mut data = Data::default();
+        data.train = Path::new(env!("CARGO_MANIFEST_DIR")).join(data.train);
+        let dataset = load(&data, &encoder()).unwrap();
+        assert_eq!((dataset.splits.train.len(), dataset.splits.valid.len()), (450, 50));
+        assert_eq!((dataset.audit.train.duplicates, dataset.audit.train.cut_rows), (0, 0));
+        assert_eq!(dataset.audit.special_in_message, []);
+    }
 }

@@ -4,12 +4,13 @@
 //! tokens, never over batches or rows.
 
 use crate::data::Example;
-use crate::data::batch::{Packed, by_length};
+use crate::data::batch::{EvalBatch, Packed, eval_batches};
 use crate::event::ExampleLoss;
 use crate::kernel::Layout;
 use crate::model::lora::Adapter;
 use crate::model::{Batch, CausalLm, TargetLoss};
 use anyhow::Result;
+use std::ops::Range;
 
 /// The loss of a set of examples.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +38,7 @@ impl SetLoss {
 /// What the model takes of a packed batch.
 pub fn batch(packed: Packed) -> Batch {
     let Packed { ids, positions, starts, targets } = packed;
+    let targets = targets.into_iter().map(|target| (target.row, target.token)).collect();
     Batch { ids, layout: Layout { starts, positions }, targets }
 }
 
@@ -49,17 +51,14 @@ pub fn total(loss: &TargetLoss) -> f64 {
 pub fn evaluate(model: &CausalLm, adapter: &Adapter, rows: &[Example], batch_size: usize) -> Result<SetLoss> {
     let none = ExampleLoss { nats: 0.0, tokens: 0 };
     let mut set = SetLoss { examples: vec![none; rows.len()], tokens: 0, hits: 0 };
-    for group in by_length(rows).chunks(batch_size) {
-        let batch = batch(Packed::new(group.iter().map(|&row| &rows[row])));
-        let loss = model.evaluate(&batch, adapter)?;
-        for ((&(token, _), &nats), &hit) in batch.targets.iter().zip(&loss.nats).zip(&loss.hits) {
-            // The row of the batch in which the predicting token lies.
-            let row = batch.layout.starts.partition_point(|&start| start <= token as usize) - 1;
-            let example = &mut set.examples[group[row]];
-            example.nats += f64::from(nats);
-            example.tokens += 1;
-            set.tokens += 1;
-            set.hits += u64::from(hit);
+    for EvalBatch { rows, packed } in eval_batches(rows, batch_size) {
+        let targets: Vec<Range<usize>> = (0..rows.len()).map(|row| packed.targets_of(row)).collect();
+        let loss = model.evaluate(&batch(packed), adapter)?;
+        for (row, targets) in rows.into_iter().zip(targets) {
+            let nats = loss.nats[targets.clone()].iter().map(|&nats| f64::from(nats)).sum();
+            set.examples[row] = ExampleLoss { nats, tokens: targets.len() as u32 };
+            set.tokens += targets.len() as u64;
+            set.hits += loss.hits[targets].iter().filter(|&&hit| hit).count() as u64;
         }
     }
     Ok(set)

@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::schedule::learning_rate;
 use crate::config;
 use crate::data::Example;
-use crate::data::batch::{Packed, epoch_order};
+use crate::data::batch::{Batches, Epoch};
 use crate::event::StepStats;
 use crate::kernel::Dropout;
 use crate::model::lora::{Adapter, Gradients};
@@ -16,16 +16,17 @@ use anyhow::Result;
 /// What a step works with.
 pub struct Stepper<'a> {
     pub model: &'a CausalLm,
-    pub rows: &'a [Example],
     pub config: &'a config::Train,
     pub plan: Plan,
-    /// The epoch whose order is at hand, and the order.
-    order: Option<(u64, Vec<usize>)>,
+    batches: Batches<'a>,
+    /// The epoch in progress, with its number.
+    epoch: Option<(u64, Epoch<'a>)>,
 }
 
 impl<'a> Stepper<'a> {
     pub fn new(model: &'a CausalLm, rows: &'a [Example], config: &'a config::Train, plan: Plan) -> Self {
-        Self { model, rows, config, plan, order: None }
+        let batches = Batches::new(rows, config.batch_size, config.seed);
+        Self { model, config, plan, batches, epoch: None }
     }
 
     /// Takes step number `step`, from 1.
@@ -61,20 +62,14 @@ impl<'a> Stepper<'a> {
     }
 
     fn batches(&mut self, step: u64) -> Vec<Batch> {
-        let (epoch, batches) = self.plan.batches_of(step);
-        let order = match self.order.take() {
-            Some((of, order)) if of == epoch => order,
-            _ => epoch_order(self.rows.len(), self.config.seed, epoch),
+        let (number, taken) = self.plan.batches_of(step);
+        let epoch = match self.epoch.take() {
+            Some((of, epoch)) if of == number => epoch,
+            _ => self.batches.epoch(number),
         };
-        let size = self.config.batch_size;
-        let taken = batches
-            .map(|index| {
-                let rows = order.iter().skip(index as usize * size).take(size);
-                batch(Packed::new(rows.map(|&row| &self.rows[row])))
-            })
-            .collect();
-        self.order = Some((epoch, order));
-        taken
+        let batches = taken.map(|index| batch(epoch.batch(index as usize))).collect();
+        self.epoch = Some((number, epoch));
+        batches
     }
 
     fn learning_rate(&self, step: u64) -> f64 {

@@ -118,8 +118,8 @@ fn a_run_learns_evaluates_on_its_cadence_and_keeps_its_best() {
     assert_eq!(evals(&events, Split::Test)[0].step, ended.best.unwrap().step);
     // Seven rows in batches of two: three whole batches and one of a single row.
     assert_eq!(steps(&events)[3].tokens, {
-        let order = crate::data::batch::epoch_order(7, 0, 0);
-        bench.splits.train[order[6]].loss_tokens() as u64
+        let epoch = crate::data::batch::Batches::new(&bench.splits.train, 2, 0).epoch(0);
+        bench.splits.train[epoch.rows(3)[0]].loss_tokens() as u64
     });
     for folder in ["best", "last"] {
         assert!(dir.path().join(folder).join("adapter_model.safetensors").exists());

@@ -1,0 +1,149 @@
+//! What can be wrong with data, in words: where it is, what it is, and what would be right.
+//!
+//! Nothing is judged here; `read`, `encode` and `split` find the faults.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Faults of a file that are printed; the others are counted.
+const SHOWN: usize = 5;
+
+/// Why a dataset cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("{}: cannot be read: {source}\n  hint: {key} names a file of rows, JSON Lines", file.display())]
+    Unreadable { file: PathBuf, key: &'static str, source: std::io::Error },
+    #[error("{}: no rows\n  hint: one JSON object a line is expected, such as {EXAMPLE}", file.display())]
+    Empty { file: PathBuf },
+    #[error("{}", RowList { file, faults })]
+    Rows {
+        file: PathBuf,
+        /// Line, counted from 1, and fault; in the order of the file.
+        faults: Vec<(usize, RowFault)>,
+    },
+    #[error("{}: {fault}", file.display())]
+    Split { file: PathBuf, fault: SplitFault },
+}
+
+/// What a row looks like, for hints.
+const EXAMPLE: &str =
+    r#"{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}"#;
+
+/// What is wrong with one row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowFault {
+    #[error("the file is one JSON array")]
+    Array,
+    #[error("{0}")]
+    ChatTemplate(String),
+    #[error(
+        "cut to {max_length} tokens, nothing to learn from is left: the first such token is number {first}"
+    )]
+    CutAway { max_length: usize, first: usize },
+    #[error("{0:?} is missing")]
+    Missing(&'static str),
+    #[error("no assistant turn")]
+    NoAssistantTurn,
+    #[error("not a JSON object")]
+    NotAnObject,
+    #[error("not valid JSON: {0}")]
+    NotJson(String),
+    #[error("{key} is {found}, not a list of messages")]
+    NotList { key: &'static str, found: &'static str },
+    #[error("{key} is {found}, not a message")]
+    NotMessage { key: String, found: &'static str },
+    #[error("{key} is {found}, not text")]
+    NotText { key: String, found: &'static str },
+    #[error("not UTF-8 text")]
+    NotUtf8,
+    #[error("nothing to learn from")]
+    NothingToLearn,
+    #[error("a row of the form {found}, in a file of the form {expected}")]
+    OtherForm { expected: &'static str, found: &'static str },
+    #[error("the tokenizer fails: {0}")]
+    Tokenizer(String),
+    #[error("the chat template does not write assistant turn {turn} in a way that can be found again")]
+    TurnNotFound { turn: usize },
+    #[error("none of the keys of a known form")]
+    UnknownForm,
+    #[error("the role {0:?} is not known")]
+    UnknownRole(String),
+}
+
+impl RowFault {
+    /// What would be right.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Array => "write one object a line (JSON Lines): jq -c '.[]' FILE",
+            Self::ChatTemplate(_) => "bring the roles into the order that the model's chat template asks for",
+            Self::CutAway { .. } => "raise data.max_length, or shorten what comes before the completion",
+            Self::Missing(_) => "every row has all the keys of its form, every message all of its own",
+            Self::NoAssistantTurn => {
+                "add a message with \"role\": \"assistant\"; {\"text\": ...} rows are learnt whole"
+            }
+            Self::NotAnObject | Self::NotJson(_) => "every line is one JSON object, on that line alone",
+            Self::NotList { .. } | Self::NotMessage { .. } => {
+                "each message is an object, such as {\"role\": \"user\", \"content\": \"...\"}"
+            }
+            Self::NotText { .. } => "only text can be learnt: a string in quotes",
+            Self::NotUtf8 => "save the file as UTF-8",
+            Self::NothingToLearn => "give the row some text, or take it out",
+            Self::OtherForm { .. } => "the first row decides; keep one form in a file",
+            Self::Tokenizer(_) => "check the model's tokenizer.json",
+            Self::TurnNotFound { .. } => {
+                "keep one assistant turn a row, without leading tags such as <think>, or set data.mask_prompt to false"
+            }
+            Self::UnknownForm => {
+                "a row has \"messages\", or \"prompt\" and \"completion\", or \"instruction\" and \"output\", \
+                 or \"conversations\", or \"text\""
+            }
+            Self::UnknownRole(_) => "the roles are system, developer, user, assistant and tool",
+        }
+    }
+}
+
+/// Why rows cannot be divided as asked.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SplitFault {
+    #[error(
+        "data.valid = {asked} of {rows} rows holds out none\n  hint: raise data.valid, or name a file of held-out rows"
+    )]
+    Empty { asked: String, rows: usize },
+    #[error(
+        "data.valid = {asked} of {rows} rows leaves none to learn from\n  hint: lower data.valid, or add rows"
+    )]
+    NothingLeft { asked: String, rows: usize },
+    #[error(
+        "data.valid = {asked} holds out {target} rows, but the smallest group of rows that belong together has {smallest}\n  \
+         hint: rows with the same text or the same \"group\" stay on one side; raise data.valid to at least {smallest}"
+    )]
+    GroupTooLarge { asked: String, target: usize, smallest: usize },
+    #[error(
+        "all {rows} rows belong together, so none can be held out\n  \
+         hint: rows with the same text or the same \"group\" stay on one side; add others, or name a file as data.valid"
+    )]
+    OneGroup { rows: usize },
+}
+
+struct RowList<'a> {
+    file: &'a PathBuf,
+    faults: &'a [(usize, RowFault)],
+}
+
+impl fmt::Display for RowList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let shown = &self.faults[..self.faults.len().min(SHOWN)];
+        for (i, (line, fault)) in shown.iter().enumerate() {
+            let newline = if i == 0 { "" } else { "\n" };
+            write!(f, "{newline}{}:{line}: {fault}", self.file.display())?;
+            // A hint that the next fault repeats is given once, after the last of them.
+            if shown.get(i + 1).is_none_or(|(_, next)| next.hint() != fault.hint()) {
+                write!(f, "\n  hint: {}", fault.hint())?;
+            }
+        }
+        match self.faults.len() - shown.len() {
+            0 => Ok(()),
+            more => write!(f, "\n... and {more} more"),
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Rows of JSON Lines, in every accepted form; errors name file and line.
+//!
+//! The keys of the first row tell the form of the file. Nothing is tokenised here, and whether a row
+//! fits a model is found out in `encode`.
+
+use super::error::{DataError, RowFault};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// One row of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Line in the file, counted from 1.
+    pub line: usize,
+    pub body: Body,
+    /// Rows of one group stay on one side of the split.
+    pub group: Option<String>,
+}
+
+/// What a row says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Turns, of which the assistant's are learnt.
+    Chat(Vec<Message>),
+    /// The completion is learnt.
+    Completion { prompt: String, completion: String },
+    /// The output is learnt; `input` is empty where there is none.
+    Instruction { instruction: String, input: String, output: String },
+    /// All of it is learnt.
+    Text(String),
+}
+
+impl Body {
+    /// All texts of the row, in reading order.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Chat(messages) => messages.iter().map(|message| message.content.as_str()).collect(),
+            Self::Completion { prompt, completion } => vec![prompt, completion],
+            Self::Instruction { instruction, input, output } => vec![instruction, input, output],
+            Self::Text(text) => vec![text],
+        }
+    }
+}
+
+/// One turn of a chat.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Message {
+    pub role: Role,
+    pub content: String,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+}
+
+impl Role {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "system" => Self::System,
+            "developer" => Self::Developer,
+            // The second and third names are those of `conversations` rows.
+            "user" | "human" => Self::User,
+            "assistant" | "gpt" | "model" | "bot" | "chatgpt" => Self::Assistant,
+            "tool" | "function" => Self::Tool,
+            _ => return None,
+        })
+    }
+}
+
+/// The rows of the file at `path`, which the configuration calls `key`. Blank lines are passed over.
+pub fn read(path: &Path, key: &'static str) -> Result<Vec<Row>, DataError> {
+    let unreadable = |source| DataError::Unreadable { file: path.into(), key, source };
+    parse(path, &std::fs::read(path).map_err(unreadable)?)
+}
+
+/// As [`read`], from the bytes of the file; all its bad rows are reported together.
+pub fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let (mut rows, mut faults) = (Vec::new(), Vec::new());
+    let mut form = None;
+    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match row(line, &mut form) {
+            Ok((body, group)) => rows.push(Row { line: index + 1, body, group }),
+            Err(fault) => {
+                // Every further line would only repeat it.
+                let whole_file = matches!(fault, RowFault::Array);
+                faults.push((index + 1, fault));
+                if whole_file {
+                    break;
+                }
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(DataError::Rows { file: file.into(), faults });
+    }
+    if rows.is_empty() {
+        return Err(DataError::Empty { file: file.into() });
+    }
+    Ok(rows)
+}
+
+/// The forms of a row, in the order in which they are recognised.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Messages,
+    Conversations,
+    Completion,
+    Instruction,
+    Text,
+}
+
+const FORMS: &[(Form, &str, &[&str])] = &[
+    (Form::Messages, "{messages}", &["messages"]),
+    (Form::Conversations, "{conversations}", &["conversations"]),
+    (Form::Completion, "{prompt, completion}", &["prompt", "completion"]),
+    (Form::Instruction, "{instruction, output}", &["instruction", "output"]),
+    (Form::Text, "{text}", &["text"]),
+];
+
+impl Form {
+    fn of(row: &Map<String, Value>) -> Option<Self> {
+        let has = |keys: &[&str]| keys.iter().all(|key| row.contains_key(*key));
+        FORMS.iter().find(|(_, _, keys)| has(keys)).map(|(form, _, _)| *form)
+    }
+
+    fn name(self) -> &'static str {
+        FORMS.iter().find(|(form, _, _)| *form == self).map_or("", |(_, name, _)| name)
+    }
+
+    fn keys(self) -> &'static [&'static str] {
+        FORMS.iter().find(|(form, _, _)| *form == self).map_or(&[], |(_, _, keys)| keys)
+    }
+}
+
+/// One line; the first good one sets `form`.
+fn row(line: &[u8], form: &mut Option<Form>) -> Result<(Body, Option<String>), RowFault> {
+    let text = std::str::from_utf8(line).map_err(|_| RowFault::NotUtf8)?;
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(_) if form.is_none() && text.trim_start().starts_with('[') => return Err(RowFault::Array),
+        Err(e) => return Err(RowFault::NotJson(e.to_string().replace("at line 1 column", "at column"))),
+    };
+    let row = match &value {
+        Value::Object(row) => row,
+        Value::Array(_) if form.is_none() => return Err(RowFault::Array),
+        _ => return Err(RowFault::NotAnObject),
+    };
+    let own = Form::of(row);
+    let Some(expected) = form.or(own) else { return Err(RowFault::UnknownForm) };
+    *form = Some(expected);
+    if let Some(missing) = expected.keys().iter().find(|key| !row.contains_key(**key)) {
+        return Err(match own {
+            Some(own) => RowFault::OtherForm { expected: expected.name(), found: own.name() },
+            None => RowFault::Missing(missing),
+        });
+    }
+    let body = match expected {
+        Form::Messages => chat(row, "messages", "role", "content")?,
+        Form::Conversations => chat(row, "conversations", "from", "value")?,
+        Form::Completion => {
+            Body::Completion { prompt: text_of(row, "prompt")?, completion: text_of(row, "completion")? }
+        }
+        Form::Instruction => Body::Instruction {
+            instruction: text_of(row, "instruction")?,
+            input: match row.get("input") {
+                None | Some(Value::Null) => String::new(),
+                Some(_) => text_of(row, "input")?,
+            },
+            output: text_of(row, "output")?,
+        },
+        Form::Text => Body::Text(text_of(row, "text")?),
+    };
+    let group = match row.get("group") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(other) => return Err(not_text("group".into(), other)),
+    };
+    Ok((body, group))
+}
+
+fn chat(
+    row: &Map<String, Value>,
+    list: &'static str,
+    who: &'static str,
+    what: &'static str,
+) -> Result<Body, RowFault> {
+    let Value::Array(turns) = &row[list] else {
+        let found = kind(&row[list]);
+        return Err(RowFault::NotList { key: list, found });
+    };
+    let mut messages = Vec::with_capacity(turns.len());
+    for (i, turn) in turns.iter().enumerate() {
+        let Value::Object(turn) = turn else {
+            return Err(RowFault::NotMessage { key: format!("{list}[{i}]"), found: kind(turn) });
+        };
+        let text = |key: &'static str| match turn.get(key) {
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(not_text(format!("{list}[{i}].{key}"), other)),
+            None => Err(RowFault::Missing(key)),
+        };
+        let name = text(who)?;
+        let role = Role::of(name).ok_or_else(|| RowFault::UnknownRole(name.clone()))?;
+        messages.push(Message { role, content: text(what)?.clone() });
+    }
+    if messages.iter().all(|message| message.role != Role::Assistant) {
+        return Err(RowFault::NoAssistantTurn);
+    }
+    Ok(Body::Chat(messages))
+}
+
+fn text_of(row: &Map<String, Value>, key: &str) -> Result<String, RowFault> {
+    match &row[key] {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(not_text(key.into(), other)),
+    }
+}
+
+fn not_text(key: String, value: &Value) -> RowFault {
+    RowFault::NotText { key, found: kind(value) }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Vec<Row> {
+        parse(Path::new("d.jsonl"), text.as_bytes()).unwrap()
+    }
+
+    fn refused(bytes: impl AsRef<[u8]>, message: &str) {
+        let error = parse(Path::new("d.jsonl"), bytes.as_ref()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+
+    fn turn(role: Role, content: &str) -> Message {
+        Message { role, content: content.into() }
+    }
+
+    const CHAT: &str =
+        r#"{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}"#;
+
+    #[test]
+    fn every_form_is_told_by_its_keys() {
+        let chat = Body::Chat(vec![turn(Role::User, "hi"), turn(Role::Assistant, "ho")]);
+        assert_eq!(rows(CHAT)[0].body, chat);
+        let shared =
+            r#"{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]}"#;
+        assert_eq!(rows(shared)[0].body, chat);
+        let completion = Body::Completion { prompt: "a".into(), completion: "b".into() };
+        assert_eq!(rows(r#"{"prompt": "a", "completion": "b", "text": "c"}"#)[0].body, completion);
+        let instruction = |input: &str| Body::Instruction {
+            instruction: "a".into(),
+            input: input.into(),
+            output: "b".into(),
+        };
+        assert_eq!(rows(r#"{"instruction": "a", "input": "i", "output": "b"}"#)[0].body, instruction("i"));
+        assert_eq!(rows(r#"{"instruction": "a", "output": "b"}"#)[0].body, instruction(""));
+        assert_eq!(rows(r#"{"text": "a", "label": 3}"#)[0].body, Body::Text("a".into()));
+    }
+
+    #[test]
+    fn lines_are_counted_through_blank_ones() {
+        let all = rows(
+            "\u{feff}\r\n{\"text\": \"a\", \"group\": 7}\r\n \r\n{\"text\": \"b\", \"group\": \"7\"}\r\n\r\n",
+        );
+        assert_eq!(all.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(all[0].group.as_deref(), Some("7"));
+        assert_eq!(all[0].group, all[1].group);
+    }
+
+    #[test]
+    fn bad_rows_are_named_with_line_and_hint() {
+        refused(
+            "{\"text\": \"a\"}\n{\"text\": \"b\"\n",
+            "d.jsonl:2: not valid JSON: EOF while parsing an object at column 12\n  \
+             hint: every line is one JSON object, on that line alone",
+        );
+        refused(
+            r#"{"messages": [{"role": "user", "content": "hi"}]}"#,
+            "d.jsonl:1: no assistant turn\n  \
+             hint: add a message with \"role\": \"assistant\"; {\"text\": ...} rows are learnt whole",
+        );
+        refused(
+            r#"{"messages": [{"role": "assistant", "content": null}]}"#,
+            "d.jsonl:1: messages[0].content is null, not text\n  \
+             hint: only text can be learnt: a string in quotes",
+        );
+        refused(
+            format!("{CHAT}\n{{\"text\": \"a\"}}"),
+            "d.jsonl:2: a row of the form {text}, in a file of the form {messages}\n  \
+             hint: the first row decides; keep one form in a file",
+        );
+        refused(
+            r#"{"instruction": "a", "output": "b"}{"x": 1}"#,
+            "d.jsonl:1: not valid JSON: trailing characters at column 36\n  \
+             hint: every line is one JSON object, on that line alone",
+        );
+        refused(
+            r#"{"question": "a", "answer": "b"}"#,
+            "d.jsonl:1: none of the keys of a known form\n  \
+             hint: a row has \"messages\", or \"prompt\" and \"completion\", or \"instruction\" and \"output\", \
+             or \"conversations\", or \"text\"",
+        );
+        refused(
+            "[\n{\"text\": \"a\"},\n{\"text\": \"b\"}]",
+            "d.jsonl:1: the file is one JSON array\n  hint: write one object a line (JSON Lines): jq -c '.[]' FILE",
+        );
+        refused(b"{\"text\": \"\xff\"}", "d.jsonl:1: not UTF-8 text\n  hint: save the file as UTF-8");
+        refused(
+            r#"{"messages": [{"role": "boss", "content": "hi"}]}"#,
+            "d.jsonl:1: the role \"boss\" is not known\n  \
+             hint: the roles are system, developer, user, assistant and tool",
+        );
+        refused(
+            r#"{"messages": "hi"}"#,
+            "d.jsonl:1: messages is a string, not a list of messages\n  \
+             hint: each message is an object, such as {\"role\": \"user\", \"content\": \"...\"}",
+        );
+    }
+
+    #[test]
+    fn an_empty_file_is_refused() {
+        refused(
+            "\n \r\n",
+            "d.jsonl: no rows\n  hint: one JSON object a line is expected, such as \
+             {\"messages\": [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]}",
+        );
+    }
+
+    #[test]
+    fn many_bad_rows_are_counted() {
+        let good = r#"{"text": "a"}"#;
+        refused(
+            format!("{good}\n{}{good}\n{{\"text\": 1}}\n", "{\n".repeat(3)),
+            "d.jsonl:2: not valid JSON: EOF while parsing an object at column 1\n\
+             d.jsonl:3: not valid JSON: EOF while parsing an object at column 1\n\
+             d.jsonl:4: not valid JSON: EOF while parsing an object at column 1\n  \
+             hint: every line is one JSON object, on that line alone\n\
+             d.jsonl:6: text is a number, not text\n  \
+             hint: only text can be learnt: a string in quotes",
+        );
+        let error = parse(Path::new("d.jsonl"), "1\n".repeat(12).as_bytes()).unwrap_err().to_string();
+        assert!(error.ends_with("\n... and 7 more"), "{error}");
+        assert_eq!(error.lines().count(), 7);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        assert_eq!(
+            read(Path::new("no/such.jsonl"), "data.train").unwrap_err().to_string(),
+            "no/such.jsonl: cannot be read: No such file or directory (os error 2)\n  \
+             hint: data.train names a file of rows, JSON Lines"
+        );
+    }
+}
