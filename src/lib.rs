@@ -5,4 +5,6 @@ pub mod curve;
 pub mod data;
 pub mod diagnosis;
 pub mod event;
+pub mod fmt;
 pub mod monitor;
+pub mod report;
