@@ -10,5 +10,6 @@ pub mod fmt;
 pub mod kernel;
 pub mod model;
 pub mod monitor;
+pub mod report;
 pub mod store;
 pub mod train;

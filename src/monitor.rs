@@ -3,14 +3,31 @@
 //! The dashboard, the reports and early stopping all look at a [`Snapshot`]; live, replayed and
 //! foreign runs therefore look the same. No clock: time is what the records say.
 
+mod log;
+mod pace;
+
 use crate::curve::Curves;
-use crate::diagnosis::Diagnosis;
-use crate::diagnosis::advice::Advice;
+use crate::diagnosis::advice::{self, Advice};
+use crate::diagnosis::{Diagnosis, Limits, diagnose};
 use crate::event::record::Record;
-use crate::event::{CheckpointSaved, RunEnded, RunInfo};
+use crate::event::{CheckpointRole, CheckpointSaved, Event, RunEnded, RunInfo, Split, StepStats};
+use pace::Pace;
 
 /// Folds the records of one run.
-pub struct Monitor {}
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    limits: Limits,
+    run: RunInfo,
+    curves: Curves,
+    diagnosis: Diagnosis,
+    advice: Vec<Advice>,
+    progress: Progress,
+    pace: Pace,
+    log: Vec<LogLine>,
+    best_saved: Option<CheckpointSaved>,
+    last_saved: Option<CheckpointSaved>,
+    ended: Option<RunEnded>,
+}
 
 /// A run as it stands: everything that there is to show.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +71,108 @@ pub struct Progress {
 }
 
 impl Monitor {
-    pub fn apply(&mut self, record: &Record) {
-        let _ = record;
+    pub fn new(limits: Limits) -> Self {
+        let (run, curves) = (RunInfo::default(), Curves::default());
+        Self {
+            diagnosis: diagnose(&curves, &run, &limits),
+            limits,
+            run,
+            curves,
+            advice: Vec::new(),
+            progress: Progress::default(),
+            pace: Pace::default(),
+            log: Vec::new(),
+            best_saved: None,
+            last_saved: None,
+            ended: None,
+        }
     }
+
+    /// Takes in the next record. Cheap for a step; after an evaluation the run is judged anew.
+    pub fn apply(&mut self, record: &Record) {
+        let best_before = self.curves.best().map(|best| self.curves.eval[best].loss);
+        self.curves.apply(record.t, &record.event);
+        self.pace.apply(record);
+        self.progress.elapsed_s = self.progress.elapsed_s.max(record.t);
+        match &record.event {
+            Event::RunStarted(run) => {
+                self.run = RunInfo::clone(run);
+                self.log.extend(log::started(run).map(|text| LogLine { t: record.t, text, warning: false }));
+            }
+            Event::RunResumed(resumed) => {
+                let kept = |saved: &CheckpointSaved| saved.step <= resumed.step;
+                (self.progress.step, self.ended) = (resumed.step, None);
+                self.progress.epoch = self.curves.train.last().map_or(0.0, |point| point.epoch);
+                self.best_saved = self.best_saved.filter(kept);
+                self.last_saved = self.last_saved.filter(kept);
+                self.say(record.t, format!("resumed from step {}", resumed.step), false);
+                self.judge(record.t);
+            }
+            Event::Step(stats) => {
+                (self.progress.step, self.progress.epoch) = (stats.step, stats.epoch);
+                if !is_finite(stats) {
+                    self.judge(record.t);
+                }
+            }
+            Event::Eval(stats) => {
+                self.progress.step = self.progress.step.max(stats.step);
+                self.progress.epoch = self.progress.epoch.max(stats.epoch);
+                self.say(record.t, log::eval(stats, best_before), false);
+                if stats.split == Split::Valid {
+                    self.judge(record.t);
+                }
+            }
+            Event::CheckpointSaved(saved) => {
+                match saved.role {
+                    CheckpointRole::Best => self.best_saved = Some(*saved),
+                    CheckpointRole::Last => self.last_saved = Some(*saved),
+                }
+                self.say(record.t, log::saved(saved), false);
+            }
+            Event::Note(note) => {
+                self.say(record.t, note.text.clone(), note.level == crate::event::NoteLevel::Warning);
+            }
+            Event::RunEnded(ended) => {
+                self.progress.step = self.progress.step.max(ended.step);
+                self.say(record.t, log::ended(ended), false);
+                self.ended = Some(ended.clone());
+            }
+            Event::Unknown => {}
+        }
+        self.progress.total_steps = self.run.total_steps;
+        self.progress.tokens_per_s = self.pace.tokens_per_s();
+        let running = self.ended.is_none();
+        self.progress.eta_s = self.pace.eta_s(self.progress.step, &self.run).filter(|_| running);
+    }
+
+    /// The run as it stands.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            run: &self.run,
+            curves: &self.curves,
+            diagnosis: &self.diagnosis,
+            advice: &self.advice,
+            progress: self.progress,
+            log: &self.log,
+            best_saved: self.best_saved,
+            last_saved: self.last_saved,
+            ended: self.ended.as_ref(),
+        }
+    }
+
+    fn judge(&mut self, t: f64) {
+        let diagnosis = diagnose(&self.curves, &self.run, &self.limits);
+        let news = log::changes(&self.diagnosis, &diagnosis);
+        self.advice = advice::advise(&diagnosis, &self.run);
+        self.diagnosis = diagnosis;
+        self.log.extend(news.into_iter().map(|(text, warning)| LogLine { t, text, warning }));
+    }
+
+    fn say(&mut self, t: f64, text: String, warning: bool) {
+        self.log.push(LogLine { t, text, warning });
+    }
+}
+
+fn is_finite(stats: &StepStats) -> bool {
+    stats.loss.is_finite() && stats.grad_norm.is_none_or(f64::is_finite)
 }

@@ -1,6 +1,11 @@
 //! The curves of a run: a fold of its events into series aligned by step.
 //!
-//! Nothing is smoothed here and nothing is judged; `smooth` and `trend` are the tools for that.
+//! Nothing is smoothed here and nothing is judged; [`smooth`] and [`trend`] are the tools for that,
+//! and [`axis`] puts round numbers beside a curve.
+
+pub mod axis;
+pub mod smooth;
+pub mod trend;
 
 use crate::event::{EvalStats, Event, ExampleLoss, Split, StepStats};
 use std::sync::Arc;
@@ -55,12 +60,111 @@ pub struct EvalPoint {
 
 impl Curves {
     /// Takes in one event, stamped `t` seconds after the start of the run.
+    ///
+    /// Series stay in the order of their steps, whatever the order of a foreign log is; a step that
+    /// comes again replaces the one before.
     pub fn apply(&mut self, t: f64, event: &Event) {
-        let _ = (t, event);
+        match event {
+            Event::Step(stats) => self.push_train(t, stats),
+            Event::Eval(stats) => self.push_eval(t, stats),
+            Event::RunResumed(resumed) => self.drop_after(resumed.step),
+            _ => {}
+        }
     }
 
     /// Index in `eval` of the lowest finite loss, the first of equals.
     pub fn best(&self) -> Option<usize> {
-        None
+        let finite = self.eval.iter().enumerate().filter(|(_, point)| point.loss.is_finite());
+        finite.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss)).map(|(index, _)| index)
+    }
+
+    /// The training steps in `(after, upto]`.
+    pub fn train_between(&self, after: Option<u64>, upto: u64) -> &[TrainPoint] {
+        let from = after.map_or(0, |after| self.train.partition_point(|point| point.step <= after));
+        let to = self.train.partition_point(|point| point.step <= upto);
+        &self.train[from.min(to)..to]
+    }
+
+    fn push_train(&mut self, t: f64, stats: &StepStats) {
+        let point = TrainPoint {
+            step: stats.step,
+            epoch: stats.epoch,
+            t,
+            loss: stats.loss,
+            tokens: stats.tokens,
+            input_tokens: stats.input_tokens,
+            learning_rate: stats.learning_rate,
+            grad_norm: stats.grad_norm,
+        };
+        insert_by_step(&mut self.train, point, |point| point.step);
+        // Some trainers log the evaluation before the steps that led to it.
+        let index = self.eval.partition_point(|eval| eval.step < stats.step);
+        self.average_train(index);
+    }
+
+    fn push_eval(&mut self, t: f64, stats: &EvalStats) {
+        let point = EvalPoint {
+            step: stats.step,
+            epoch: stats.epoch,
+            t,
+            loss: stats.loss,
+            tokens: stats.tokens,
+            token_accuracy: stats.token_accuracy,
+            examples: stats.examples.as_slice().into(),
+            train_loss: None,
+        };
+        match stats.split {
+            Split::Valid => {
+                let index = insert_by_step(&mut self.eval, point, |point| point.step);
+                self.average_train(index);
+                self.average_train(index + 1);
+            }
+            Split::Test => self.test = Some(point),
+            Split::TrainProbe => {}
+        }
+    }
+
+    /// Forgets what happened after `step`, as a run does that goes on from a state saved there.
+    fn drop_after(&mut self, step: u64) {
+        self.train.truncate(self.train.partition_point(|point| point.step <= step));
+        self.eval.truncate(self.eval.partition_point(|point| point.step <= step));
+        self.test = self.test.take().filter(|point| point.step <= step);
+    }
+
+    /// Sets the train loss of the evaluation at `index`, if there is one.
+    fn average_train(&mut self, index: usize) {
+        let Some(upto) = self.eval.get(index).map(|point| point.step) else { return };
+        let after = index.checked_sub(1).map(|before| self.eval[before].step);
+        let mean = mean_loss(self.train_between(after, upto));
+        self.eval[index].train_loss = mean;
     }
 }
+
+/// Mean over the tokens of several steps, or over the steps where the tokens are not known.
+fn mean_loss(points: &[TrainPoint]) -> Option<f64> {
+    let tokens: u64 = points.iter().map(|point| point.tokens).sum();
+    // A step without a token has no loss, and may call that NaN.
+    let weight = |point: &TrainPoint| if tokens == 0 { 1.0 } else { point.tokens as f64 };
+    let (mut sum, mut total) = (0.0, 0.0);
+    for point in points.iter().filter(|point| weight(point) > 0.0) {
+        sum += weight(point) * point.loss;
+        total += weight(point);
+    }
+    (total > 0.0).then(|| sum / total)
+}
+
+/// Puts a point where its step belongs, in place of one of the same step; returns where that is.
+fn insert_by_step<T>(series: &mut Vec<T>, point: T, step: impl Fn(&T) -> u64) -> usize {
+    let index = match series.last() {
+        Some(last) if step(last) >= step(&point) => series.partition_point(|old| step(old) < step(&point)),
+        _ => series.len(),
+    };
+    match series.get_mut(index) {
+        Some(old) if step(old) == step(&point) => *old = point,
+        _ => series.insert(index, point),
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests;

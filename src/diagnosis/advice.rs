@@ -2,6 +2,9 @@
 //!
 //! The only place where advice is worded; rules return facts.
 
+use super::Diagnosis;
+use crate::event::RunInfo;
+
 /// One piece of advice: what to change, to what, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
@@ -9,4 +12,10 @@ pub struct Advice {
     pub text: String,
     /// The configuration keys to set, as `--set` takes them: `("lora.dropout", "0.1")`.
     pub patch: Vec<(String, String)>,
+}
+
+/// What to do, most useful first; nothing for a healthy run.
+pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
+    let _ = (diagnosis, run);
+    Vec::new()
 }

@@ -80,6 +80,11 @@ pub struct Rise {
     /// Train loss at the best evaluation and now, averaged since the evaluation before.
     pub train_at_best: Option<f64>,
     pub train_now: Option<f64>,
+    /// Slope of the eval loss since the onset, as a share of the best an epoch; `None` where epochs
+    /// are not known.
+    pub rise_per_epoch: Option<f64>,
+    /// Whether the first evaluation is still the best one.
+    pub never_improved: bool,
 }
 
 /// The train loss is close to zero.
@@ -97,6 +102,8 @@ pub struct NonFinite {
     pub step: u64,
     /// Which series: `train loss`, `eval loss` or `gradient norm`.
     pub series: &'static str,
+    /// Whether later numbers of that series are finite again.
+    pub recovered: bool,
 }
 
 impl fmt::Display for Verdict {
@@ -123,6 +130,14 @@ impl fmt::Display for Severity {
     }
 }
 
+impl Rise {
+    /// Change of the train loss since the best evaluation, as a share; negative where it fell.
+    pub fn train_rise(&self) -> Option<f64> {
+        let (before, now) = (self.train_at_best?, self.train_now?);
+        (before > 0.0).then(|| now / before - 1.0)
+    }
+}
+
 impl Finding {
     /// The verdict that this finding stands for.
     pub fn verdict(&self) -> Verdict {
@@ -131,5 +146,72 @@ impl Finding {
             Evidence::NearZeroTrain(_) => Verdict::Memorizing,
             Evidence::NonFinite(_) | Evidence::Explosion(_) => Verdict::Diverged,
         }
+    }
+
+    /// The name of the kind, as reports for programs give it: that of the verdict it stands for.
+    pub fn kind(&self) -> String {
+        self.verdict().to_string()
+    }
+
+    /// What was found, with its numbers, as a sentence without a full stop.
+    pub fn message(&self) -> String {
+        match &self.evidence {
+            Evidence::Rise(rise) => rise.to_string(),
+            Evidence::Explosion(rise) => format!("train and eval loss rise together: {rise}"),
+            Evidence::NearZeroTrain(found) => found.to_string(),
+            Evidence::NonFinite(found) => found.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Rise {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "eval loss is {:.1} %", 100.0 * self.rise)?;
+        if let Some(noise) = self.noise {
+            write!(f, " \u{b1} {:.1} %", 100.0 * noise)?;
+        }
+        write!(f, " above its best ({:.3} at step {}", self.best_loss, self.best_step)?;
+        if self.best_epoch > 0.0 {
+            write!(f, ", epoch {:.1}", self.best_epoch)?;
+        }
+        f.write_str(")")?;
+        if self.never_improved {
+            f.write_str(", which is the first evaluation: it has never improved")?;
+        }
+        match self.rise_per_epoch {
+            // Slower than a tenth of the whole rise an epoch is not worth the word.
+            Some(slope) if slope > 0.1 * self.rise => {
+                write!(f, ", and rising by {:.1} % an epoch", 100.0 * slope)?;
+            }
+            _ => {}
+        }
+        match self.train_rise() {
+            Some(change) if change.abs() < 0.005 => f.write_str("; train loss stayed the same meanwhile"),
+            Some(change) => {
+                let verb = if change < 0.0 { "fell" } else { "rose" };
+                write!(f, "; train loss {verb} {:.0} % meanwhile", 100.0 * change.abs())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for NearZeroTrain {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "train loss is {:.3} nats per token, below {} since step {}: the rows are being recited, \
+             while eval loss is {:.3} and has set no new best since",
+            self.train_loss, self.limit, self.step, self.eval_loss
+        )
+    }
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let state =
+            if self.recovered { "was not a finite number at" } else { "is not a finite number since" };
+        write!(f, "{} {state} step {}", self.series, self.step)?;
+        if self.recovered { f.write_str(", and recovered") } else { Ok(()) }
     }
 }

@@ -6,8 +6,32 @@
 
 pub mod advice;
 pub mod finding;
+mod instability;
+mod limits;
+mod memorise;
+mod overfit;
+pub mod paired;
+pub mod stopping;
 
 pub use finding::{Evidence, Finding, Severity, Verdict};
+pub use limits::Limits;
+
+use crate::curve::Curves;
+use crate::event::RunInfo;
+use overfit::Standing;
+
+/// What a rule looks at: the run, and the facts that several rules need, worked out once.
+struct Case<'a> {
+    curves: &'a Curves,
+    limits: &'a Limits,
+    standing: Option<Standing>,
+}
+
+/// One rule looks for one sickness.
+type Rule = fn(&Case) -> Option<Finding>;
+
+/// All rules. Of equally grave findings the one of the earlier rule names the verdict.
+const RULES: &[Rule] = &[instability::rule, overfit::rule, memorise::rule];
 
 /// The judgement of a run as it stands.
 #[derive(Clone, Debug)]
@@ -28,4 +52,48 @@ pub struct Diagnosis {
     pub noise: Option<f64>,
     /// Index in `Curves::eval` of the turn: the last evaluation before the rise. Set when there is a finding of overfitting.
     pub onset: Option<usize>,
+}
+
+/// Judges a run as it stands.
+///
+/// Costs a few passes over the evaluations and two over the examples of one evaluation, so that it
+/// may be called after each of them.
+pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
+    let _ = run;
+    let case = Case { curves, limits, standing: overfit::standing(curves, limits) };
+    let mut findings: Vec<Finding> = RULES.iter().filter_map(|rule| rule(&case)).collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let undecided = too_little(curves, limits);
+    let verdict = match findings.first() {
+        Some(gravest) => gravest.verdict(),
+        None if undecided.is_some() => Verdict::Undecided,
+        None => Verdict::Healthy,
+    };
+    let overfitting = findings.iter().any(|finding| finding.verdict() == Verdict::Overfitting);
+    let best = curves.best();
+    Diagnosis {
+        verdict,
+        severity: findings.first().map_or(Severity::None, |gravest| gravest.severity),
+        findings,
+        undecided: undecided.filter(|_| verdict == Verdict::Undecided),
+        best,
+        rise: case.standing.map(|standing| standing.rise),
+        noise: case.standing.and_then(|standing| standing.noise),
+        onset: best.filter(|_| overfitting).map(|best| overfit::onset(curves, best)),
+    }
+}
+
+/// Why a trend cannot be judged yet.
+fn too_little(curves: &Curves, limits: &Limits) -> Option<String> {
+    let finite = curves.eval.iter().filter(|point| point.loss.is_finite()).count();
+    match (finite, limits.min_evals) {
+        (finite, least) if finite >= least => None,
+        (0, _) if curves.eval.is_empty() && curves.train.is_empty() => {
+            Some("nothing has happened yet".into())
+        }
+        (0, _) if curves.eval.is_empty() => {
+            Some("no evaluation yet: the train loss alone cannot show overfitting".into())
+        }
+        (finite, least) => Some(format!("{finite} of at least {least} evaluations")),
+    }
 }

@@ -1,0 +1,92 @@
+use super::*;
+use crate::event::Resumed;
+
+fn step(step: u64, loss: f64, tokens: u64) -> Event {
+    Event::Step(StepStats {
+        step,
+        epoch: 0.0,
+        loss,
+        tokens,
+        input_tokens: tokens,
+        learning_rate: 1e-3,
+        grad_norm: None,
+    })
+}
+
+fn eval(step: u64, loss: f64) -> Event {
+    Event::Eval(EvalStats {
+        step,
+        epoch: 0.0,
+        split: Split::Valid,
+        loss,
+        tokens: 0,
+        token_accuracy: None,
+        examples: Vec::new(),
+    })
+}
+
+fn curves(events: &[Event]) -> Curves {
+    let mut curves = Curves::default();
+    for event in events {
+        curves.apply(0.0, event);
+    }
+    curves
+}
+
+fn means(curves: &Curves) -> Vec<Option<f64>> {
+    curves.eval.iter().map(|point| point.train_loss).collect()
+}
+
+#[test]
+fn train_losses_are_averaged_by_tokens_between_evaluations() {
+    let events = [eval(0, 5.0), step(1, 4.0, 30), step(2, 2.0, 10), eval(2, 3.0), eval(3, 3.0)];
+    assert_eq!(means(&curves(&events)), [None, Some(3.5), None]);
+    let unweighted = [step(1, 4.0, 0), step(2, 2.0, 0), eval(2, 3.0)];
+    assert_eq!(means(&curves(&unweighted)), [Some(3.0)]);
+    let masked = [step(1, 4.0, 8), step(2, f64::NAN, 0), eval(2, 3.0)];
+    assert_eq!(means(&curves(&masked)), [Some(4.0)]);
+}
+
+#[test]
+fn the_order_of_the_log_does_not_matter() {
+    let sorted = [step(1, 4.0, 1), step(2, 3.0, 1), eval(2, 3.0), step(3, 2.0, 1), eval(3, 2.5)];
+    let expected = curves(&sorted);
+    for order in [[4, 3, 2, 1, 0], [2, 0, 4, 1, 3]] {
+        let shuffled: Vec<Event> = order.iter().map(|i: &usize| sorted[*i].clone()).collect();
+        let found = curves(&shuffled);
+        assert_eq!(found.train, expected.train);
+        assert_eq!(means(&found), means(&expected));
+    }
+}
+
+#[test]
+fn a_step_that_comes_again_replaces_the_first() {
+    let found = curves(&[step(1, 4.0, 1), step(1, 3.0, 1), eval(1, 9.0), eval(1, 2.0)]);
+    assert_eq!((found.train.len(), found.eval.len()), (1, 1));
+    assert_eq!((found.eval[0].loss, found.eval[0].train_loss), (2.0, Some(3.0)));
+}
+
+#[test]
+fn a_resumed_run_forgets_what_came_after_its_state() {
+    let resumed = Event::RunResumed(Resumed { step: 2 });
+    let found = curves(&[
+        step(1, 4.0, 1),
+        step(2, 3.0, 1),
+        eval(2, 3.0),
+        step(3, 9.0, 1),
+        eval(3, 9.0),
+        resumed,
+        step(3, 2.0, 1),
+        eval(3, 2.0),
+    ]);
+    assert_eq!(found.train.iter().map(|p| p.loss).collect::<Vec<_>>(), [4.0, 3.0, 2.0]);
+    assert_eq!(found.eval.iter().map(|p| p.loss).collect::<Vec<_>>(), [3.0, 2.0]);
+}
+
+#[test]
+fn the_best_is_the_first_of_the_lowest_finite() {
+    let losses = [f64::NAN, 3.0, 2.0, 2.0, f64::NEG_INFINITY];
+    let events: Vec<Event> = losses.iter().zip(0..).map(|(loss, step)| eval(step, *loss)).collect();
+    assert_eq!(curves(&events).best(), Some(2));
+    assert_eq!(Curves::default().best(), None);
+}

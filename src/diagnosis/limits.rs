@@ -1,0 +1,59 @@
+//! Every threshold of the judgement, in one place.
+//!
+//! The levels are those that were measured in advance on simulated curves and public development
+//! curves (watch at 3 %, warn at 5 % of a rise of the median of three, guarded by noise); none is
+//! fitted to a run of ours or to a labelled exam.
+
+/// Thresholds of the rules. Rises are shares of the best loss: 0.05 is 5 % above it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Finite evaluations before a trend is judged at all: a fall, a turn and a confirmation.
+    pub min_evals: usize,
+    /// A rise of the eval loss worth a look.
+    pub watch_rise: f64,
+    /// A rise worth stopping for.
+    pub warn_rise: f64,
+    /// A rise that spoils the run.
+    pub severe_rise: f64,
+    /// A newest evaluation no further than this above the best is a recovery, whatever came before.
+    pub recovered_rise: f64,
+    /// A rise must be at least this many of its standard errors, however few evaluations there are.
+    pub noise_guard: f64,
+    /// Chance of a false alarm in a whole run that the guard is widened for as evaluations, and
+    /// with them the pairs of a recent and an earlier one, grow in number.
+    pub false_alarms: f64,
+    /// Examples that two evaluations must share before their paired difference is trusted.
+    pub min_paired: usize,
+    /// A train loss risen by more than this with the eval loss is divergence, not overfitting.
+    pub train_rise: f64,
+    /// Train and eval loss both risen by more than this: the run has blown up.
+    pub explosion: f64,
+    /// A train loss below this, in nats per token, means that the rows are recited.
+    pub near_zero_train: f64,
+    /// ... if the eval loss is at least this far above it: an easy task is learnt on both sides.
+    pub near_zero_gap: f64,
+}
+
+impl Limits {
+    /// The limits that `tune` judges by.
+    pub const DEFAULT: Self = Self {
+        min_evals: 3,
+        watch_rise: 0.03,
+        warn_rise: 0.05,
+        severe_rise: 0.15,
+        recovered_rise: 0.015,
+        noise_guard: 3.0,
+        false_alarms: 0.05,
+        min_paired: 8,
+        train_rise: 0.10,
+        explosion: 0.25,
+        near_zero_train: 0.05,
+        near_zero_gap: 0.25,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

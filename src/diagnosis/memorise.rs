@@ -1,0 +1,32 @@
+//! Memorisation seen in the loss alone: the train rows are recited, the held-out ones no better.
+//!
+//! A train loss near zero is no sickness where the eval loss is near zero too, or still falling.
+
+use super::{Case, Evidence, Finding, Severity, finding};
+
+/// Train loss near zero while the eval loss has set no new best since.
+pub fn rule(case: &Case) -> Option<Finding> {
+    let (standing, limits, eval) = (case.standing?, case.limits, &case.curves.eval);
+    if standing.finite < limits.min_evals {
+        return None;
+    }
+    let near_zero = |index: &usize| eval[*index].train_loss.is_some_and(|loss| loss < limits.near_zero_train);
+    // Up to the newest evaluation, how many in a row.
+    let in_a_row = (0..eval.len()).rev().take_while(near_zero).count();
+    let first = eval.len() - in_a_row;
+    let last = eval.last()?;
+    let train_loss = last.train_loss.filter(|_| in_a_row > 0)?;
+    let eval_loss = eval[standing.recent].loss;
+    if standing.best >= first || eval_loss - train_loss < limits.near_zero_gap {
+        return None;
+    }
+    // One such interval may be an easy stretch of rows.
+    let severity = if in_a_row >= 2 { Severity::Warn } else { Severity::Watch };
+    let evidence = finding::NearZeroTrain {
+        step: eval[first].step,
+        train_loss,
+        eval_loss,
+        limit: limits.near_zero_train,
+    };
+    Some(Finding { severity, evidence: Evidence::NearZeroTrain(evidence) })
+}

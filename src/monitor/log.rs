@@ -1,0 +1,98 @@
+//! The lines of the event list: what happened, each in a few words.
+
+use crate::diagnosis::{Diagnosis, Finding};
+use crate::event::{CheckpointRole, CheckpointSaved, EvalStats, RunEnded, RunInfo, Split, StopReason};
+use crate::fmt;
+use std::mem::discriminant;
+
+/// What a run is, in one or two lines.
+pub fn started(run: &RunInfo) -> impl Iterator<Item = String> {
+    let model = run.model.as_ref().map(|model| {
+        let mut text = format!("model {}", model.name);
+        if model.params > 0 {
+            text += &format!(
+                ", {} parameters, {} trained",
+                fmt::count(model.params),
+                fmt::count(model.trainable)
+            );
+        }
+        if !model.device.is_empty() {
+            text += &format!(", on {}", model.device);
+        }
+        text
+    });
+    let data = run.data.as_ref().map(|data| {
+        let mut text = format!("data: {} rows to train on, {} held out", data.train_rows, data.valid_rows);
+        if data.train_tokens > 0 {
+            text += &format!(", {} tokens an epoch", fmt::count(data.train_tokens));
+        }
+        text
+    });
+    model.into_iter().chain(data)
+}
+
+/// One evaluation; `best` is the lowest loss before it.
+pub fn eval(stats: &EvalStats, best: Option<f64>) -> String {
+    let name = match stats.split {
+        Split::Valid => "eval",
+        Split::Test => "test",
+        Split::TrainProbe => "train probe",
+    };
+    let text = format!("{name} at step {}: {:.3}", stats.step, stats.loss);
+    match (stats.split, best) {
+        (Split::Valid, Some(best)) if stats.loss < best => text + ", new best",
+        (Split::Valid, Some(best)) if stats.loss.is_finite() && best > 0.0 => {
+            format!("{text}, {:.1} % above the best", 100.0 * (stats.loss / best - 1.0))
+        }
+        _ => text,
+    }
+}
+
+/// A checkpoint.
+pub fn saved(saved: &CheckpointSaved) -> String {
+    let role = match saved.role {
+        CheckpointRole::Best => "best",
+        CheckpointRole::Last => "last",
+    };
+    format!("saved the {role} adapter, step {}", saved.step)
+}
+
+/// How the run ended.
+pub fn ended(ended: &RunEnded) -> String {
+    let mut text = format!("{} at step {}", reason(ended.reason), ended.step);
+    if let Some(best) = ended.best.filter(|_| ended.restored_best) {
+        text += &format!("; the best adapter, of step {}, is restored", best.step);
+    }
+    text
+}
+
+/// Why a run stopped, in words.
+pub fn reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Finished => "finished",
+        StopReason::EarlyStopping => "stopped early, as the eval loss no longer improved,",
+        StopReason::Requested => "stopped as asked",
+        StopReason::Interrupted => "interrupted",
+        StopReason::NonFinite => "stopped by a number that is not finite",
+    }
+}
+
+/// What a new judgement changes: findings that are new, or graver or milder than before, or gone.
+/// The second of each pair says whether it is a warning.
+pub fn changes(before: &Diagnosis, after: &Diagnosis) -> Vec<(String, bool)> {
+    let same = |a: &&Finding, b: &Finding| discriminant(&a.evidence) == discriminant(&b.evidence);
+    let mut lines = Vec::new();
+    for finding in &after.findings {
+        let old = before.findings.iter().find(|old| same(old, finding));
+        if old.is_none_or(|old| old.severity != finding.severity) {
+            let level = finding.severity.to_string().to_uppercase();
+            lines.push((format!("{level}: {}", finding.message()), true));
+        }
+    }
+    for old in &before.findings {
+        if !after.findings.iter().any(|finding| same(&finding, old)) {
+            lines.push((format!("cleared: {} ({})", old.kind(), old.severity), false));
+        }
+    }
+    lines
+}

@@ -1,0 +1,110 @@
+//! How fast a run goes, from the stamps of its records and nothing else.
+//!
+//! A stamp is taken when its event is emitted, so the time since the record before is what the event
+//! took. Training and evaluation are told apart: an evaluation slows no step down, but has to be
+//! waited for.
+
+use crate::event::record::Record;
+use crate::event::{Event, RunInfo};
+use std::collections::VecDeque;
+
+/// Steps that the pace is averaged over.
+const RECENT_STEPS: usize = 32;
+/// Evaluations that the pace is averaged over.
+const RECENT_EVALS: usize = 4;
+
+/// The recent pace of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Pace {
+    /// Stamp of the record before.
+    last_t: Option<f64>,
+    last_step: u64,
+    steps: VecDeque<Lap>,
+    /// Seconds that each recent evaluation took, saving what came of it included.
+    evals: VecDeque<f64>,
+    /// Steps between the last two evaluations, and the step of the last.
+    eval_every: Option<u64>,
+    last_eval: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lap {
+    seconds: f64,
+    steps: u64,
+    input_tokens: u64,
+}
+
+impl Pace {
+    /// Takes in the next record.
+    pub fn apply(&mut self, record: &Record) {
+        let seconds = self.last_t.map(|last| (record.t - last).max(0.0));
+        self.last_t = Some(record.t);
+        match (&record.event, seconds) {
+            (Event::Step(stats), seconds) => {
+                let steps = stats.step.saturating_sub(self.last_step).max(1);
+                self.last_step = stats.step;
+                if let Some(seconds) = seconds {
+                    push(
+                        &mut self.steps,
+                        Lap { seconds, steps, input_tokens: stats.input_tokens },
+                        RECENT_STEPS,
+                    );
+                }
+            }
+            (Event::Eval(stats), seconds) => {
+                let since = self.last_eval.map(|last| stats.step.saturating_sub(last));
+                self.eval_every = since.filter(|steps| *steps > 0).or(self.eval_every);
+                self.last_eval = Some(stats.step);
+                if let Some(seconds) = seconds {
+                    push(&mut self.evals, seconds, RECENT_EVALS);
+                }
+            }
+            (Event::CheckpointSaved(_), Some(seconds)) => {
+                if let Some(eval) = self.evals.back_mut() {
+                    *eval += seconds;
+                }
+            }
+            (Event::RunResumed(resumed), _) => {
+                // Perhaps another machine.
+                *self = Self { last_t: self.last_t, last_step: resumed.step, ..Self::default() };
+            }
+            _ => {}
+        }
+    }
+
+    /// Tokens computed per second of training; `None` where stamps or counts do not tell.
+    pub fn tokens_per_s(&self) -> Option<f64> {
+        let tokens: u64 = self.steps.iter().map(|lap| lap.input_tokens).sum();
+        let seconds: f64 = self.steps.iter().map(|lap| lap.seconds).sum();
+        (seconds > 0.0 && tokens > 0).then(|| tokens as f64 / seconds)
+    }
+
+    /// Seconds to the end from `step` on, evaluations included, if nothing stops the run early.
+    pub fn eta_s(&self, step: u64, run: &RunInfo) -> Option<f64> {
+        let total = run.total_steps?;
+        let steps: u64 = self.steps.iter().map(|lap| lap.steps).sum();
+        let seconds: f64 = self.steps.iter().map(|lap| lap.seconds).sum();
+        if steps == 0 || seconds <= 0.0 {
+            return None;
+        }
+        let training = total.saturating_sub(step) as f64 * seconds / steps as f64;
+        let every = run.eval_every.or(self.eval_every).filter(|every| *every > 0);
+        let evals = every.map_or(0, |every| {
+            evals_upto(total, total, every).saturating_sub(evals_upto(step, total, every))
+        });
+        let evaluating: f64 = self.evals.iter().sum::<f64>() / self.evals.len().max(1) as f64;
+        Some(training + evals as f64 * evaluating)
+    }
+}
+
+/// Evaluations after the start up to `step`: every so many steps, and one at the end.
+fn evals_upto(step: u64, total: u64, every: u64) -> u64 {
+    step / every + u64::from(step >= total && !total.is_multiple_of(every))
+}
+
+fn push<T>(recent: &mut VecDeque<T>, value: T, most: usize) {
+    if recent.len() == most {
+        recent.pop_front();
+    }
+    recent.push_back(value);
+}
