@@ -1,0 +1,145 @@
+//! Screens of the dashboard, drawn into memory: what they look like, and that no size breaks them.
+
+mod keys;
+mod stories;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+use stories::{DIVERGED, HEALTHY, OVERFITTING, monitor};
+use tune::dashboard::Drawing;
+use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
+use tune::dashboard::view::{Theme, render};
+use tune::diagnosis::Limits;
+use tune::monitor::Monitor;
+
+fn draw(monitor: &Monitor, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    let mut extent = Extent::default();
+    let frame =
+        terminal.draw(|frame| extent = render(frame, frame.area(), &monitor.snapshot(), ui, theme)).unwrap();
+    let rows = frame.buffer.content.chunks(usize::from(size.0).max(1));
+    let rows = rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
+    let text = rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
+    (text, extent)
+}
+
+fn screen(monitor: &Monitor, ui: &Ui, size: (u16, u16)) -> String {
+    draw(monitor, ui, Theme::new(true, Drawing::Braille), size).0
+}
+
+/// One snapshot file a screen: `tests/snapshots/dashboard-NAME-WIDTHxHEIGHT.snap`.
+fn assert_screens(name: &str, monitor: &Monitor, ui: &Ui) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for (width, height) in [(120, 40), (80, 24), (40, 12)] {
+            let screen = screen(monitor, ui, (width, height));
+            insta::assert_snapshot!(format!("dashboard-{name}-{width}x{height}"), screen);
+        }
+    });
+}
+
+fn running() -> Ui {
+    Ui { owns_run: true, ..Ui::default() }
+}
+
+fn ended() -> Ui {
+    Ui { phase: Phase::Ended, ..running() }
+}
+
+#[test]
+fn a_healthy_run() {
+    assert_screens("healthy", &monitor(&HEALTHY), &running());
+}
+
+#[test]
+fn an_overfitted_run() {
+    assert_screens("overfitting", &monitor(&OVERFITTING), &ended());
+}
+
+#[test]
+fn a_diverged_run() {
+    assert_screens("diverged", &monitor(&DIVERGED), &ended());
+}
+
+#[test]
+fn before_the_first_record() {
+    let empty = Monitor::new(Limits::default());
+    let screen = screen(&empty, &running(), (80, 24));
+    for words in ["starting", "waiting for the first step", "UNDECIDED", "train", "eval"] {
+        assert!(screen.contains(words), "{words} is missing:\n{screen}");
+    }
+}
+
+#[test]
+fn other_drawings_axes_and_panels() {
+    let story = monitor(&OVERFITTING);
+    let ascii = Theme::new(false, Drawing::Ascii);
+    for ui in [
+        ended(),
+        Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..running() },
+        Ui { popup: Some(Popup::Help), ..running() },
+        Ui { popup: Some(Popup::Confirm { leave: true }), ..running() },
+    ] {
+        let (screen, _) = draw(&story, &ui, ascii, (80, 24));
+        assert!(screen.is_ascii(), "{screen}");
+    }
+    let ui = Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..ended() };
+    assert_screens("overfitting-log-epochs-events", &story, &ui);
+    assert_screens("help", &story, &Ui { popup: Some(Popup::Help), ..running() });
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let story = monitor(&OVERFITTING);
+    for (color, expected) in [(true, true), (false, false)] {
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let theme = Theme::new(color, Drawing::Braille);
+        let frame = terminal
+            .draw(|frame| {
+                render(frame, frame.area(), &story.snapshot(), &ended(), theme);
+            })
+            .unwrap();
+        let coloured = frame.buffer.content.iter().any(|c| c.fg != Color::Reset || c.bg != Color::Reset);
+        assert_eq!(coloured, expected);
+    }
+}
+
+#[test]
+fn no_size_breaks_the_screen() {
+    let stories = [
+        (monitor(&OVERFITTING), "OVERFITTING"),
+        (monitor(&DIVERGED), "DIVERGED"),
+        (Monitor::new(Limits::default()), "UNDECIDED"),
+    ];
+    let popups = [None, Some(Popup::Help), Some(Popup::Confirm { leave: true })];
+    let drawings = [Drawing::Braille, Drawing::HalfBlock, Drawing::Ascii];
+    for width in 1..=130 {
+        for height in 1..=45 {
+            // Every size once, every combination of the rest somewhere.
+            let turn = usize::from(width) * 7 + usize::from(height);
+            let (story, verdict) = &stories[turn % 3];
+            let popup = popups[turn / 3 % 5 % 3];
+            let panel = if turn % 2 == 0 { Panel::Verdict } else { Panel::Events };
+            let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..running() };
+            let theme = Theme::new(true, drawings[turn / 7 % 3]);
+            let (screen, _) = draw(story, &ui, theme, (width, height));
+            if width >= 40 && height >= 12 && popup.is_none() {
+                let upright = Ui { verdict_scroll: 0, panel: Panel::Verdict, ..ui };
+                let (upright, _) = draw(story, &upright, theme, (width, height));
+                assert!(screen.contains("train") && screen.contains("eval"), "{width}x{height}\n{screen}");
+                assert!(upright.contains(verdict), "{width}x{height}\n{upright}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_very_small_terminal_still_says_what_matters() {
+    let screen = screen(&monitor(&OVERFITTING), &ended(), (20, 5));
+    assert_eq!(screen.lines().next(), Some(" OVERFITTING"));
+    assert!(screen.contains("train 0.36 eval 3.00"), "{screen}");
+}
