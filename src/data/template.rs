@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(text[..23], *"<user>a<end><assistant>");
     }
 
-    /// Prompts with a thought that turns do not begin with, and takes thoughts out, as DeepSeek R1 does.
+    /// Prompts with a thought that turns do not begin with, and takes thoughts out, as `DeepSeek` R1 does.
     const THOUGHT_PROMPT: &str = "{%- set ns = namespace(system='') -%}\
         {%- for m in messages if m['role'] == 'system' -%}{%- set ns.system = m['content'] -%}{%- endfor -%}\
         {{ bos_token }}{{ ns.system }}\
