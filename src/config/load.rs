@@ -72,7 +72,6 @@ pub fn defaults(overrides: &[String]) -> Result<Config, ConfigError> {
 
 /// As [`load`], from the text of the file that is called `file` in errors.
 pub fn from_text(file: &str, text: &str, overrides: &[String]) -> Result<Config, ConfigError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::default();
     reader.read_file(file, text)?;
     for argument in overrides {
@@ -242,8 +241,6 @@ impl Reader {
 /// The value of a `--set`: TOML, else a bare word; `None` for TOML that is begun and not ended.
 fn set_value(raw: &str) -> Option<Value> {
     match raw.parse::<Value>() {
-        // A date has no place in this configuration; a folder may well be called like one.
-        Ok(Value::Datetime(_)) => Some(Value::String(raw.into())),
         Ok(value) => Some(value),
         Err(_) if raw.is_empty() || raw.starts_with(['"', '\'', '[', '{']) => None,
         Err(_) => Some(Value::String(raw.into())),

@@ -1,6 +1,7 @@
 //! Rows to tokens, and which of them carry loss.
 //!
-//! A row is tokenised once, as a whole; a token belongs to the part of the text in which it starts.
+//! A row is tokenised once, as a whole; a token belongs to the part of the text in which it starts, not
+//! counting its leading spaces: after "Answer: " the token " yes" is one to learn.
 //! - *Chat*: written by the model's chat template (`ChatML` where it has none), which also writes the
 //!   special tokens. The assistant's turns carry loss, with the tokens that end them. Text of a special
 //!   token inside a message becomes that token, as in every other trainer; such rows are counted, so
@@ -258,12 +259,17 @@ impl Encoder {
         Ok((ids, mask))
     }
 
-    /// The tokens of `text`, each with the byte at which it starts; with `frame`, also those that the
-    /// post-processor adds, which start nowhere.
+    /// The tokens of `text`, each with the byte at which it starts, leading spaces aside; with `frame`,
+    /// also those that the post-processor adds, which start nowhere.
     fn tokens(&self, text: &str, frame: bool) -> Result<Vec<(u32, Option<usize>)>, RowFault> {
         let fault = |e: tokenizers::Error| RowFault::Tokenizer(e.to_string());
         let plain = self.tokenizer.encode(text, false).map_err(fault)?;
-        let mut starts: Vec<_> = plain.get_offsets().iter().map(|&(start, _)| Some(start)).collect();
+        let start = |&(start, end): &(usize, usize)| {
+            let token = text.get(start..end).unwrap_or_default();
+            let spaces = token.len() - token.trim_start().len();
+            Some(if spaces < token.len() { start + spaces } else { start })
+        };
+        let mut starts: Vec<_> = plain.get_offsets().iter().map(start).collect();
         let framed = match &self.post_processor {
             Some(post_processor) if frame => {
                 let framed = post_processor.process(plain, None, true).map_err(fault)?;

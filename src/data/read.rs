@@ -278,6 +278,7 @@ mod tests {
         };
         assert_eq!(rows(r#"{"instruction": "a", "input": "i", "output": "b"}"#)[0].body, instruction("i"));
         assert_eq!(rows(r#"{"instruction": "a", "output": "b"}"#)[0].body, instruction(""));
+        assert_eq!(rows(r#"{"instruction": "a", "input": null, "output": "b"}"#)[0].body, instruction(""));
         assert_eq!(rows(r#"{"text": "a", "label": 3}"#)[0].body, Body::Text("a".into()));
     }
 

@@ -70,7 +70,6 @@ impl ChatTemplate {
             let from = turns.last().map_or(0, |turn| turn.end);
             let turn = self
                 .turn_by_prefixes(messages, i, &full)
-                .filter(|turn| turn.start >= from)
                 .or_else(|| self.turn_by_search(messages, i, &full, from))
                 .ok_or(RowFault::TurnNotFound { turn: turns.len() + 1 })?;
             turns.push(turn);
@@ -87,8 +86,8 @@ impl ChatTemplate {
     }
 
     /// Where the words of turn `i` lie in `full`, for templates that write a turn differently once
-    /// others follow it, or that cannot write a part of a chat. What ends the turn is taken from the
-    /// text up to it, as far as `full` goes on in the same way.
+    /// others follow it, or that prompt with what a turn does not begin with. What ends the turn is taken
+    /// from the text up to it, as far as `full` goes on in the same way.
     fn turn_by_search(
         &self,
         messages: &[Message],
@@ -96,26 +95,33 @@ impl ChatTemplate {
         full: &str,
         from: usize,
     ) -> Option<Range<usize>> {
-        let words = messages[i].content.trim();
-        if words.is_empty() {
-            return None;
-        }
-        // The same words may stand in an earlier turn, so the search begins after what came before.
-        let before = self.render(&messages[..i], true).ok().filter(|before| full.starts_with(before));
-        let from = before.map_or(from, |before| from.max(before.len()));
-        let start = from + full.get(from..)?.find(words)?;
-        let end = start + words.len();
-        let upto = self.render(&messages[..=i], false).ok();
-        let ending = upto.as_deref().and_then(|upto| Some(&upto[upto.rfind(words)? + words.len()..]));
-        let rest = &full[end..];
-        let ending = match ending {
-            Some(ending) => ending.chars().zip(rest.chars()).take_while(|(a, b)| a == b),
-            // The last turn ends with the text; of another one, nothing more is known than its words.
-            None if i + 1 == messages.len() => return Some(start..full.len()),
-            None => return Some(start..end),
+        // The same words may stand in an earlier turn or in the frame, so the search begins where the
+        // text before this turn parts from the full one. A prompt may part from it too late.
+        let parting = |generate: bool| {
+            let before = self.render(&messages[..i], generate).ok()?;
+            Some(shared(&before, full).max(from))
         };
-        Some(start..end + ending.map(|(c, _)| c.len_utf8()).sum::<usize>())
+        let starts = [parting(true), parting(false), Some(from)];
+        // Thoughts are written in the last turn only, if at all.
+        let content = &messages[i].content;
+        let words = [content.as_str(), content.rsplit("</think>").next().unwrap_or_default()];
+        for words in words.map(str::trim).into_iter().filter(|words| !words.is_empty()) {
+            for from in starts.into_iter().flatten() {
+                let Some(at) = full.get(from..).and_then(|rest| rest.find(words)) else { continue };
+                let (start, end) = (from + at, from + at + words.len());
+                let upto = self.render(&messages[..=i], false).ok();
+                let ending =
+                    upto.as_deref().and_then(|upto| upto.rfind(words).map(|at| &upto[at + words.len()..]));
+                return Some(start..end + ending.map_or(0, |ending| shared(ending, &full[end..])));
+            }
+        }
+        None
     }
+}
+
+/// How many bytes two texts begin with alike.
+fn shared(a: &str, b: &str) -> usize {
+    a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }
 
 /// `{% generation %}` marks the assistant's words for Hugging Face's own masks; the spans are found
@@ -226,6 +232,62 @@ mod tests {
     #[test]
     fn a_template_that_changes_earlier_turns_is_searched() {
         assert_eq!(learnt(THINKER, &chat(TWO)).unwrap(), ["no<end>", "<think></think> yes <end>"]);
+    }
+
+    #[test]
+    fn the_search_is_not_misled_by_the_question() {
+        let turns = [(Role::User, "a"), (Role::Assistant, "a"), (Role::User, "b"), (Role::Assistant, "b")];
+        let template = ChatTemplate::new(THINKER, "", "").unwrap();
+        let (text, turns) = template.render_turns(&chat(&turns)).unwrap();
+        assert_eq!(turns[0], 23..29);
+        assert_eq!(text[..23], *"<user>a<end><assistant>");
+    }
+
+    /// Prompts with a thought that turns do not begin with, and takes thoughts out, as `DeepSeek` R1 does.
+    const THOUGHT_PROMPT: &str = "{%- set ns = namespace(system='') -%}\
+        {%- for m in messages if m['role'] == 'system' -%}{%- set ns.system = m['content'] -%}{%- endfor -%}\
+        {{ bos_token }}{{ ns.system }}\
+        {%- for m in messages -%}\
+        {%- if m['role'] == 'user' -%}{{ '<User>' + m['content'] }}{%- endif -%}\
+        {%- if m['role'] == 'assistant' and not m['tool_calls'] and m['content'] is not none -%}\
+        {%- set content = m['content'] -%}\
+        {%- if '</think>' in content -%}{%- set content = content.split('</think>')[-1] -%}{%- endif -%}\
+        {{ '<Assistant>' + content + '<end>' }}\
+        {%- endif -%}\
+        {%- endfor -%}\
+        {%- if add_generation_prompt -%}{{ '<Assistant><think>\\n' }}{%- endif -%}";
+
+    #[test]
+    fn a_prompt_may_say_more_than_a_turn() {
+        let turns = [
+            (Role::System, "S"),
+            (Role::User, "Is A a letter?"),
+            (Role::Assistant, "A"),
+            (Role::User, "<b>?"),
+            (Role::Assistant, "<b>"),
+            (Role::User, "?"),
+            (Role::Assistant, "<think>hm</think>\n\nb"),
+        ];
+        assert_eq!(learnt(THOUGHT_PROMPT, &chat(&turns)).unwrap(), ["A<end>", "<b><end>", "b<end>"]);
+    }
+
+    /// What Mistral's and Qwen's templates ask of Jinja, in one.
+    #[test]
+    fn the_usual_language_is_spoken() {
+        let template = "{%- macro shout(text) -%}{{ text.upper() }}{%- endmacro -%}\
+            {%- if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}{% else %}{% set rest = messages %}{% endif %}\
+            {%- set users = rest | selectattr('role', 'equalto', 'user') | list %}\
+            {%- set ns = namespace(kept=[], n=0) %}\
+            {%- for m in rest[::-1] %}\
+            {%- if m['role'] not in ['tool'] and not m.get('tool_calls') %}{% set ns.kept = ns.kept + [m] %}{% endif %}\
+            {%- if loop.index0 > 1 %}{% break %}{% endif %}\
+            {%- endfor %}\
+            {{- users[-1].content == 'no' }}|{{ ns.kept | length }}|{{ shout(rest[0].content) }}|\
+            {{- ' a\\n'.lstrip().rstrip('\\n') }}|{{ 'abc'[:-1] }}|{{ tools is none }}|{{ nothing is defined }}|\
+            {{- 'x' if rest[0].content is string else 'y' }}|{{ {'a': 1}.items() | list | length }}|{{ '%s' | format('z') }}";
+        let template = ChatTemplate::new(template, "", "").unwrap();
+        let messages = [&chat(&[(Role::System, "s")]), &chat(TWO)[..]].concat();
+        assert_eq!(template.render(&messages, false).unwrap(), "True|3|YES|a|ab|True|False|x|1|z");
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn set_is_toml_or_a_bare_word() {
             "train.schedule=linear",
             "output.dir=2026-01-02",
             "model.path=/models/a=b",
+            "data.train=12:30:00",
             "data.test='t 1.jsonl'",
         ],
     );
@@ -55,7 +56,9 @@ fn set_is_toml_or_a_bare_word() {
     assert!((config.train.learning_rate - 2e-4).abs() < 1e-12);
     assert_eq!(config.train.schedule, Schedule::Linear);
     assert_eq!(config.output.dir, Path::new("2026-01-02"));
+    assert_eq!(config.data.train, Path::new("12:30:00"));
     assert_eq!(config.model.path, "/models/a=b");
+    assert_eq!(good("", &["model.path=2026-01-02"]).model.path, "2026-01-02");
     assert_eq!(config.data.test.as_deref(), Some(Path::new("t 1.jsonl")));
     assert_eq!(good("", &["data.valid=v.jsonl"]).data.valid, Holdout::File("v.jsonl".into()));
 }

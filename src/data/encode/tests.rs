@@ -93,6 +93,27 @@ fn a_token_across_the_border_is_not_learnt() {
 }
 
 #[test]
+fn leading_spaces_of_a_token_do_not_count() {
+    let row = r#"{"prompt": "It is ", "completion": "copper."}"#;
+    assert_eq!(base().tokenizer().encode("It is copper.", false).unwrap().get_offsets()[2].0, 5);
+    assert_eq!(shown(&base(), row), "It is[ copper.<|endoftext|>]");
+}
+
+#[test]
+fn offsets_are_not_trimmed_by_the_post_processor() {
+    let trimming = changed(|json| {
+        json["post_processor"] = serde_json::json!(
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    });
+    let spaced = "{% for m in messages %}{{ '<|im_start|>' + m.content + ' ' }}{% endfor %}";
+    let files = TokenizerFiles { tokenizer: &trimming, chat_template: Some(spaced), ..BASE };
+    assert_eq!(
+        shown(&Encoder::new(files).unwrap(), &chat()),
+        "<|im_start|>My kettle leaks. [<|im_start|>Sorry! ]<|im_start|>Well? [<|im_start|>A new one leaves today. ]"
+    );
+}
+
+#[test]
 fn a_text_is_learnt_whole() {
     let shown = shown(&base(), r#"{"text": "Copper is a metal."}"#);
     assert_eq!(shown.replace('[', ""), "Copper is a metal.<|endoftext|>]");
