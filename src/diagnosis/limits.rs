@@ -17,11 +17,19 @@ pub struct Limits {
     pub severe_rise: f64,
     /// A newest evaluation no further than this above the best is a recovery, whatever came before.
     pub recovered_rise: f64,
-    /// A rise must be at least this many of its standard errors, however few evaluations there are.
-    pub noise_guard: f64,
-    /// Chance of a false alarm in a whole run that the guard is widened for as evaluations, and
-    /// with them the pairs of a recent and an earlier one, grow in number.
-    pub false_alarms: f64,
+    /// Chance that noise alone brings a run to `watch` at some time, shared out over all pairs of
+    /// evaluations: what a rise must exceed widens as evaluations grow in number.
+    pub false_watch: f64,
+    /// The same for `warn` and above.
+    pub false_warn: f64,
+    /// However few evaluations there are, `warn` needs this many standard errors.
+    pub min_guard: f64,
+    /// Noise that a curve is taken to have, as a share of its best, until it has shown its own.
+    pub assumed_noise: f64,
+    /// How many independent values that assumption is worth when it is weighed against the curve's.
+    pub assumed_worth: f64,
+    /// The turn ends where the V-fit is more noise than this above its lowest.
+    pub onset_noise: f64,
     /// Examples that two evaluations must share before their paired difference is trusted.
     pub min_paired: usize,
     /// A train loss risen by more than this with the eval loss is divergence, not overfitting.
@@ -42,8 +50,12 @@ impl Limits {
         warn_rise: 0.05,
         severe_rise: 0.15,
         recovered_rise: 0.015,
-        noise_guard: 3.0,
-        false_alarms: 0.05,
+        false_watch: 0.25,
+        false_warn: 0.02,
+        min_guard: 3.0,
+        assumed_noise: 0.012,
+        assumed_worth: 4.0,
+        onset_noise: 0.5,
         min_paired: 8,
         train_rise: 0.10,
         explosion: 0.25,
