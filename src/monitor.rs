@@ -3,7 +3,7 @@
 //! The dashboard, the reports and early stopping all look at a [`Snapshot`]; live, replayed and
 //! foreign runs therefore look the same. No clock: time is what the records say.
 
-mod log;
+pub mod log;
 mod pace;
 
 use crate::curve::Curves;

@@ -63,7 +63,7 @@ pub fn ended(ended: &RunEnded) -> String {
 pub fn reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Finished => "finished",
-        StopReason::EarlyStopping => "stopped early, as the eval loss no longer improved,",
+        StopReason::EarlyStopping => "stopped early",
         StopReason::Requested => "stopped as asked",
         StopReason::Interrupted => "interrupted",
         StopReason::NonFinite => "stopped by a number that is not finite",
