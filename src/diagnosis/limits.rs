@@ -15,7 +15,8 @@ pub struct Limits {
     pub warn_rise: f64,
     /// A rise that spoils the run.
     pub severe_rise: f64,
-    /// A newest evaluation no further than this above the best is a recovery, whatever came before.
+    /// A newest evaluation no further than this above the best is a recovery, whatever came before;
+    /// and a best no further than this below an earlier one is no improvement worth the name.
     pub recovered_rise: f64,
     /// Chance that noise alone brings a run to `watch` at some time, shared out over all pairs of
     /// evaluations: what a rise must exceed widens as evaluations grow in number.
