@@ -25,7 +25,9 @@ pub struct Limits {
     pub false_warn: f64,
     /// However few evaluations there are, `warn` needs this many standard errors.
     pub min_guard: f64,
-    /// Noise that a curve is taken to have, as a share of its best, until it has shown its own.
+    /// Noise that a curve is taken to have, as a share of its best, until it has shown its own. A
+    /// foreign curve that is noisier than this and flat from its first few evaluations on is the
+    /// one that false alarms are left for.
     pub assumed_noise: f64,
     /// How many independent values that assumption is worth when it is weighed against the curve's.
     pub assumed_worth: f64,

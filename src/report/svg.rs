@@ -6,7 +6,7 @@
 mod frame;
 
 use crate::curve::{Curves, EvalPoint, TrainPoint};
-use crate::diagnosis::paired;
+use crate::diagnosis::{Finding, Verdict, paired};
 use crate::monitor::Snapshot;
 use crate::report::text;
 use frame::{BOTTOM, Frame, LEFT, RIGHT, TOP, WIDTH, escape};
@@ -22,6 +22,8 @@ const BEST: &str = "#00664f";
 pub fn chart(snapshot: &Snapshot) -> String {
     let curves = snapshot.curves;
     let frame = Frame::around(curves, snapshot.progress.step);
+    let best = snapshot.diagnosis.best.and_then(|index| curves.eval.get(index));
+    let onset = snapshot.diagnosis.onset.and_then(|index| curves.eval.get(index));
     let mut out = frame::open(&title(snapshot));
     heading(&mut out, snapshot);
     match frame {
@@ -30,8 +32,9 @@ pub fn chart(snapshot: &Snapshot) -> String {
             gap(&mut out, &frame, curves);
             raw_train(&mut out, &frame, &curves.train);
             interval_means(&mut out, &frame, &curves.eval);
-            marks(&mut out, &frame, snapshot);
+            marks(&mut out, &frame, best, onset);
             evals(&mut out, &frame, curves, snapshot.diagnosis.best);
+            mark_labels(&mut out, &frame, best, onset);
             legend(&mut out, curves);
         }
         None => frame::text(&mut out, (WIDTH / 2.0, 220.0), "middle", FAINT, 14, "no finite loss yet"),
@@ -55,11 +58,31 @@ fn heading(out: &mut String, snapshot: &Snapshot) {
         "<text x=\"{LEFT}\" y=\"30\" font-size=\"17\" font-weight=\"600\" fill=\"{INK}\">{}</text>",
         escape(&title(snapshot))
     );
-    let bad = !snapshot.diagnosis.findings.is_empty();
-    frame::text(out, (LEFT, 51.0), "start", if bad { EVAL } else { BEST }, 13, &text::verdict(snapshot));
-    if let Some(finding) = snapshot.diagnosis.findings.first() {
-        frame::text(out, (LEFT, 69.0), "start", FAINT, 12, &finding.message());
+    let colour = match snapshot.diagnosis.verdict {
+        Verdict::Healthy => BEST,
+        Verdict::Undecided => FAINT,
+        _ => EVAL,
+    };
+    frame::text(out, (LEFT, 51.0), "start", colour, 13, &text::verdict(snapshot));
+    let message = snapshot.diagnosis.findings.first().map(Finding::message).unwrap_or_default();
+    for (row, line) in wrapped(&message, 104).iter().take(2).enumerate() {
+        frame::text(out, (LEFT, 69.0 + 16.0 * row as f64), "start", FAINT, 12, line);
     }
+}
+
+/// Lines of at most `width` characters, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
 }
 
 /// The distance between the curves, lightly shaded where both are known.
@@ -104,53 +127,41 @@ fn interval_means(out: &mut String, frame: &Frame, eval: &[EvalPoint]) {
     path(out, &points, &format!("stroke=\"{TRAIN}\" stroke-width=\"2\""));
 }
 
-/// The best as a dashed line with its value, and the onset as a dashed line upright.
-fn marks(out: &mut String, frame: &Frame, snapshot: &Snapshot) {
-    let eval = &snapshot.curves.eval;
-    let Some(best) = snapshot.diagnosis.best.and_then(|index| eval.get(index)) else { return };
-    let (x, y) = frame.point(best.step, best.loss);
-    let dashed = |x1: f64, y1: f64, x2: f64, y2: f64, colour: &str| {
-        format!(
-            "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\" \
-             stroke-width=\"1.2\" stroke-dasharray=\"5 4\"/>"
-        )
-    };
-    out.push_str(&dashed(LEFT, y, RIGHT, y, BEST));
-    frame::text(out, (RIGHT + 6.0, y + 4.0), "start", BEST, 12, &format!("{:.3}", best.loss));
-    let onset = snapshot.diagnosis.onset.and_then(|index| eval.get(index));
-    let onset_x = onset.map(|onset| frame.point(onset.step, onset.loss).0);
-    // Close together, the two labels stand on either side.
-    let near = onset_x.is_some_and(|onset_x| (onset_x - x).abs() < 120.0);
-    let left_half = x < f64::midpoint(LEFT, RIGHT);
-    let best_anchor = if near && onset_x.is_some_and(|onset_x| onset_x >= x) && x > LEFT + 90.0 {
-        "end"
-    } else if left_half || near {
-        "start"
-    } else {
-        "end"
-    };
-    let mut best_y = BOTTOM - 8.0;
-    if let (Some(onset), Some(onset_x)) = (onset, onset_x) {
-        out.push_str(&dashed(onset_x, TOP, onset_x, BOTTOM, FAINT));
-        let anchor = if onset_x > RIGHT - 130.0 { "end" } else { "start" };
-        let shift = if anchor == "end" { -6.0 } else { 6.0 };
-        frame::text(
+/// The best as a dashed line, the onset as a dashed line upright.
+fn marks(out: &mut String, frame: &Frame, best: Option<&EvalPoint>, onset: Option<&EvalPoint>) {
+    let mut dashed = |x1: f64, y1: f64, x2: f64, y2: f64, style: &str| {
+        let _ = write!(
             out,
-            (onset_x + shift, TOP + 14.0),
-            anchor,
-            FAINT,
-            12,
-            &format!("onset, step {}", onset.step),
+            "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke-width=\"1.2\" {style}/>"
         );
-        best_y -= if near && best_anchor == anchor { 16.0 } else { 0.0 };
+    };
+    if let Some(best) = best {
+        let (x, y) = frame.point(best.step, best.loss);
+        dashed(LEFT, y, RIGHT, y, &format!("stroke=\"{BEST}\" stroke-dasharray=\"5 4\""));
+        dashed(x, y, x, BOTTOM, &format!("stroke=\"{BEST}\" stroke-dasharray=\"2 3\""));
     }
-    let shift = if best_anchor == "end" { -8.0 } else { 8.0 };
-    let _ = write!(
-        out,
-        "<line x1=\"{x:.1}\" y1=\"{y:.1}\" x2=\"{x:.1}\" y2=\"{BOTTOM}\" stroke=\"{BEST}\" stroke-width=\"1.2\" \
-         stroke-dasharray=\"2 3\"/>"
-    );
-    frame::text(out, (x + shift, best_y), best_anchor, BEST, 12, &format!("best, step {}", best.step));
+    if let Some(onset) = onset {
+        let x = frame.point(onset.step, onset.loss).0;
+        dashed(x, TOP, x, BOTTOM, &format!("stroke=\"{FAINT}\" stroke-dasharray=\"5 4\""));
+    }
+}
+
+/// What the marks are: the best at the foot of the plot, the onset at its head, so that the two
+/// never meet; each on the side where there is room. Drawn over the curves.
+fn mark_labels(out: &mut String, frame: &Frame, best: Option<&EvalPoint>, onset: Option<&EvalPoint>) {
+    let side = |x: f64| if x > RIGHT - 140.0 { ("end", x - 8.0) } else { ("start", x + 8.0) };
+    if let Some(best) = best {
+        let (x, y) = frame.point(best.step, best.loss);
+        frame::text(out, (RIGHT + 9.0, y + 4.0), "start", BEST, 12, &format!("{:.3}", best.loss));
+        // The line of an onset close behind must not strike it through.
+        let crossed = onset.is_some_and(|onset| (0.0..120.0).contains(&(frame.point(onset.step, 0.0).0 - x)));
+        let (anchor, x) = if crossed && x > LEFT + 110.0 { ("end", x - 8.0) } else { side(x) };
+        frame::text(out, (x, BOTTOM - 8.0), anchor, BEST, 12, &format!("best, step {}", best.step));
+    }
+    if let Some(onset) = onset {
+        let (anchor, x) = side(frame.point(onset.step, onset.loss).0);
+        frame::text(out, (x, TOP + 12.0), anchor, FAINT, 12, &format!("onset, step {}", onset.step));
+    }
 }
 
 /// The evaluations: a line, points, and bars of one standard error of the difference from the best.
@@ -188,23 +199,23 @@ fn evals(out: &mut String, frame: &Frame, curves: &Curves, best: Option<usize>) 
 
 fn legend(out: &mut String, curves: &Curves) {
     let with_errors = curves.eval.iter().any(|point| !point.examples.is_empty());
-    let eval = if with_errors { "eval, \u{b1} 1 s.e. of the difference from the best" } else { "eval" };
-    let mut x = RIGHT;
-    // From the right, so that the row ends with the frame.
-    for (colour, opacity, label) in
-        [(EVAL, 1.0, eval), (TRAIN, 1.0, "train, mean between evals"), (TRAIN, 0.35, "train, each step")]
-    {
-        // Helvetica and its like are about half as wide as high.
-        let width = 5.9 * label.chars().count() as f64;
-        frame::text(out, (x - width, 410.0), "start", INK, 12, label);
-        x -= width + 26.0;
+    let eval = if with_errors { "eval, with the error of its distance from the best" } else { "eval" };
+    let entries = [
+        (!curves.train.is_empty(), TRAIN, 0.35, "train, each step"),
+        (!curves.train.is_empty(), TRAIN, 1.0, "mean between evals"),
+        (!curves.eval.is_empty(), EVAL, 1.0, eval),
+    ];
+    let mut x = LEFT;
+    for (_, colour, opacity, label) in entries.iter().filter(|entry| entry.0) {
+        let end = x + 20.0;
         let _ = write!(
             out,
-            "<line x1=\"{x:.1}\" y1=\"406\" x2=\"{:.1}\" y2=\"406\" stroke=\"{colour}\" stroke-opacity=\"{opacity}\" \
-             stroke-width=\"2.4\"/>",
-            x + 20.0
+            "<line x1=\"{x:.1}\" y1=\"406\" x2=\"{end:.1}\" y2=\"406\" stroke=\"{colour}\" \
+             stroke-opacity=\"{opacity}\" stroke-width=\"2.4\"/>"
         );
-        x -= 18.0;
+        frame::text(out, (end + 6.0, 410.0), "start", INK, 12, label);
+        // Room for a wide font, as the reader's is not known.
+        x = end + 30.0 + 6.8 * label.chars().count() as f64;
     }
 }
 

@@ -77,7 +77,8 @@ pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
         standing(snapshot, index, point),
     );
     if let Some(step) = curves.train_between(None, point.step).last() {
-        let _ = write!(out, "  lr {:.1e}", step.learning_rate);
+        let rate = step.learning_rate;
+        let _ = if rate == 0.0 { write!(out, "  lr 0     ") } else { write!(out, "  lr {rate:.1e}") };
     }
     if let Some(rate) = progress.tokens_per_s {
         let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));

@@ -113,7 +113,8 @@ fn differs(expected: &Expected, found: &Diagnosis, eval: &[tune::curve::EvalPoin
 #[test]
 fn patience() {
     let nan = f64::NAN;
-    let table: &[(usize, f64, &[f64], Option<usize>, &str)] = &[
+    type Row<'a> = (usize, f64, &'a [f64], Option<usize>, &'a str);
+    let table: &[Row] = &[
         (2, 0.0, &[3.0, 2.0, 1.0], None, "it improves each time"),
         (2, 0.0, &[3.0, 2.0, 2.5, 2.4], Some(3), "lower than the one before is not lower than the best"),
         (2, 0.0, &[3.0, 2.0, 2.5, 1.9, 2.5, 2.5], Some(5), "an improvement starts the count again"),

@@ -9,7 +9,7 @@ const HEIGHT: f64 = 424.0;
 /// The plot within the card.
 pub const LEFT: f64 = 56.0;
 pub const RIGHT: f64 = 742.0;
-pub const TOP: f64 = 84.0;
+pub const TOP: f64 = 104.0;
 pub const BOTTOM: f64 = 362.0;
 
 /// Which steps and losses the plot shows.
@@ -37,10 +37,11 @@ impl Frame {
         if low > high {
             return None;
         }
-        let margin = (0.06 * (high - low)).max(1e-3 * high.abs()).max(1e-9);
+        // Twice as much below: the label of the best stands there.
+        let margin = (0.07 * (high - low)).max(1e-3 * high.abs()).max(1e-9);
         let last =
             curves.train.last().map(|p| p.step).max(curves.eval.last().map(|p| p.step)).unwrap_or(step);
-        Some(Self { steps: (0.0, (last as f64).max(1.0)), losses: (low - margin, high + margin) })
+        Some(Self { steps: (0.0, (last as f64).max(1.0)), losses: (low - 2.0 * margin, high + margin) })
     }
 
     /// Where a loss lies on the card; `y` is not finite where the loss is not.
@@ -76,7 +77,8 @@ impl Frame {
             out,
             "<line x1=\"{LEFT}\" y1=\"{BOTTOM}\" x2=\"{RIGHT}\" y2=\"{BOTTOM}\" stroke=\"{FAINT}\"/>"
         );
-        text(out, (LEFT, 410.0), "start", FAINT, 12, "loss over steps");
+        text(out, (RIGHT + 22.0, BOTTOM + 18.0), "start", FAINT, 12, "step");
+        text(out, (LEFT - 8.0, TOP - 12.0), "end", FAINT, 12, "loss");
     }
 }
 
