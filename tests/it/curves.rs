@@ -110,10 +110,12 @@ fn differs(expected: &Expected, found: &Diagnosis, eval: &[tune::curve::EvalPoin
     })
 }
 
+/// Patience, least improvement, losses, the index that stops, and why.
+type Row<'a> = (usize, f64, &'a [f64], Option<usize>, &'a str);
+
 #[test]
 fn patience() {
     let nan = f64::NAN;
-    type Row<'a> = (usize, f64, &'a [f64], Option<usize>, &'a str);
     let table: &[Row] = &[
         (2, 0.0, &[3.0, 2.0, 1.0], None, "it improves each time"),
         (2, 0.0, &[3.0, 2.0, 2.5, 2.4], Some(3), "lower than the one before is not lower than the best"),
