@@ -3,12 +3,12 @@
 //! The dashboard, the reports and early stopping all look at a [`Snapshot`]; live, replayed and
 //! foreign runs therefore look the same. No clock: time is what the records say.
 
-mod log;
+pub mod log;
 mod pace;
 
 use crate::curve::Curves;
 use crate::diagnosis::advice::{self, Advice};
-use crate::diagnosis::{Diagnosis, Limits, diagnose};
+use crate::diagnosis::{Diagnosis, Evidence, Limits, diagnose};
 use crate::event::record::Record;
 use crate::event::{CheckpointRole, CheckpointSaved, Event, RunEnded, RunInfo, Split, StepStats};
 use pace::Pace;
@@ -110,7 +110,8 @@ impl Monitor {
             }
             Event::Step(stats) => {
                 (self.progress.step, self.progress.epoch) = (stats.step, stats.epoch);
-                if !is_finite(stats) {
+                // The first step is news, and so is a number that is none, or is one again.
+                if self.curves.train.len() == 1 || !is_finite(stats) || self.is_broken() {
                     self.judge(record.t);
                 }
             }
@@ -158,6 +159,11 @@ impl Monitor {
             last_saved: self.last_saved,
             ended: self.ended.as_ref(),
         }
+    }
+
+    fn is_broken(&self) -> bool {
+        let broken = |evidence: &Evidence| matches!(evidence, Evidence::NonFinite(found) if !found.recovered);
+        self.diagnosis.findings.iter().any(|finding| broken(&finding.evidence))
     }
 
     fn judge(&mut self, t: f64) {

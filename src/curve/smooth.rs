@@ -35,28 +35,53 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// Median absolute deviation from the median, scaled to be the standard deviation of normal noise
-/// (Hampel 1974: the factor is `1 / Phi^-1(3/4)`).
-pub fn mad(values: &[f64]) -> Option<f64> {
-    let centre = median(values.iter().copied())?;
-    let deviation = median(values.iter().map(|value| (value - centre).abs()))?;
-    Some(1.4826 * deviation)
-}
-
 /// Fewer points than this say nothing about their noise.
 pub const NOISE_MIN_POINTS: usize = 6;
+/// The newest points that noise is taken from: bounds the cost to some 8,000 pairs.
+const NOISE_MAX_POINTS: usize = 128;
 
 /// Standard deviation of the noise of a curve about a smooth trend, from its second differences:
 /// these cancel any straight line and have the variance `(1 + 4 + 1) sigma^2` under independent
-/// noise; the median passes over turns and spikes. After Gasser, Sroka & Jennen-Steinmetz 1986
-/// (Biometrika 73:625), made robust.
+/// noise (Gasser, Sroka & Jennen-Steinmetz 1986, Biometrika 73:625). Their scale is taken by
+/// [`qn`], which passes over turns and spikes.
 pub fn noise(losses: &[f64]) -> Option<f64> {
-    let finite: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
-    if finite.len() < NOISE_MIN_POINTS {
+    let mut recent: Vec<f64> = losses.iter().rev().copied().filter(|loss| loss.is_finite()).collect();
+    recent.truncate(NOISE_MAX_POINTS);
+    if recent.len() < NOISE_MIN_POINTS {
         return None;
     }
-    let second: Vec<f64> = finite.windows(3).map(|w| w[0] - 2.0 * w[1] + w[2]).collect();
-    mad(&second).map(|deviation| deviation / 6.0_f64.sqrt())
+    let second: Vec<f64> = recent.windows(3).map(|w| w[0] - 2.0 * w[1] + w[2]).collect();
+    Some(qn(&second) / 6.0_f64.sqrt())
+}
+
+/// How many independent values the estimate of [`noise`] from `points` losses is worth: a second
+/// difference shares two thirds of its noise with the next one (the squared correlations sum to
+/// 1.94), and Qn uses 82 % of what is there.
+pub fn noise_worth(points: usize) -> f64 {
+    0.82 / 1.94 * points.min(NOISE_MAX_POINTS).saturating_sub(2) as f64
+}
+
+/// The scale Qn of Rousseeuw & Croux (1993, JASA 88:1273): the lower quartile of all distances
+/// between two values, scaled to the standard deviation of normal ones. Half of the values may be
+/// wild, as with the median absolute deviation, but it wastes 18 % of the values and not 63 %,
+/// which is what counts with ten evaluations.
+fn qn(values: &[f64]) -> f64 {
+    let n = values.len();
+    let half = n / 2 + 1;
+    let mut distances: Vec<f64> = values
+        .iter()
+        .enumerate()
+        .flat_map(|(i, a)| values[i + 1..].iter().map(move |b| (a - b).abs()))
+        .collect();
+    if distances.is_empty() {
+        return 0.0;
+    }
+    // Factors for few values: Croux & Rousseeuw 1992, "Time-efficient algorithms", section 3.
+    let few = [0.399, 0.994, 0.512, 0.844, 0.611, 0.857, 0.669, 0.872];
+    let factor =
+        few.get(n - 2).copied().unwrap_or(n as f64 / (n as f64 + if n % 2 == 1 { 1.4 } else { 3.8 }));
+    let (_, quartile, _) = distances.select_nth_unstable_by(half * (half - 1) / 2 - 1, f64::total_cmp);
+    2.2219 * factor * *quartile
 }
 
 #[cfg(test)]
@@ -77,7 +102,6 @@ mod tests {
         assert_eq!(median([3.0, f64::NAN, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0]), Some(2.5));
         assert_eq!(median([f64::INFINITY]), None);
-        assert_eq!(mad(&[1.0, 1.0, 1.0, 9.0]), Some(0.0));
     }
 
     #[test]

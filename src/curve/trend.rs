@@ -36,10 +36,9 @@ pub fn v_fit(values: &[f64]) -> Option<VFit> {
 }
 
 impl VFit {
-    /// The last index before the rise: where the fit is still within `tolerance` of its lowest.
-    pub fn onset(&self, tolerance: f64) -> usize {
-        let limit = self.fitted[self.lowest] + tolerance;
-        let after = self.fitted[self.lowest..].iter().take_while(|value| **value <= limit).count();
+    /// The last index before the rise: where the fit has not yet climbed above `level`.
+    pub fn onset(&self, level: f64) -> usize {
+        let after = self.fitted[self.lowest..].iter().take_while(|value| **value <= level).count();
         self.lowest + after.max(1) - 1
     }
 }
@@ -117,7 +116,7 @@ mod tests {
     #[test]
     fn a_clean_turn_is_found_where_it_is() {
         let fit = v_fit(&[5.0, 4.0, 3.0, 3.5, 4.5]).unwrap();
-        assert_eq!((fit.lowest, fit.onset(0.0), fit.onset(0.6)), (2, 2, 3));
+        assert_eq!((fit.lowest, fit.onset(3.0), fit.onset(3.6)), (2, 2, 3));
         assert_eq!(fit.fitted, vec![5.0, 4.0, 3.0, 3.5, 4.5]);
     }
 
@@ -132,7 +131,7 @@ mod tests {
     #[test]
     fn a_flat_bottom_ends_where_the_rise_begins() {
         let fit = v_fit(&[3.0, 2.0, 2.0, 2.0, 3.0]).unwrap();
-        assert_eq!(fit.onset(0.0), 3);
+        assert_eq!(fit.onset(2.0), 3);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What to do about a finding, in words and as a configuration patch.
 //!
-//! The only place where advice is worded; rules return facts.
+//! The only place where advice is worded; rules return facts. An advice is conditional on what the
+//! user already did, and gives its reason. All patches together make one command to paste.
 
-use super::Diagnosis;
-use crate::event::RunInfo;
+use super::finding::Rise;
+use super::{Diagnosis, Evidence};
+use crate::event::{RunInfo, Settings};
 
 /// One piece of advice: what to change, to what, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,8 +16,207 @@ pub struct Advice {
     pub patch: Vec<(String, String)>,
 }
 
+/// A dropout above this costs more learning than it prevents reciting: recipes since Hu et al. 2021
+/// use 0.05 to 0.1.
+const MAX_DROPOUT: f64 = 0.2;
+/// The usual weight decay of AdamW where it is meant to regularise.
+const WEIGHT_DECAY: f64 = 0.1;
+/// A turn before this many passes over the rows is too fast for them.
+const EARLY_TURN_EPOCHS: f64 = 2.0;
+/// Adapter parameters for each trained token above which a smaller rank is suggested.
+const PARAMS_PER_TOKEN: f64 = 20.0;
+/// The smallest rank ever suggested.
+const MIN_RANK: usize = 4;
+
 /// What to do, most useful first; nothing for a healthy run.
 pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
-    let _ = (diagnosis, run);
-    Vec::new()
+    let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
+        Evidence::Rise(rise) => against_overfitting(Some(rise), run),
+        Evidence::NearZeroTrain(_) => against_overfitting(None, run),
+        // What has recovered needs no cure.
+        Evidence::NonFinite(found) if found.recovered => Vec::new(),
+        Evidence::Explosion(_) | Evidence::NonFinite(_) => against_divergence(run),
+    });
+    // The gravest that has a cure: cures of two sicknesses at once may contradict each other.
+    cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default()
 }
+
+/// The command that follows the advice: the user's own, with the overrides that are superseded
+/// dropped. `None` where the run was not started from a file, or there is nothing to change.
+pub fn command(run: &RunInfo, advice: &[Advice]) -> Option<String> {
+    let config = run.settings.config.as_ref()?;
+    let patches: Vec<&(String, String)> = advice.iter().flat_map(|advice| &advice.patch).collect();
+    if patches.is_empty() {
+        return None;
+    }
+    let key = |text: &str| text.split('=').next().unwrap_or_default().trim().to_string();
+    // Only one of the two may say how long to train.
+    let superseded = |old: &str| {
+        patches.iter().any(|(new, _)| *new == old || (new == "train.epochs" && old == "train.steps"))
+    };
+    let kept = run.settings.overrides.iter().filter(|text| !superseded(&key(text))).cloned();
+    let set = kept.chain(patches.iter().map(|(key, value)| format!("{key}={value}")));
+    let set: Vec<String> = set.map(|text| format!(" --set {}", quoted(&text))).collect();
+    Some(format!("tune run {}{}", quoted(config), set.concat()))
+}
+
+/// As a POSIX shell reads it back.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=+:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn against_overfitting(rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
+    let settings = &run.settings;
+    let advice = [
+        rise.and_then(|rise| train_shorter(rise, settings)),
+        add_dropout(settings),
+        decay_weights(settings),
+        rise.and_then(|rise| learn_slower(rise, settings)),
+        lower_rank(run),
+        stop_early(settings),
+    ];
+    let mut advice: Vec<Advice> = advice.into_iter().flatten().collect();
+    let regularised = settings.lora_dropout.is_some_and(|dropout| dropout >= 0.1);
+    if regularised || advice.is_empty() {
+        advice.push(more_data(run));
+    }
+    advice
+}
+
+/// The epoch of the turn, to the next half, and one half at least.
+fn train_shorter(rise: &Rise, settings: &Settings) -> Option<Advice> {
+    // A turn at the baseline is no length to train for.
+    if rise.onset_epoch <= 0.0 {
+        return None;
+    }
+    let epochs = ((rise.onset_epoch - 0.05).max(0.0) * 2.0).ceil().max(1.0) / 2.0;
+    let planned = settings.epochs?;
+    if epochs >= planned {
+        return None;
+    }
+    let decays = settings.schedule.as_deref().is_none_or(|schedule| schedule != "constant");
+    let schedule =
+        if decays { ", and a shorter run also lets the learning rate fall to its end by then" } else { "" };
+    let text = format!(
+        "Train for {epochs} epochs, not {planned}: eval loss turned at epoch {:.1}{schedule}.",
+        rise.onset_epoch
+    );
+    Some(one(text, "train.epochs", float(epochs)))
+}
+
+fn add_dropout(settings: &Settings) -> Option<Advice> {
+    let now = settings.lora_dropout?;
+    let next = if now < 0.1 { 0.1 } else { (2.0 * now).min(MAX_DROPOUT) };
+    if next <= now {
+        return None;
+    }
+    let text = if now == 0.0 {
+        format!("Give the adapter dropout of {next}: it has none, and dropout makes rows harder to recite.")
+    } else {
+        format!("Raise the adapter's dropout from {now} to {next}: at {now} the rows are still recited.")
+    };
+    Some(one(text, "lora.dropout", float(next)))
+}
+
+fn decay_weights(settings: &Settings) -> Option<Advice> {
+    let now = settings.weight_decay.filter(|now| *now < WEIGHT_DECAY)?;
+    let text = format!(
+        "Raise weight decay from {now} to {WEIGHT_DECAY}: it keeps the adapter small where the rows do not insist."
+    );
+    Some(one(text, "train.weight_decay", float(WEIGHT_DECAY)))
+}
+
+fn learn_slower(rise: &Rise, settings: &Settings) -> Option<Advice> {
+    let now = settings.learning_rate.filter(|now| *now > 0.0)?;
+    if rise.onset_epoch > EARLY_TURN_EPOCHS {
+        return None;
+    }
+    let next = round_down(now / 2.0);
+    let text = format!(
+        "Halve the learning rate, {} to {}: eval loss turned at epoch {:.1}, before the rows were seen {} times.",
+        exponent(now),
+        exponent(next),
+        rise.onset_epoch,
+        EARLY_TURN_EPOCHS + 1.0
+    );
+    Some(one(text, "train.learning_rate", exponent(next)))
+}
+
+fn lower_rank(run: &RunInfo) -> Option<Advice> {
+    let (r, model, data) = (run.settings.lora_r?, run.model.as_ref()?, run.data.as_ref()?);
+    let per_token = model.trainable as f64 / data.train_tokens.max(1) as f64;
+    if data.train_tokens == 0 || per_token < PARAMS_PER_TOKEN || r <= MIN_RANK {
+        return None;
+    }
+    let next = (r / 2).max(MIN_RANK);
+    let text = format!(
+        "Lower the rank from {r} to {next}: the adapter has {per_token:.0} parameters for each token it learns from."
+    );
+    // With the same alpha, half the rank would double the adapter's scale.
+    let alpha = run.settings.lora_alpha.map(|alpha| alpha * next as f64 / r as f64);
+    let mut patch = vec![("lora.r".to_string(), next.to_string())];
+    patch.extend(alpha.map(|alpha| ("lora.alpha".to_string(), float(alpha))));
+    Some(Advice { text, patch })
+}
+
+fn stop_early(settings: &Settings) -> Option<Advice> {
+    if settings.early_stopping != Some(false) {
+        return None;
+    }
+    let text = "Switch early stopping on: it ends the run after the turn and restores the best adapter.";
+    Some(one(text.into(), "early_stopping.enabled", "true".into()))
+}
+
+fn more_data(run: &RunInfo) -> Advice {
+    let rows = run
+        .data
+        .as_ref()
+        .map_or(String::new(), |data| format!(": {} rows are learnt by heart", data.train_rows));
+    let text = format!("Add rows, or rows more unlike each other{rows}; the settings can do only so much.");
+    Advice { text, patch: Vec::new() }
+}
+
+fn against_divergence(run: &RunInfo) -> Vec<Advice> {
+    let mut advice = Vec::new();
+    if let Some(now) = run.settings.learning_rate.filter(|now| *now > 0.0) {
+        let next = round_down(now / 3.0);
+        let text = format!(
+            "Lower the learning rate from {} to {}: steps this long leave the region where they help.",
+            exponent(now),
+            exponent(next)
+        );
+        advice.push(one(text, "train.learning_rate", exponent(next)));
+    }
+    let text = "Warm up over the first tenth of the run: AdamW's first steps are its least informed.";
+    advice.push(one(text.into(), "train.warmup_ratio", "0.1".into()));
+    advice
+}
+
+fn one(text: String, key: &str, value: String) -> Advice {
+    Advice { text, patch: vec![(key.into(), value)] }
+}
+
+/// To one significant digit, downwards: 3.3e-4 becomes 3e-4.
+fn round_down(value: f64) -> f64 {
+    let unit = 10.0_f64.powf(value.log10().floor());
+    (value / unit + 1e-9).floor() * unit
+}
+
+/// As TOML writes a float: with a point.
+fn float(value: f64) -> String {
+    format!("{value:?}")
+}
+
+/// A learning rate as people write it: `5e-4`, `2.5e-5`.
+fn exponent(value: f64) -> String {
+    // To two digits, so that no rounding shows.
+    let text = format!("{value:.1e}");
+    text.replace(".0e", "e")
+}
+
+#[cfg(test)]
+mod tests;

@@ -201,7 +201,7 @@ impl fmt::Display for NearZeroTrain {
         write!(
             f,
             "train loss is {:.3} nats per token, below {} since step {}: the rows are being recited, \
-             while eval loss is {:.3} and has set no new best since",
+             while eval loss is {:.3} and no better than before that",
             self.train_loss, self.limit, self.step, self.eval_loss
         )
     }

@@ -4,7 +4,7 @@
 
 use super::{Case, Evidence, Finding, Severity, finding};
 
-/// Train loss near zero while the eval loss has set no new best since.
+/// Train loss near zero while the eval loss has hardly improved since.
 pub fn rule(case: &Case) -> Option<Finding> {
     let (standing, limits, eval) = (case.standing?, case.limits, &case.curves.eval);
     if standing.finite < limits.min_evals {
@@ -14,19 +14,16 @@ pub fn rule(case: &Case) -> Option<Finding> {
     // Up to the newest evaluation, how many in a row.
     let in_a_row = (0..eval.len()).rev().take_while(near_zero).count();
     let first = eval.len() - in_a_row;
-    let last = eval.last()?;
-    let train_loss = last.train_loss.filter(|_| in_a_row > 0)?;
+    let train_loss = eval.last().and_then(|last| last.train_loss).filter(|_| in_a_row > 0)?;
     let eval_loss = eval[standing.recent].loss;
-    if standing.best >= first || eval_loss - train_loss < limits.near_zero_gap {
+    let before = eval[..first].iter().map(|point| point.loss).fold(f64::INFINITY, f64::min);
+    let improved = 1.0 - eval[standing.best].loss / before > limits.recovered_rise;
+    if improved || !before.is_finite() || eval_loss - train_loss < limits.near_zero_gap {
         return None;
     }
     // One such interval may be an easy stretch of rows.
     let severity = if in_a_row >= 2 { Severity::Warn } else { Severity::Watch };
-    let evidence = finding::NearZeroTrain {
-        step: eval[first].step,
-        train_loss,
-        eval_loss,
-        limit: limits.near_zero_train,
-    };
+    let step = eval[first].step;
+    let evidence = finding::NearZeroTrain { step, train_loss, eval_loss, limit: limits.near_zero_train };
     Some(Finding { severity, evidence: Evidence::NearZeroTrain(evidence) })
 }

@@ -78,8 +78,8 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
         best,
         rise: case.standing.map(|standing| standing.rise),
-        noise: case.standing.and_then(|standing| standing.noise),
-        onset: best.filter(|_| overfitting).map(|best| overfit::onset(curves, best)),
+        noise: case.standing.and_then(|standing| standing.noise).map(|noise| noise.error),
+        onset: best.filter(|_| overfitting).map(|best| overfit::onset(curves, best, limits)),
     }
 }
 

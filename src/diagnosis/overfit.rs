@@ -24,8 +24,17 @@ pub struct Standing {
     pub finite: usize,
     /// How far the recent loss is above the best, as a share of the best.
     pub rise: f64,
-    /// One standard error of that, where it can be measured.
-    pub noise: Option<f64>,
+    /// How uncertain that is, where it can be measured.
+    pub noise: Option<Noise>,
+}
+
+/// The uncertainty of a rise.
+#[derive(Clone, Copy, Debug)]
+pub struct Noise {
+    /// One standard error, as a share of the best.
+    pub error: f64,
+    /// How many independent values it was estimated from: the degrees of freedom.
+    pub worth: f64,
 }
 
 /// Where the eval loss stands; `None` before the first finite evaluation, or where the best is not
@@ -39,38 +48,50 @@ pub fn standing(curves: &Curves, limits: &Limits) -> Option<Standing> {
     window.sort_by(|a, b| curves.eval[*a].loss.total_cmp(&curves.eval[*b].loss));
     // Of two the lower: a single evaluation above the best convicts nobody.
     let recent = window[(window.len() - 1) / 2];
-    let (from, to) = (&curves.eval[best], &curves.eval[recent]);
-    let noise =
-        paired_noise(curves, best, recent, limits).or_else(|| curve_noise(curves)).map(|s| s / from.loss);
+    let rise = curves.eval[recent].loss / curves.eval[best].loss - 1.0;
+    // With nothing risen yet, the newest evaluation tells how sharp the comparison would be.
+    let compared = if recent == best { last } else { recent };
+    let noise = paired_noise(curves, best, compared, limits).or_else(|| curve_noise(curves, best, limits));
     let finite = curves.eval.iter().filter(|point| point.loss.is_finite()).count();
-    Some(Standing { best, recent, last, finite, rise: to.loss / from.loss - 1.0, noise })
+    Some(Standing { best, recent, last, finite, rise, noise })
 }
 
-/// Standard error of recent minus best from the same examples in both, in nats per token.
-fn paired_noise(curves: &Curves, best: usize, recent: usize, limits: &Limits) -> Option<f64> {
-    // With nothing risen yet, the newest evaluation tells how sharp the comparison would be.
-    let recent = if recent == best { curves.eval.len() - 1 } else { recent };
-    let (before, after) = (&curves.eval[best].examples, &curves.eval[recent].examples);
-    if before.len() < limits.min_paired || recent == best {
+/// The noise of a rise from the same examples in both evaluations.
+fn paired_noise(curves: &Curves, best: usize, recent: usize, limits: &Limits) -> Option<Noise> {
+    let (before, after) = (&curves.eval[best], &curves.eval[recent]);
+    if before.examples.len() < limits.min_paired || recent == best {
         return None;
     }
-    paired::standard_error(before, after)
+    let error = paired::standard_error(&before.examples, &after.examples)? / before.loss;
+    Some(Noise { error, worth: before.examples.len() as f64 - 1.0 })
 }
 
-/// The same from the jitter of the curve: of the median of three minus one single evaluation.
-fn curve_noise(curves: &Curves) -> Option<f64> {
+/// The same from the jitter of the curve. Few evaluations make a wild estimate of it, so it is
+/// weighed against an assumption, as a prior on the variance would be.
+fn curve_noise(curves: &Curves, best: usize, limits: &Limits) -> Option<Noise> {
     let losses: Vec<f64> = curves.eval.iter().map(|point| point.loss).collect();
-    smooth::noise(&losses).map(|sigma| sigma * (1.0 + MEDIAN3_VARIANCE).sqrt())
+    let measured = smooth::noise(&losses)? / curves.eval[best].loss;
+    let (own, assumed) = (smooth::noise_worth(losses.len()), limits.assumed_worth);
+    let variance = (own * measured.powi(2) + assumed * limits.assumed_noise.powi(2)) / (own + assumed);
+    Some(of_curve(variance.sqrt(), own + assumed))
 }
 
-/// Standard errors that a rise must have among `evals` evaluations.
+/// Noise of the median of three minus one, where each evaluation has the noise `sigma`.
+fn of_curve(sigma: f64, worth: f64) -> Noise {
+    Noise { error: sigma * (1.0 + MEDIAN3_VARIANCE).sqrt(), worth }
+}
+
+/// How far noise alone brings the rise among `evals` evaluations, in all but the share `chance` of
+/// runs.
 ///
 /// The best is picked among all evaluations and every recent one is compared with it, so the chance
-/// of one large difference among all pairs counts: the normal quantile at `false_alarms` shared out
-/// over the pairs (Bonferroni), and never less than `noise_guard`.
-pub fn guard(evals: usize, limits: &Limits) -> f64 {
+/// of one large difference among all pairs counts: the normal quantile of `chance` shared out over
+/// the pairs (Bonferroni), and no less than `at_least`; widened to that of Student's t for a
+/// standard error that is itself an estimate (Abramowitz & Stegun 1964, 26.7.5, first term).
+fn reach(noise: Noise, evals: usize, chance: f64, at_least: f64) -> f64 {
     let pairs = (evals * evals.saturating_sub(1) / 2).max(1);
-    limits.noise_guard.max(normal_quantile_above(limits.false_alarms / pairs as f64))
+    let z = normal_quantile_above(chance / pairs as f64).max(at_least);
+    noise.error * z * (1.0 + (z * z + 1.0) / (4.0 * noise.worth))
 }
 
 /// The value that a standard normal exceeds with probability `p` below one half, within 4.5e-4
@@ -88,19 +109,22 @@ pub fn rule(case: &Case) -> Option<Finding> {
     if standing.finite < limits.min_evals {
         return None;
     }
-    let needed = standing.noise.map_or(0.0, |noise| noise * guard(standing.finite, limits));
+    let noise = standing.noise.unwrap_or(of_curve(limits.assumed_noise, limits.assumed_worth));
+    let to_watch = reach(noise, standing.finite, limits.false_watch, 0.0);
+    let to_warn = reach(noise, standing.finite, limits.false_warn, limits.min_guard);
     let levels = [
-        (Severity::Severe, limits.severe_rise.max(needed)),
-        (Severity::Warn, limits.warn_rise.max(needed)),
-        (Severity::Watch, limits.watch_rise.max(needed)),
+        (Severity::Severe, limits.severe_rise.max(to_warn)),
+        (Severity::Warn, limits.warn_rise.max(to_warn)),
+        (Severity::Watch, limits.watch_rise.max(to_watch)),
     ];
     let (severity, threshold) = levels.into_iter().find(|(_, threshold)| standing.rise > *threshold)?;
     let (best, last) = (&eval[standing.best], &eval[standing.last]);
-    let recovered = best.loss * (1.0 + limits.recovered_rise.max(standing.noise.unwrap_or(0.0)));
+    let recovered =
+        best.loss * (1.0 + limits.recovered_rise.max(standing.noise.map_or(0.0, |noise| noise.error)));
     if last.loss <= recovered {
         return None;
     }
-    let onset = &eval[onset(case.curves, standing.best)];
+    let onset = &eval[onset(case.curves, standing.best, limits)];
     let since = |point: &&crate::curve::EvalPoint| point.step >= onset.step && point.loss.is_finite();
     let risen: Vec<(f64, f64)> = eval.iter().filter(since).map(|p| (p.epoch, p.loss / best.loss)).collect();
     let rise = finding::Rise {
@@ -110,7 +134,7 @@ pub fn rule(case: &Case) -> Option<Finding> {
         last_step: last.step,
         recent_loss: eval[standing.recent].loss,
         rise: standing.rise,
-        noise: standing.noise,
+        noise: standing.noise.map(|noise| noise.error),
         threshold,
         onset_step: onset.step,
         onset_epoch: onset.epoch,
@@ -130,12 +154,16 @@ pub fn rule(case: &Case) -> Option<Finding> {
 }
 
 /// Index of the turn: the last evaluation before the rise, by the V-fit from the noise of the curve.
-pub fn onset(curves: &Curves, best: usize) -> usize {
+pub fn onset(curves: &Curves, best: usize, limits: &Limits) -> usize {
     let finite: Vec<usize> =
         (0..curves.eval.len()).filter(|index| curves.eval[*index].loss.is_finite()).collect();
     let losses: Vec<f64> = finite.iter().map(|index| curves.eval[*index].loss).collect();
-    let tolerance = smooth::noise(&losses).unwrap_or(0.0);
-    trend::v_fit(&losses).map_or(best, |fit| finite[fit.onset(tolerance)])
+    let Some(fit) = trend::v_fit(&losses) else { return best };
+    // A lowest evaluation is lucky: the floor that the loss rises from is that of its neighbours too.
+    let around = &losses[fit.lowest.saturating_sub(1)..losses.len().min(fit.lowest + 2)];
+    let floor = smooth::median(around.iter().copied()).unwrap_or_default();
+    let noise = smooth::noise(&losses).unwrap_or(0.0);
+    finite[fit.onset(floor + limits.onset_noise * noise)]
 }
 
 /// Steps at the very start whose mean loss stands for the train loss before any training.

@@ -8,7 +8,7 @@
 /// rises cannot pass for progress (Prechelt 1998 measures against the best likewise).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Patience {
-    patience: usize,
+    evals: usize,
     min_delta: f64,
     best: Option<f64>,
     waited: usize,
@@ -17,7 +17,7 @@ pub struct Patience {
 impl Patience {
     /// `min_delta` is a share of the best loss: 0.01 asks for a loss 1 % lower.
     pub fn new(patience: usize, min_delta: f64) -> Self {
-        Self { patience, min_delta, best: None, waited: 0 }
+        Self { evals: patience, min_delta, best: None, waited: 0 }
     }
 
     /// Takes in the loss of the next evaluation; true when it is time to stop.
@@ -33,7 +33,7 @@ impl Patience {
             return false;
         }
         self.waited += 1;
-        self.waited >= self.patience
+        self.waited >= self.evals
     }
 
     /// Evaluations in a row without an improvement.

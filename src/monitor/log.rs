@@ -8,25 +8,19 @@ use std::mem::discriminant;
 /// What a run is, in one or two lines.
 pub fn started(run: &RunInfo) -> impl Iterator<Item = String> {
     let model = run.model.as_ref().map(|model| {
-        let mut text = format!("model {}", model.name);
-        if model.params > 0 {
-            text += &format!(
-                ", {} parameters, {} trained",
-                fmt::count(model.params),
-                fmt::count(model.trainable)
-            );
-        }
-        if !model.device.is_empty() {
-            text += &format!(", on {}", model.device);
-        }
-        text
+        let sizes = match model.params {
+            0 => String::new(),
+            n => format!(", {} parameters, {} trained", fmt::count(n), fmt::count(model.trainable)),
+        };
+        let device = if model.device.is_empty() { String::new() } else { format!(", on {}", model.device) };
+        format!("model {}{sizes}{device}", model.name)
     });
     let data = run.data.as_ref().map(|data| {
-        let mut text = format!("data: {} rows to train on, {} held out", data.train_rows, data.valid_rows);
-        if data.train_tokens > 0 {
-            text += &format!(", {} tokens an epoch", fmt::count(data.train_tokens));
-        }
-        text
+        let tokens = match data.train_tokens {
+            0 => String::new(),
+            n => format!(", {} tokens an epoch", fmt::count(n)),
+        };
+        format!("data: {} rows to train on, {} held out{tokens}", data.train_rows, data.valid_rows)
     });
     model.into_iter().chain(data)
 }
@@ -59,18 +53,17 @@ pub fn saved(saved: &CheckpointSaved) -> String {
 
 /// How the run ended.
 pub fn ended(ended: &RunEnded) -> String {
-    let mut text = format!("{} at step {}", reason(ended.reason), ended.step);
-    if let Some(best) = ended.best.filter(|_| ended.restored_best) {
-        text += &format!("; the best adapter, of step {}, is restored", best.step);
-    }
-    text
+    let restored = ended.best.filter(|_| ended.restored_best);
+    let restored = restored
+        .map_or(String::new(), |best| format!("; the best adapter, of step {}, is restored", best.step));
+    format!("{} at step {}{restored}", reason(ended.reason), ended.step)
 }
 
 /// Why a run stopped, in words.
 pub fn reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Finished => "finished",
-        StopReason::EarlyStopping => "stopped early, as the eval loss no longer improved,",
+        StopReason::EarlyStopping => "stopped early",
         StopReason::Requested => "stopped as asked",
         StopReason::Interrupted => "interrupted",
         StopReason::NonFinite => "stopped by a number that is not finite",

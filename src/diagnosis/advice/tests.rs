@@ -1,0 +1,113 @@
+use super::*;
+use crate::diagnosis::{Finding, Severity, Verdict};
+use crate::event::{DataInfo, ModelInfo};
+
+fn overfit(onset_epoch: f64) -> Diagnosis {
+    let rise = Rise {
+        best_step: 120,
+        best_epoch: 2.0,
+        best_loss: 2.0,
+        last_step: 280,
+        recent_loss: 2.2,
+        rise: 0.1,
+        noise: Some(0.01),
+        threshold: 0.05,
+        onset_step: 140,
+        onset_epoch,
+        train_at_best: Some(1.8),
+        train_now: Some(1.2),
+        rise_per_epoch: Some(0.04),
+        never_improved: false,
+    };
+    judged(Evidence::Rise(rise))
+}
+
+fn judged(evidence: Evidence) -> Diagnosis {
+    let finding = Finding { severity: Severity::Warn, evidence };
+    Diagnosis {
+        verdict: Verdict::Overfitting,
+        severity: Severity::Warn,
+        findings: vec![finding],
+        undecided: None,
+        best: Some(4),
+        rise: Some(0.1),
+        noise: Some(0.01),
+        onset: Some(5),
+    }
+}
+
+fn run() -> RunInfo {
+    let settings = Settings {
+        config: Some("configs/quick start.toml".into()),
+        overrides: vec!["train.steps=600".into(), "data.seed=3".into(), "lora.dropout=0.0".into()],
+        epochs: Some(10.0),
+        learning_rate: Some(1e-3),
+        schedule: Some("cosine".into()),
+        weight_decay: Some(0.01),
+        lora_r: Some(16),
+        lora_alpha: Some(32.0),
+        lora_dropout: Some(0.0),
+        early_stopping: Some(true),
+        ..Settings::default()
+    };
+    let data = DataInfo { train_rows: 450, train_tokens: 40_000, ..DataInfo::default() };
+    let model = ModelInfo { trainable: 300_000, ..ModelInfo::default() };
+    RunInfo { settings, data: Some(data), model: Some(model), ..RunInfo::default() }
+}
+
+fn patches(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<String> {
+    let advice = advise(diagnosis, run);
+    advice.iter().flat_map(|a| &a.patch).map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+#[test]
+fn a_first_run_is_told_the_three_cures_and_how_to_run_them() {
+    let (diagnosis, run) = (overfit(2.3), run());
+    assert_eq!(patches(&diagnosis, &run), ["train.epochs=2.5", "lora.dropout=0.1", "train.weight_decay=0.1"]);
+    assert_eq!(
+        command(&run, &advise(&diagnosis, &run)).unwrap(),
+        "tune run 'configs/quick start.toml' --set data.seed=3 --set train.epochs=2.5 \
+         --set lora.dropout=0.1 --set train.weight_decay=0.1"
+    );
+}
+
+#[test]
+fn what_was_done_already_is_not_advised_again() {
+    let mut run = run();
+    run.settings.epochs = Some(2.0);
+    run.settings.lora_dropout = Some(0.1);
+    run.settings.weight_decay = Some(0.1);
+    run.settings.early_stopping = Some(false);
+    assert_eq!(patches(&overfit(2.3), &run), ["lora.dropout=0.2", "early_stopping.enabled=true"]);
+    run.settings.lora_dropout = Some(0.2);
+    run.settings.early_stopping = Some(true);
+    let advice = advise(&overfit(2.3), &run);
+    assert_eq!(advice.len(), 1);
+    assert!(advice[0].text.starts_with("Add rows"), "{}", advice[0].text);
+    assert_eq!(command(&run, &advice), None);
+}
+
+#[test]
+fn an_early_turn_asks_for_smaller_steps_and_a_large_adapter_for_a_smaller_rank() {
+    let mut run = run();
+    run.model = Some(ModelInfo { trainable: 3_000_000, ..ModelInfo::default() });
+    let found = patches(&overfit(1.0), &run);
+    assert!(found.contains(&"train.learning_rate=5e-4".into()), "{found:?}");
+    assert!(found.contains(&"lora.r=8".into()) && found.contains(&"lora.alpha=16.0".into()), "{found:?}");
+}
+
+#[test]
+fn a_diverged_run_is_told_to_take_smaller_steps() {
+    let found = crate::diagnosis::finding::NonFinite { step: 9, series: "train loss", recovered: false };
+    let diagnosis = judged(Evidence::NonFinite(found));
+    assert_eq!(patches(&diagnosis, &run()), ["train.learning_rate=3e-4", "train.warmup_ratio=0.1"]);
+}
+
+#[test]
+fn nothing_is_advised_without_a_finding_or_a_known_setting() {
+    let healthy = Diagnosis { findings: Vec::new(), ..overfit(2.0) };
+    assert_eq!(advise(&healthy, &run()), []);
+    let advice = advise(&overfit(2.0), &RunInfo::default());
+    assert_eq!(advice.len(), 1);
+    assert_eq!(command(&RunInfo::default(), &advice), None);
+}

@@ -1,0 +1,196 @@
+//! The plain words: a header, a line for each evaluation, and the story at the end.
+//!
+//! For a log that people scroll through: no colours, no cursor movements, figures in columns.
+
+use crate::curve::EvalPoint;
+use crate::diagnosis::advice;
+use crate::diagnosis::{Severity, Verdict};
+use crate::event::{RunInfo, Settings};
+use crate::fmt;
+use crate::monitor::{Snapshot, log};
+use std::fmt::Write as _;
+
+/// What the run is, before it starts.
+pub fn header(snapshot: &Snapshot) -> String {
+    let run = snapshot.run;
+    let mut out = String::new();
+    let title = if run.name.is_empty() { "run" } else { &run.name };
+    line(&mut out, title);
+    if let Some(model) = &run.model {
+        let mut parts = vec![model.name.clone()];
+        if model.params > 0 {
+            let share = 100.0 * model.trainable as f64 / model.params as f64;
+            parts.push(format!(
+                "{} parameters, {} trained ({share:.1} %)",
+                fmt::count(model.params),
+                fmt::count(model.trainable)
+            ));
+        }
+        parts.push(model.device.clone());
+        field(&mut out, "model", parts);
+    }
+    if let Some(data) = &run.data {
+        let mut parts =
+            vec![format!("{} rows to train on", data.train_rows), format!("{} held out", data.valid_rows)];
+        if data.train_tokens > 0 {
+            parts.push(format!("{} tokens an epoch", fmt::count(data.train_tokens)));
+        }
+        field(&mut out, "data", parts);
+    }
+    field(&mut out, "train", plan(run));
+    out
+}
+
+/// How long the run is, and with which settings.
+fn plan(run: &RunInfo) -> Vec<String> {
+    let Settings { learning_rate, schedule, weight_decay, lora_r, lora_dropout, early_stopping, .. } =
+        &run.settings;
+    let mut parts = Vec::new();
+    if let Some(steps) = run.total_steps {
+        let epochs =
+            run.steps_per_epoch.map_or(String::new(), |per| format!(" ({:.1} epochs)", steps as f64 / per));
+        parts.push(format!("{steps} steps{epochs}"));
+    }
+    parts.extend(
+        learning_rate
+            .map(|lr| format!("lr {lr:e}{}", schedule.as_ref().map_or(String::new(), |s| format!(" {s}")))),
+    );
+    parts.extend(lora_r.map(|r| format!("rank {r}")));
+    parts.extend(lora_dropout.map(|dropout| format!("dropout {dropout}")));
+    parts.extend(weight_decay.map(|decay| format!("weight decay {decay}")));
+    parts.extend(early_stopping.map(|on| format!("early stopping {}", if on { "on" } else { "off" })));
+    parts
+}
+
+/// One evaluation, the one at `index`; to be called when it is the newest one.
+pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
+    let (curves, progress) = (snapshot.curves, &snapshot.progress);
+    let Some(point) = curves.eval.get(index) else { return String::new() };
+    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{total}"));
+    let width = 2 * of_all.len().saturating_sub(1).max(3) + 1;
+    let train = point.train_loss.map_or_else(|| "    -".into(), |loss| format!("{loss:.3}"));
+    let mut out = format!(
+        "step {:>width$}  epoch {:>5.2}  train {train}  eval {:.3}  {:<8}",
+        format!("{}{of_all}", point.step),
+        point.epoch,
+        point.loss,
+        standing(snapshot, index, point),
+    );
+    if let Some(step) = curves.train_between(None, point.step).last() {
+        let rate = step.learning_rate;
+        let _ = if rate == 0.0 { write!(out, "  lr 0     ") } else { write!(out, "  lr {rate:.1e}") };
+    }
+    if let Some(rate) = progress.tokens_per_s {
+        let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));
+    }
+    if let Some(eta) = progress.eta_s.filter(|eta| *eta > 0.0) {
+        let _ = write!(out, "  ETA {}", fmt::duration(eta));
+    }
+    if let Some(finding) = snapshot.diagnosis.findings.first() {
+        let _ = write!(out, "  {}: {}", finding.severity.to_string().to_uppercase(), finding.kind());
+    }
+    out.trim_end().into()
+}
+
+/// `best`, or how far above the best of all evaluations before.
+fn standing(snapshot: &Snapshot, index: usize, point: &EvalPoint) -> String {
+    let before = snapshot.curves.eval[..index].iter().map(|p| p.loss).filter(|loss| loss.is_finite());
+    let best = before.fold(f64::INFINITY, f64::min);
+    if !point.loss.is_finite() {
+        "broken".into()
+    } else if point.loss < best {
+        "best".into()
+    } else {
+        format!("{:+.1} %", 100.0 * (point.loss / best - 1.0))
+    }
+}
+
+/// The story of a run, at its end: what is the matter, how it is known, what to change.
+pub fn summary(snapshot: &Snapshot) -> String {
+    let (diagnosis, curves) = (snapshot.diagnosis, snapshot.curves);
+    let mut out = String::new();
+    line(&mut out, &verdict(snapshot));
+    for finding in &diagnosis.findings {
+        line(&mut out, &format!("  {}: {}.", finding.severity, finding.message()));
+    }
+    line(&mut out, "");
+    if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
+        field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(best))]);
+        if let (Some(rise), Some(last)) = (diagnosis.rise, curves.eval.last()) {
+            let noise =
+                diagnosis.noise.map_or(String::new(), |noise| format!(" \u{b1} {:.1} %", 100.0 * noise));
+            let above = format!("median of the last three {:.1} %{noise} above the best", 100.0 * rise);
+            let parts = if rise > 0.0 { vec![last_loss(last), above] } else { vec![last_loss(last)] };
+            field(&mut out, "last", parts);
+        }
+    }
+    if let Some(onset) = diagnosis.onset.and_then(|onset| curves.eval.get(onset)) {
+        field(&mut out, "onset", vec![format!("eval loss turned after {}", place(onset))]);
+    }
+    if let Some(test) = &curves.test {
+        field(&mut out, "test", vec![format!("{:.3}", test.loss)]);
+    }
+    field(&mut out, "end", ending(snapshot));
+    if !snapshot.advice.is_empty() {
+        line(&mut out, "\nWhat to change:");
+        for advice in snapshot.advice {
+            line(&mut out, &format!("  - {}", advice.text));
+        }
+        if let Some(command) = advice::command(snapshot.run, snapshot.advice) {
+            line(&mut out, &format!("\nTo try it:\n  {command}"));
+        }
+    }
+    out
+}
+
+/// The verdict as a headline.
+pub fn verdict(snapshot: &Snapshot) -> String {
+    let diagnosis = snapshot.diagnosis;
+    match (diagnosis.verdict, &diagnosis.undecided, diagnosis.severity) {
+        (Verdict::Undecided, Some(why), _) => format!("Verdict: undecided ({why})"),
+        (verdict, _, Severity::None) => format!("Verdict: {verdict}"),
+        (verdict, _, severity) => format!("Verdict: {verdict} ({severity})"),
+    }
+}
+
+fn place(point: &EvalPoint) -> String {
+    if point.epoch > 0.0 {
+        format!("step {} (epoch {:.1})", point.step, point.epoch)
+    } else {
+        format!("step {}", point.step)
+    }
+}
+
+fn last_loss(last: &EvalPoint) -> String {
+    format!("eval {:.3} at {}", last.loss, place(last))
+}
+
+/// How it ended, how long it took, and what is on disk.
+fn ending(snapshot: &Snapshot) -> Vec<String> {
+    let Some(ended) = snapshot.ended else {
+        return vec![format!("still at step {}", snapshot.progress.step)];
+    };
+    let mut parts = vec![format!("{} after {} steps", log::reason(ended.reason), ended.step)];
+    parts.push(fmt::duration(snapshot.progress.elapsed_s));
+    match (ended.restored_best, ended.best) {
+        (true, Some(best)) => parts.push(format!("best adapter restored (step {})", best.step)),
+        (false, Some(best)) if best.step != ended.step => {
+            parts.push(format!("not set back to the best adapter (step {})", best.step));
+        }
+        _ => {}
+    }
+    parts
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+/// A name and what there is to say, if there is anything.
+fn field(out: &mut String, name: &str, parts: Vec<String>) {
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    if !parts.is_empty() {
+        line(out, &format!("  {name:<6} {}", parts.join(", ")));
+    }
+}

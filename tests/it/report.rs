@@ -1,0 +1,175 @@
+//! The reports of one run, as a reader sees them.
+
+use tune::diagnosis::Limits;
+use tune::event::record::Record;
+use tune::event::{
+    BestPoint, CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, LossMeaning,
+    ModelInfo, RunEnded, RunInfo, Settings, Split, StepStats, StopReason,
+};
+use tune::monitor::Monitor;
+use tune::report::{svg, text};
+
+const PER_EPOCH: f64 = 56.0;
+
+fn info() -> RunInfo {
+    RunInfo {
+        format: 1,
+        name: "quickstart".into(),
+        trainer: "tune".into(),
+        model: Some(ModelInfo {
+            name: "builtin".into(),
+            params: 5_100_000,
+            trainable: 310_000,
+            layers: 6,
+            vocab: 4096,
+            device: "cpu f32 (avx512)".into(),
+        }),
+        data: Some(DataInfo {
+            train_rows: 450,
+            valid_rows: 50,
+            test_rows: 0,
+            train_tokens: 48_200,
+            valid_tokens: 5300,
+        }),
+        total_steps: Some(560),
+        steps_per_epoch: Some(PER_EPOCH),
+        eval_every: Some(28),
+        train_loss: LossMeaning::NATS_PER_TOKEN,
+        eval_loss: LossMeaning::NATS_PER_TOKEN,
+        settings: Settings {
+            config: Some("configs/quickstart.toml".into()),
+            overrides: vec!["data.seed=3".into()],
+            epochs: Some(10.0),
+            learning_rate: Some(1e-3),
+            schedule: Some("cosine".into()),
+            weight_decay: Some(0.01),
+            batch_size: Some(8),
+            lora_r: Some(16),
+            lora_alpha: Some(32.0),
+            lora_dropout: Some(0.0),
+            early_stopping: Some(true),
+        },
+    }
+}
+
+/// A waver that is the same every time: no generator needed.
+fn waver(step: u64, row: u64) -> f64 {
+    ((step * 7919 + row * 104_729) % 1009) as f64 / 504.5 - 1.0
+}
+
+fn eval_event(step: u64) -> Event {
+    let epoch = step as f64 / PER_EPOCH;
+    let level = 2.35 + 1.9 * (-epoch / 0.9).exp() + 0.075 * (epoch - 3.0).max(0.0);
+    let example = |row: u64| {
+        let tokens = 60 + (row * 37 % 90) as u32;
+        let loss = level + 0.5 * waver(0, row) + 0.12 * waver(step, row);
+        ExampleLoss { nats: f64::from(tokens) * loss, tokens }
+    };
+    let examples: Vec<ExampleLoss> = (0..50).map(example).collect();
+    let tokens: u64 = examples.iter().map(|example| u64::from(example.tokens)).sum();
+    let loss = examples.iter().map(|example| example.nats).sum::<f64>() / tokens as f64;
+    Event::Eval(EvalStats { step, epoch, split: Split::Valid, loss, tokens, token_accuracy: None, examples })
+}
+
+/// A run that overfits to its end, and the line for each evaluation.
+fn run(steps: u64) -> (Monitor, Vec<String>) {
+    let mut monitor = Monitor::new(Limits::DEFAULT);
+    let mut lines = Vec::new();
+    let mut t = 0.0;
+    monitor.apply(&Record { t, event: Event::RunStarted(Box::new(info())) });
+    for step in 0..=steps {
+        let epoch = step as f64 / PER_EPOCH;
+        if step > 0 {
+            t += 0.18;
+            let loss = 0.8 + 3.2 * (-epoch / 4.0).exp() + 0.25 * waver(step, 3);
+            let stats = StepStats {
+                step,
+                epoch,
+                loss,
+                tokens: 860,
+                input_tokens: 1480,
+                learning_rate: 5e-4 * (1.0 + (std::f64::consts::PI * step as f64 / 560.0).cos()),
+                grad_norm: Some(0.8),
+            };
+            monitor.apply(&Record { t, event: Event::Step(stats) });
+        }
+        if step % 28 == 0 {
+            t += 0.6;
+            monitor.apply(&Record { t, event: eval_event(step) });
+            let snapshot = monitor.snapshot();
+            lines.push(text::eval_line(&snapshot, snapshot.curves.eval.len() - 1));
+            if snapshot.diagnosis.best == Some(snapshot.curves.eval.len() - 1) {
+                let saved = CheckpointSaved { role: CheckpointRole::Best, step, loss: None };
+                monitor.apply(&Record { t, event: Event::CheckpointSaved(saved) });
+            }
+        }
+    }
+    (monitor, lines)
+}
+
+fn finished() -> (Monitor, Vec<String>) {
+    let (mut monitor, lines) = run(560);
+    let best = monitor
+        .snapshot()
+        .curves
+        .best()
+        .map(|best| &monitor.snapshot().curves.eval[best])
+        .map(|point| BestPoint { step: point.step, epoch: point.epoch, loss: point.loss });
+    let ended = RunEnded { reason: StopReason::Finished, step: 560, epoch: 10.0, best, restored_best: true };
+    let t = monitor.snapshot().progress.elapsed_s;
+    monitor.apply(&Record { t, event: Event::RunEnded(ended) });
+    (monitor, lines)
+}
+
+#[test]
+fn the_story_of_an_overfitting_run() {
+    let (monitor, lines) = finished();
+    let snapshot = monitor.snapshot();
+    let story = format!("{}\n{}\n\n{}", text::header(&snapshot), lines.join("\n"), text::summary(&snapshot));
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("overfitting_story", story);
+    });
+}
+
+#[test]
+fn the_event_list_of_an_overfitting_run() {
+    let (monitor, _) = finished();
+    let snapshot = monitor.snapshot();
+    let lines = snapshot
+        .log
+        .iter()
+        .map(|line| format!("{:>6.1} {} {}", line.t, if line.warning { '!' } else { ' ' }, line.text));
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("overfitting_events", lines.collect::<Vec<_>>().join("\n"));
+    });
+}
+
+#[test]
+fn the_picture_is_well_formed_whatever_there_is_to_draw() {
+    let pictures = [
+        svg::chart(&Monitor::new(Limits::DEFAULT).snapshot()),
+        svg::chart(&run(0).0.snapshot()),
+        svg::chart(&run(30).0.snapshot()),
+        svg::chart(&finished().0.snapshot()),
+    ];
+    for (index, picture) in pictures.iter().enumerate() {
+        assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+        assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
+        // For the eye: `TUNE_PICTURES=/tmp cargo test --test it picture`.
+        if let Some(folder) = std::env::var_os("TUNE_PICTURES") {
+            std::fs::write(std::path::Path::new(&folder).join(format!("chart{index}.svg")), picture).unwrap();
+        }
+    }
+    assert!(pictures[3].contains("best, step") && pictures[3].contains("onset, step"));
+    assert!(pictures[3].len() < 60_000, "{} bytes", pictures[3].len());
+}
+
+#[test]
+fn time_to_the_end_counts_training_and_evaluations_apart() {
+    let (monitor, _) = run(280);
+    let progress = monitor.snapshot().progress;
+    // 280 steps at 0.18 s and ten evaluations at 0.6 s are left.
+    assert!((progress.eta_s.unwrap() - (280.0 * 0.18 + 10.0 * 0.6)).abs() < 1e-6, "{progress:?}");
+    assert!((progress.tokens_per_s.unwrap() - 1480.0 / 0.18).abs() < 1e-6, "{progress:?}");
+    assert_eq!(finished().0.snapshot().progress.eta_s, None);
+}
