@@ -1,4 +1,4 @@
-//! Figures as people read them: durations and counts.
+//! Figures as people read them: durations, counts, losses.
 
 /// `42s`, `1m 20s`, `2h 05m`, `3d 04h`.
 pub fn duration(seconds: f64) -> String {
@@ -25,6 +25,35 @@ pub fn count(n: u64) -> String {
     }
 }
 
+/// A moment since the start of a run: `0:48`, `12:05`, `3:05:09`.
+pub fn clock(seconds: f64) -> String {
+    let s = if seconds.is_finite() { seconds.max(0.0) as u64 } else { 0 };
+    match s {
+        0..3600 => format!("{}:{:02}", s / 60, s % 60),
+        _ => format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60),
+    }
+}
+
+/// A loss: three decimals, more where it is tiny, fewer where it is huge.
+pub fn loss(value: f64) -> String {
+    let size = value.abs();
+    if value.is_nan() {
+        "nan".into()
+    } else if size >= 1e5 {
+        format!("{value:.1e}")
+    } else if size >= 1e3 {
+        format!("{value:.0}")
+    } else if size >= 1e2 {
+        format!("{value:.1}")
+    } else if size >= 1e-2 || size == 0.0 {
+        format!("{value:.3}")
+    } else if size >= 1e-4 {
+        format!("{value:.5}")
+    } else {
+        format!("{value:.1e}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +68,12 @@ mod tests {
         for (n, expected) in [(950, "950"), (8149, "8.1k"), (312_900, "312k"), (3_400_000, "3.4M")] {
             assert_eq!(count(n), expected);
         }
+    }
+
+    #[test]
+    fn moments_and_losses() {
+        assert_eq!([48.9, 725.0, 11_109.0].map(clock), ["0:48", "12:05", "3:05:09"]);
+        let shown = [2.3449, 0.0421, 0.00421, 0.000_021, 123.46, 12_345.6, 3.2e7, f64::NAN].map(loss);
+        assert_eq!(shown, ["2.345", "0.042", "0.00421", "2.1e-5", "123.5", "12346", "3.2e7", "nan"]);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod curve;
+pub mod dashboard;
 pub mod data;
 pub mod diagnosis;
 pub mod event;

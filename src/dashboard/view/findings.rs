@@ -1,0 +1,125 @@
+//! The verdict: the state in one large line, then the evidence in words, then what to change.
+
+use super::theme::Theme;
+use super::{Line, Span, fitted, wrapped};
+use crate::dashboard::model::{Extent, Panel, Ui};
+use crate::diagnosis::{Evidence, Severity, Verdict};
+use crate::monitor::Snapshot;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// Draws the verdict; how many of its lines do not fit.
+pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) -> usize {
+    let width = area.width.saturating_sub(2);
+    let mut lines = vec![headline(snapshot, width, theme)];
+    lines.extend(reasons(snapshot, usize::from(width), theme));
+    let hidden = lines.len().saturating_sub(usize::from(area.height));
+    let first = ui.verdict_scroll.min(hidden);
+    for (line, row) in lines[first..].iter().zip(area.rows()) {
+        buffer.set_line(row.x + 1, row.y, line, width);
+    }
+    if first < hidden && area.width > 1 {
+        let more = theme.sign("▼", "v");
+        buffer.set_string(area.right() - 1, area.bottom() - 1, more, theme.faint());
+    }
+    hidden
+}
+
+/// The state on one line, and below it the newest event or what to change, by the chosen panel.
+pub fn brief(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) -> Extent {
+    let line = headline(snapshot, area.width, theme);
+    buffer.set_line(area.x, area.y, &line, area.width);
+    let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    let mut extent = Extent::default();
+    match ui.panel {
+        Panel::Events => extent.events = super::events::render(buffer, below, snapshot, ui, theme),
+        Panel::Verdict => {
+            let lines = reasons(snapshot, usize::from(area.width), theme);
+            extent.verdict = lines.len().saturating_sub(usize::from(below.height));
+            for (line, row) in lines[ui.verdict_scroll.min(extent.verdict)..].iter().zip(below.rows()) {
+                buffer.set_line(row.x, row.y, line, row.width);
+            }
+        }
+    }
+    extent
+}
+
+/// The name of the state on its plate, then since when, how grave, and the rise with its noise.
+pub fn headline<'a>(snapshot: &Snapshot<'_>, width: u16, theme: &Theme) -> Line<'a> {
+    let diagnosis = snapshot.diagnosis;
+    let name = format!(" {} ", diagnosis.verdict.to_string().to_uppercase());
+    let mut parts = vec![vec![Span::styled(name, theme.plate(diagnosis.verdict, diagnosis.severity))]];
+    if let Some(since) = since(snapshot) {
+        parts.push(vec![Span::styled(since, theme.strong())]);
+    }
+    let plus_minus = theme.sign("±", "+-");
+    match (diagnosis.verdict, diagnosis.rise) {
+        (Verdict::Undecided, _) => {
+            parts.extend(diagnosis.undecided.clone().map(|why| vec![Span::raw(why)]));
+        }
+        (Verdict::Healthy, Some(rise)) if rise <= 0.0 => parts.push(vec![Span::raw("eval at its best")]),
+        (Verdict::Diverged, _) | (_, None) => {}
+        (_, Some(rise)) => {
+            let mut rise = format!("eval {:+.1} %", rise * 100.0);
+            if let Some(noise) = diagnosis.noise {
+                rise.push_str(&format!(" {plus_minus} {:.1} %", noise * 100.0));
+            }
+            parts.push(vec![Span::raw(rise)]);
+        }
+    }
+    if diagnosis.severity != Severity::None {
+        parts.push(vec![Span::styled(format!("severity {}", diagnosis.severity), theme.faint())]);
+    }
+    fitted(parts, "  ", width)
+}
+
+fn since(snapshot: &Snapshot<'_>) -> Option<String> {
+    let onset = snapshot.diagnosis.onset.and_then(|i| snapshot.curves.eval.get(i));
+    if let Some(onset) = onset {
+        return Some(format!("since step {}", onset.step));
+    }
+    let first = snapshot.diagnosis.findings.first()?;
+    match first.evidence {
+        Evidence::NonFinite(at) => Some(format!("at step {}", at.step)),
+        Evidence::Explosion(rise) => Some(format!("since step {}", rise.onset_step)),
+        Evidence::NearZeroTrain(at) => Some(format!("at step {}", at.step)),
+        Evidence::Rise(_) => None,
+    }
+}
+
+/// Evidence of every finding, then the advice.
+fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: &Theme) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    for finding in &snapshot.diagnosis.findings {
+        item(&mut lines, theme.sign("•", "*"), &finding.message(), width, theme);
+    }
+    if snapshot.diagnosis.findings.is_empty()
+        && let Some(saved) = snapshot.best_saved
+    {
+        item(
+            &mut lines,
+            theme.sign("•", "*"),
+            &format!("Best adapter saved at step {}.", saved.step),
+            width,
+            theme,
+        );
+    }
+    if !snapshot.advice.is_empty() {
+        lines.push(Line::styled("What to change", theme.strong()));
+    }
+    for advice in snapshot.advice {
+        item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
+        for (key, value) in &advice.patch {
+            lines.push(Line::styled(format!("    --set {key}={value}"), theme.strong()));
+        }
+    }
+    lines
+}
+
+/// One wrapped paragraph behind a sign.
+fn item(lines: &mut Vec<Line<'_>>, sign: &'static str, text: &str, width: usize, theme: &Theme) {
+    for (i, text) in wrapped(text, width.saturating_sub(2)).into_iter().enumerate() {
+        let lead = if i == 0 { sign } else { " " };
+        lines.push(Line::from(vec![Span::styled(lead, theme.faint()), Span::raw(" "), Span::raw(text)]));
+    }
+}

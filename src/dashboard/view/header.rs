@@ -1,0 +1,179 @@
+//! The head of the screen: what runs, on what, how far it has come and how fast.
+
+use super::theme::Theme;
+use super::{Line, Span, fitted};
+use crate::dashboard::model::{Phase, Ui};
+use crate::event::{RunEnded, RunInfo, StopReason};
+use crate::fmt;
+use crate::monitor::{Progress, Snapshot};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// The progress bar is left out where it would be shorter.
+const SHORTEST_BAR: usize = 6;
+const LONGEST_BAR: usize = 48;
+/// Without news for this long, the header says so.
+const QUIET_S: u64 = 20;
+
+/// One line or two, as `area` has.
+pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) {
+    if area.height == 1 {
+        let line = compact(snapshot, ui, area.width, theme);
+        buffer.set_line(area.x, area.y, &line, area.width);
+        return;
+    }
+    let name = title(snapshot.run, theme);
+    buffer.set_line(area.x + 1, area.y, &name, area.width.saturating_sub(2));
+    let room = area.width.saturating_sub(name.width() as u16 + 5);
+    let about = Line::from(about(snapshot.run, room, theme)).style(theme.faint());
+    let width = about.width() as u16;
+    if width > 0 && width <= room {
+        buffer.set_line(area.right() - width - 1, area.y, &about, width);
+    }
+    let line = progress(snapshot, ui, usize::from(area.width) - 2, theme);
+    buffer.set_line(area.x + 1, area.y + 1, &line, area.width - 2);
+}
+
+/// Step and share, for the smallest screens.
+pub fn brief<'a>(snapshot: &Snapshot<'_>, width: u16) -> Line<'a> {
+    let mut parts = vec![vec![Span::raw(steps(&snapshot.progress))]];
+    if let Some(ended) = snapshot.ended {
+        parts.push(vec![Span::raw(why(ended))]);
+    } else if let Some(share) = share(&snapshot.progress) {
+        parts.push(vec![Span::raw(format!("{:.0}%", share * 100.0))]);
+    }
+    fitted(parts, "  ", width)
+}
+
+fn title<'a>(run: &'a RunInfo, theme: &Theme) -> Line<'a> {
+    let mut spans = vec![Span::styled("tune", theme.strong())];
+    if !run.name.is_empty() {
+        spans.push(Span::raw("  "));
+        spans.push(Span::raw(run.name.as_str()));
+    }
+    Line::from(spans)
+}
+
+/// Name, step, share and ETA on one line.
+fn compact<'a>(snapshot: &Snapshot<'a>, ui: &Ui, width: u16, theme: &Theme) -> Line<'a> {
+    let progress = &snapshot.progress;
+    let mut parts = vec![title(snapshot.run, theme).spans];
+    parts.push(vec![Span::styled(state(snapshot, ui), theme.strong())]);
+    if snapshot.ended.is_none() {
+        if let Some(share) = share(progress) {
+            parts.push(vec![Span::raw(format!("{:.0}%", share * 100.0))]);
+        }
+        if let Some(eta) = eta(progress, ui) {
+            parts.push(vec![Span::raw(format!("ETA {eta}"))]);
+        }
+    }
+    parts.push(vec![Span::raw(steps(progress))]);
+    // A long name gives way to the state.
+    let needed: usize = parts[1..].iter().take(2).flatten().map(|s| s.width() + 2).sum();
+    if parts[0].iter().map(Span::width).sum::<usize>() + needed > usize::from(width) {
+        parts.remove(0);
+    }
+    fitted(parts, "  ", width)
+}
+
+/// What the run is made of, as much as fits.
+fn about(run: &RunInfo, width: u16, theme: &Theme) -> String {
+    let mut parts = Vec::new();
+    if let Some(model) = &run.model {
+        let sizes = format!("{} {}", model.name, fmt::count(model.params));
+        parts.push(if model.trainable > 0 {
+            format!("{sizes} + {} trained", fmt::count(model.trainable))
+        } else {
+            sizes
+        });
+    }
+    if let Some(data) = &run.data {
+        parts.push(format!("{} train, {} eval rows", data.train_rows, data.valid_rows));
+    }
+    if let Some(model) = &run.model {
+        parts.push(model.device.clone());
+    }
+    if parts.is_empty() {
+        parts.push(run.trainer.clone());
+    }
+    parts.retain(|part| !part.is_empty());
+    while parts.len() > 1 && Span::raw(parts.join(theme.dot())).width() > usize::from(width) {
+        parts.pop();
+    }
+    parts.join(theme.dot())
+}
+
+fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: &Theme) -> Line<'a> {
+    let progress = &snapshot.progress;
+    let mut left = Line::from(Span::styled(state(snapshot, ui), theme.strong()));
+    left.push_span(format!("  {}", steps(progress)));
+    if progress.epoch > 0.0 {
+        left.push_span(format!("  epoch {:.1}", progress.epoch));
+    }
+    let mut right = Vec::new();
+    if let Some(share) = share(progress) {
+        right.push(format!("{:3.0}%", share * 100.0));
+    }
+    right.push(fmt::duration(progress.elapsed_s + ui.idle_s as f64));
+    if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none()) {
+        right.push(format!("ETA {eta}"));
+    }
+    if ui.idle_s >= QUIET_S {
+        right.push(format!("no news for {}", fmt::duration(ui.idle_s as f64)));
+    } else if let Some(rate) = progress.tokens_per_s {
+        right.push(format!("{} tok/s", fmt::count(rate.max(0.0) as u64)));
+    }
+    while right.len() > 1 && left.width() + 2 + right.join("  ").len() > width {
+        right.pop();
+    }
+    let right = right.join("  ");
+    let room = width.saturating_sub(left.width() + right.len() + 4).min(LONGEST_BAR);
+    if let Some(share) = share(progress).filter(|_| room >= SHORTEST_BAR) {
+        let done = ((share * room as f64).round() as usize).min(room);
+        left.push_span("  ");
+        left.push_span(Span::styled(theme.sign("━", "#").repeat(done), theme.progress()));
+        left.push_span(Span::styled(theme.sign("─", "-").repeat(room - done), theme.faint()));
+    }
+    left.push_span("  ");
+    left.push_span(right);
+    left
+}
+
+/// One word or two: running, ended and why, or on the way there.
+fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
+    match (snapshot.ended, ui.phase) {
+        (Some(ended), _) => why(ended),
+        (None, Phase::Stopping) => "stopping, saving".into(),
+        (None, Phase::Interrupting) => "interrupted, saving".into(),
+        (None, _) if ui.frozen => "FROZEN".into(),
+        (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),
+        (None, _) => "running".into(),
+    }
+}
+
+fn why(ended: &RunEnded) -> String {
+    match ended.reason {
+        StopReason::Finished => "ended: finished",
+        StopReason::EarlyStopping => "ended: early stopping",
+        StopReason::Requested => "ended: on request",
+        StopReason::Interrupted => "ended: interrupted",
+        StopReason::NonFinite => "ended: loss not finite",
+    }
+    .into()
+}
+
+fn steps(progress: &Progress) -> String {
+    match progress.total_steps {
+        Some(total) => format!("step {}/{total}", progress.step),
+        None => format!("step {}", progress.step),
+    }
+}
+
+fn share(progress: &Progress) -> Option<f64> {
+    let total = progress.total_steps.filter(|&total| total > 0)?;
+    Some((progress.step as f64 / total as f64).min(1.0))
+}
+
+fn eta(progress: &Progress, ui: &Ui) -> Option<String> {
+    progress.eta_s.map(|s| fmt::duration((s - ui.idle_s as f64).max(0.0)))
+}
