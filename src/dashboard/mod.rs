@@ -106,7 +106,7 @@ pub fn run(
         if dirty && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
             let snapshot = monitor.snapshot();
             let extent = screen
-                .draw(|frame| view::render(frame, frame.area(), &snapshot, &ui, &theme))
+                .draw(|frame| view::render(frame, frame.area(), &snapshot, &ui, theme))
                 .context("cannot draw the dashboard")?;
             match extent {
                 Some(extent) => ui.extent = extent,

@@ -27,7 +27,8 @@ pub enum Message {
     Bottom,
     /// The run came to its end.
     Ended,
-    /// The trainer is gone without a word.
+    /// No more records will come, without an end: the trainer failed, or the log of a run that is
+    /// watched is read to its last line.
     Lost,
 }
 
@@ -77,7 +78,8 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
         Message::Stop => ui.popup = Some(Popup::Confirm { leave: false }),
         Message::Yes => {
             if let Some(Popup::Confirm { leave }) = ui.popup.take() {
-                return stop(ui, leave);
+                stop(ui, leave);
+                return Some(Command::Stop);
             }
         }
         Message::No => ui.popup = None,
@@ -93,8 +95,8 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
         Message::Page(pages) => scroll(ui, pages.saturating_mul(ui.extent.page.max(1).cast_signed())),
         Message::Top => scroll(ui, isize::MIN),
         Message::Bottom => scroll(ui, isize::MAX),
-        Message::Ended => end(ui),
-        Message::Lost => ui.exit = Some(Exit::Lost),
+        Message::Lost if ui.owns_run => ui.exit = Some(Exit::Lost),
+        Message::Ended | Message::Lost => end(ui),
     }
     None
 }
@@ -110,11 +112,10 @@ fn quit(ui: &mut Ui) -> Option<Command> {
     None
 }
 
-fn stop(ui: &mut Ui, leave: bool) -> Option<Command> {
+fn stop(ui: &mut Ui, leave: bool) {
     ui.phase = Phase::Stopping;
     ui.leave_at_end |= leave;
     ui.frozen = false;
-    Some(Command::Stop)
 }
 
 fn interrupt(ui: &mut Ui) -> Option<Command> {

@@ -23,6 +23,7 @@ pub mod events;
 pub mod findings;
 pub mod header;
 pub mod help;
+mod range;
 mod raster;
 mod series;
 mod theme;
@@ -46,7 +47,7 @@ const WIDE: u16 = 104;
 const PANEL_LINES: (u16, u16) = (7, 12);
 
 /// Draws one frame; says how much there is to scroll.
-pub fn render(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) -> Extent {
+pub fn render(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> Extent {
     let area = area.intersection(frame.area());
     let buffer = frame.buffer_mut();
     let extent = if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
@@ -63,7 +64,7 @@ pub fn render(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot<'_>, ui: &U
     extent
 }
 
-fn screen(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) -> Extent {
+fn screen(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> Extent {
     let roomy = area.height >= ROOMY_HEIGHT;
     let (header_lines, panel_lines) =
         if roomy { (2, (area.height / 3).clamp(PANEL_LINES.0, PANEL_LINES.1)) } else { (1, 2) };
@@ -101,7 +102,7 @@ fn screen(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, the
 }
 
 /// A rule that names the panels below it, the one that is shown in bold; the room that is left.
-fn titled(buffer: &mut Buffer, area: Rect, names: &[(&str, bool)], theme: &Theme) -> Rect {
+fn titled(buffer: &mut Buffer, area: Rect, names: &[(&str, bool)], theme: Theme) -> Rect {
     let rule = theme.sign("─", "-");
     let mut line = Line::from(Span::styled(rule.repeat(2), theme.faint()));
     for (i, (name, active)) in names.iter().enumerate() {
@@ -118,7 +119,7 @@ fn titled(buffer: &mut Buffer, area: Rect, names: &[(&str, bool)], theme: &Theme
 }
 
 /// The state, the losses and the progress, on as many lines as there are.
-fn summary(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, theme: &Theme) {
+fn summary(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, theme: Theme) {
     let lines = [
         findings::headline(snapshot, area.width, theme),
         chart::legend(snapshot, crate::dashboard::model::XAxis::Step, area.width, theme),

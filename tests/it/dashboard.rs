@@ -1,170 +1,19 @@
-//! Screens of the dashboard, drawn into memory: what they look like, that no size breaks them, and
-//! what every key does.
+//! Screens of the dashboard, drawn into memory: what they look like, and that no size breaks them.
+
+mod keys;
+mod stories;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+use stories::{DIVERGED, HEALTHY, OVERFITTING, monitor};
 use tune::dashboard::Drawing;
-use tune::dashboard::model::{Extent, Ui};
+use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
 use tune::dashboard::view::{Theme, render};
 use tune::diagnosis::Limits;
-use tune::event::record::Record;
-use tune::event::{
-    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, LossMeaning, ModelInfo, Note, NoteLevel,
-    RunEnded, RunInfo, Settings, Split, StepStats, StopReason,
-};
 use tune::monitor::Monitor;
 
-const TOTAL: u64 = 560;
-const PER_EPOCH: f64 = 56.0;
-
-fn info() -> RunInfo {
-    RunInfo {
-        format: 1,
-        name: "quickstart".into(),
-        trainer: "tune".into(),
-        model: Some(ModelInfo {
-            name: "builtin".into(),
-            params: 3_240_000,
-            trainable: 410_000,
-            layers: 6,
-            vocab: 4096,
-            device: "cpu f32 (avx512)".into(),
-        }),
-        data: Some(DataInfo {
-            train_rows: 450,
-            valid_rows: 50,
-            test_rows: 0,
-            train_tokens: 51_000,
-            valid_tokens: 5_600,
-        }),
-        total_steps: Some(TOTAL),
-        steps_per_epoch: Some(PER_EPOCH),
-        eval_every: Some(28),
-        train_loss: LossMeaning::NATS_PER_TOKEN,
-        eval_loss: LossMeaning::NATS_PER_TOKEN,
-        settings: Settings {
-            config: Some("configs/quickstart.toml".into()),
-            epochs: Some(10.0),
-            learning_rate: Some(1e-3),
-            schedule: Some("cosine".into()),
-            weight_decay: Some(0.01),
-            batch_size: Some(8),
-            lora_r: Some(16),
-            lora_alpha: Some(32.0),
-            lora_dropout: Some(0.0),
-            early_stopping: Some(true),
-            ..Settings::default()
-        },
-    }
-}
-
-/// A number in -1..1 that looks random and is the same every time.
-fn noise(seed: u64) -> f64 {
-    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    x ^= x >> 29;
-    x = x.wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x ^= x >> 32;
-    (x % 20_001) as f64 / 10_000.0 - 1.0
-}
-
-/// A run whose losses are functions of the step.
-struct Story {
-    train: fn(f64) -> f64,
-    eval: fn(f64) -> f64,
-    steps: u64,
-    end: Option<StopReason>,
-}
-
-/// Learning, and still at it.
-const HEALTHY: Story = Story {
-    train: |s| 2.2 + 2.3 * (-s / 60.0).exp() - s / 1000.0,
-    eval: |s| 2.45 + 2.4 * (-s / 70.0).exp() - s / 2500.0,
-    steps: 300,
-    end: None,
-};
-
-/// The tale of the glossary: train falls on, eval turns.
-const OVERFITTING: Story = Story {
-    train: |s| 0.25 + 4.2 * (-s / 150.0).exp(),
-    eval: |s| 2.3 + 2.6 * (-s / 45.0).exp() + (s - 168.0).max(0.0) / 550.0,
-    steps: 560,
-    end: Some(StopReason::Finished),
-};
-
-/// Falling, then exploding, then no number at all.
-const DIVERGED: Story = Story {
-    train: |s| {
-        if s > 330.0 { f64::NAN } else { 2.4 + 2.2 * (-s / 60.0).exp() + ((s - 270.0) / 12.0).exp() }
-    },
-    eval: |s| {
-        if s > 330.0 { f64::NAN } else { 2.5 + 2.3 * (-s / 60.0).exp() + ((s - 270.0) / 12.0).exp() }
-    },
-    steps: 340,
-    end: Some(StopReason::NonFinite),
-};
-
-fn records(story: &Story) -> Vec<Record> {
-    let mut records = Vec::new();
-    let mut t = 0.0;
-    let mut best = f64::MAX;
-    let mut push = |t: f64, event| records.push(Record { t, event });
-    push(0.0, Event::RunStarted(Box::new(info())));
-    for step in 0..=story.steps {
-        let at = step as f64;
-        let epoch = at / PER_EPOCH;
-        if step > 0 {
-            t += 0.2;
-            let stats = StepStats {
-                step,
-                epoch,
-                loss: (story.train)(at) * (1.0 + 0.12 * noise(step)),
-                tokens: 900,
-                input_tokens: 1600,
-                learning_rate: 1e-3,
-                grad_norm: Some(1.0),
-            };
-            push(t, Event::Step(stats));
-        }
-        if step % 28 == 0 {
-            t += 1.0;
-            let loss = (story.eval)(at) * (1.0 + 0.004 * noise(step + 7));
-            push(
-                t,
-                Event::Eval(EvalStats {
-                    step,
-                    epoch,
-                    split: Split::Valid,
-                    loss,
-                    tokens: 5600,
-                    token_accuracy: None,
-                    examples: Vec::new(),
-                }),
-            );
-            if loss < best {
-                best = loss;
-                let saved = CheckpointSaved { role: CheckpointRole::Best, step, loss: Some(loss) };
-                push(t, Event::CheckpointSaved(saved));
-            }
-        }
-    }
-    if let Some(reason) = story.end {
-        if reason == StopReason::NonFinite {
-            let text = "train loss is not a number: stopping".into();
-            push(t, Event::Note(Note { level: NoteLevel::Warning, text }));
-        }
-        let (step, epoch) = (story.steps, story.steps as f64 / PER_EPOCH);
-        push(t, Event::RunEnded(RunEnded { reason, step, epoch, best: None, restored_best: true }));
-    }
-    records
-}
-
-fn monitor(story: &Story) -> Monitor {
-    let mut monitor = Monitor::new(Limits::default());
-    records(story).iter().for_each(|record| monitor.apply(record));
-    monitor
-}
-
-fn draw(monitor: &Monitor, ui: &Ui, theme: &Theme, size: (u16, u16)) -> (String, Extent) {
+fn draw(monitor: &Monitor, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     let mut extent = Extent::default();
     let frame =
@@ -176,15 +25,121 @@ fn draw(monitor: &Monitor, ui: &Ui, theme: &Theme, size: (u16, u16)) -> (String,
 }
 
 fn screen(monitor: &Monitor, ui: &Ui, size: (u16, u16)) -> String {
-    draw(monitor, ui, &Theme::new(true, Drawing::Braille), size).0
+    draw(monitor, ui, Theme::new(true, Drawing::Braille), size).0
+}
+
+/// One snapshot file a screen: `tests/snapshots/dashboard-NAME-WIDTHxHEIGHT.snap`.
+fn assert_screens(name: &str, monitor: &Monitor, ui: &Ui) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for (width, height) in [(120, 40), (80, 24), (40, 12)] {
+            let screen = screen(monitor, ui, (width, height));
+            insta::assert_snapshot!(format!("dashboard-{name}-{width}x{height}"), screen);
+        }
+    });
+}
+
+fn running() -> Ui {
+    Ui { owns_run: true, ..Ui::default() }
+}
+
+fn ended() -> Ui {
+    Ui { phase: Phase::Ended, ..running() }
 }
 
 #[test]
-fn look() {
-    for story in [HEALTHY, OVERFITTING, DIVERGED] {
-        let monitor = monitor(&story);
-        for size in [(120, 40), (80, 24), (40, 12), (20, 5)] {
-            println!("{size:?}\n{}", screen(&monitor, &Ui { owns_run: true, ..Ui::default() }, size));
+fn a_healthy_run() {
+    assert_screens("healthy", &monitor(&HEALTHY), &running());
+}
+
+#[test]
+fn an_overfitted_run() {
+    assert_screens("overfitting", &monitor(&OVERFITTING), &ended());
+}
+
+#[test]
+fn a_diverged_run() {
+    assert_screens("diverged", &monitor(&DIVERGED), &ended());
+}
+
+#[test]
+fn before_the_first_record() {
+    let empty = Monitor::new(Limits::default());
+    let screen = screen(&empty, &running(), (80, 24));
+    for words in ["starting", "waiting for the first step", "UNDECIDED", "train", "eval"] {
+        assert!(screen.contains(words), "{words} is missing:\n{screen}");
+    }
+}
+
+#[test]
+fn other_drawings_axes_and_panels() {
+    let story = monitor(&OVERFITTING);
+    let ascii = Theme::new(false, Drawing::Ascii);
+    for ui in [
+        ended(),
+        Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..running() },
+        Ui { popup: Some(Popup::Help), ..running() },
+        Ui { popup: Some(Popup::Confirm { leave: true }), ..running() },
+    ] {
+        let (screen, _) = draw(&story, &ui, ascii, (80, 24));
+        assert!(screen.is_ascii(), "{screen}");
+    }
+    let ui = Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..ended() };
+    assert_screens("overfitting-log-epochs-events", &story, &ui);
+    assert_screens("help", &story, &Ui { popup: Some(Popup::Help), ..running() });
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let story = monitor(&OVERFITTING);
+    for (color, expected) in [(true, true), (false, false)] {
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let theme = Theme::new(color, Drawing::Braille);
+        let frame = terminal
+            .draw(|frame| {
+                render(frame, frame.area(), &story.snapshot(), &ended(), theme);
+            })
+            .unwrap();
+        let coloured = frame.buffer.content.iter().any(|c| c.fg != Color::Reset || c.bg != Color::Reset);
+        assert_eq!(coloured, expected);
+    }
+}
+
+#[test]
+fn no_size_breaks_the_screen() {
+    let stories = [
+        (monitor(&OVERFITTING), "OVERFITTING"),
+        (monitor(&DIVERGED), "DIVERGED"),
+        (Monitor::new(Limits::default()), "UNDECIDED"),
+    ];
+    let popups = [None, Some(Popup::Help), Some(Popup::Confirm { leave: true })];
+    let drawings = [Drawing::Braille, Drawing::HalfBlock, Drawing::Ascii];
+    for width in 1..=130 {
+        for height in 1..=45 {
+            // Every size once, every combination of the rest somewhere.
+            let turn = usize::from(width) * 7 + usize::from(height);
+            let (story, verdict) = &stories[turn % 3];
+            let popup = popups[turn / 3 % 5 % 3];
+            let panel = if turn % 2 == 0 { Panel::Verdict } else { Panel::Events };
+            let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..running() };
+            let theme = Theme::new(true, drawings[turn / 7 % 3]);
+            let (screen, _) = draw(story, &ui, theme, (width, height));
+            if width >= 40 && height >= 12 && popup.is_none() {
+                let upright = Ui { verdict_scroll: 0, panel: Panel::Verdict, ..ui };
+                let (upright, _) = draw(story, &upright, theme, (width, height));
+                assert!(screen.contains("train") && screen.contains("eval"), "{width}x{height}\n{screen}");
+                assert!(upright.contains(verdict), "{width}x{height}\n{upright}");
+            }
         }
     }
+}
+
+#[test]
+fn a_very_small_terminal_still_says_what_matters() {
+    let screen = screen(&monitor(&OVERFITTING), &ended(), (20, 5));
+    assert_eq!(screen.lines().next(), Some(" OVERFITTING"));
+    assert!(screen.contains("train 0.36 eval 3.00"), "{screen}");
 }

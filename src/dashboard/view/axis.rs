@@ -58,14 +58,6 @@ impl Axis {
         Self { lo: if self.lo >= 0.0 { low.max(0.0) } else { low }, hi: high, scale: self.scale }
     }
 
-    pub fn lo(&self) -> f64 {
-        self.lo
-    }
-
-    pub fn hi(&self) -> f64 {
-        self.hi
-    }
-
     /// Place of a value: 0 at the low end, 1 at the high end, beyond them outside the range. `None`
     /// where the value has no place: not finite, or not positive on a logarithmic scale.
     pub fn place(&self, value: f64) -> Option<f64> {
@@ -111,25 +103,19 @@ impl Axis {
     }
 }
 
-/// The range to show of values of which some may be far off: all of `core`, and of `rest` as much
-/// as does not stretch the range to more than 1.7 times the core's. Values that have no place on the
-/// scale do not count; `None` where there is none that has.
-pub fn robust_range(core: &[f64], rest: &[f64], scale: Scale) -> Option<(f64, f64)> {
-    const STRETCH: f64 = 0.7;
+/// The range to show of values of which some may be far off: all of `core`, and of `rest` what is no
+/// further from it than `stretch` times its extent. Values that have no place on the scale do not
+/// count; `None` where there is none that has.
+pub fn robust_range(core: &[f64], rest: &[f64], stretch: f64, scale: Scale) -> Option<(f64, f64)> {
     let extent = |values: &[f64]| {
         let mut places = values.iter().filter_map(|&v| scale.warp(v));
         let first = places.next()?;
         Some(places.fold((first, first), |(lo, hi), p| (lo.min(p), hi.max(p))))
     };
-    let (core, all) = match (extent(core), extent(rest)) {
-        (None, None) => return None,
-        (Some(core), None) => (core, core),
-        (None, Some(rest)) => (rest, rest),
-        (Some(core), Some(rest)) => (core, (core.0.min(rest.0), core.1.max(rest.1))),
-    };
-    let room = (core.1 - core.0) * STRETCH;
-    let lo = if core.0 - all.0 <= room { all.0 } else { core.0 };
-    let hi = if all.1 - core.1 <= room { all.1 } else { core.1 };
+    let (lo, hi) = extent(core).or_else(|| extent(rest))?;
+    let room = (hi - lo) * stretch;
+    let near = rest.iter().filter_map(|&v| scale.warp(v)).filter(|v| (lo - room..=hi + room).contains(v));
+    let (lo, hi) = near.fold((lo, hi), |(lo, hi), v| (lo.min(v), hi.max(v)));
     Some((scale.unwarp(lo), scale.unwarp(hi)))
 }
 
@@ -145,7 +131,7 @@ mod tests {
     #[test]
     fn log_ticks_fill_the_decades_or_fall_back() {
         assert_eq!(labels(0.02, 3.4, Scale::Log, 8), "0.02 0.05 0.1 0.2 0.5 1 2");
-        assert_eq!(labels(0.02, 3.4, Scale::Log, 4), "0.03 0.1 0.3 1");
+        assert_eq!(labels(0.02, 3.4, Scale::Log, 5), "0.03 0.1 0.3 1 3");
         assert_eq!(labels(2.1, 2.9, Scale::Log, 5), "2.2 2.4 2.6 2.8");
     }
 
@@ -154,7 +140,7 @@ mod tests {
         for (lo, hi) in [(2.0, 2.0), (0.0, 0.0), (-1.0, 3.0), (f64::NAN, f64::NAN), (f64::INFINITY, 1.0)] {
             for scale in [Scale::Linear, Scale::Log] {
                 let axis = Axis::new(lo, hi, scale);
-                assert!(axis.lo() < axis.hi(), "{lo} {hi} {scale:?}: {axis:?}");
+                assert!(axis.lo < axis.hi, "{lo} {hi} {scale:?}: {axis:?}");
                 assert!(axis.ticks(5).len() <= 5);
             }
         }
@@ -166,8 +152,8 @@ mod tests {
     #[test]
     fn a_far_start_does_not_squash_the_story() {
         let core = [2.0, 3.0];
-        assert_eq!(robust_range(&core, &[11.0], Scale::Linear), Some((2.0, 3.0)));
-        assert_eq!(robust_range(&core, &[3.5, 1.5], Scale::Linear), Some((1.5, 3.5)));
-        assert_eq!(robust_range(&[f64::NAN], &[f64::INFINITY], Scale::Linear), None);
+        assert_eq!(robust_range(&core, &[11.0, 3.1], 0.7, Scale::Linear), Some((2.0, 3.1)));
+        assert_eq!(robust_range(&core, &[3.5, 1.5], 0.7, Scale::Linear), Some((1.5, 3.5)));
+        assert_eq!(robust_range(&[f64::NAN], &[f64::INFINITY], 0.7, Scale::Linear), None);
     }
 }

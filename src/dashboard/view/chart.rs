@@ -4,13 +4,14 @@
 //! The legend is a line of its own, so that the newest values are read without measuring. Values far
 //! off the story are cut, with an arrow where; what is not a number is a gap, with a cross below.
 
-use super::axis::{Axis, robust_range};
+use super::axis::Axis;
+use super::range::{x_axis, y_axis};
 use super::raster::Raster;
 use super::series::{self, Place, Point};
 use super::theme::{Layer, Theme};
 use super::{Line, Span, fitted};
-use crate::dashboard::model::{Scale, Ui, XAxis};
-use crate::event::{ExampleLoss, LossUnit};
+use crate::dashboard::model::{Phase, Scale, Ui, XAxis};
+use crate::event::LossUnit;
 use crate::fmt;
 use crate::monitor::Snapshot;
 use ratatui::buffer::Buffer;
@@ -23,7 +24,7 @@ const GUTTER_FROM: u16 = 56;
 const MARK_GAP: usize = 2;
 
 /// Legend, plot and axes.
-pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) {
+pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) {
     let line = legend(snapshot, ui.x, area.width.saturating_sub(1), theme);
     buffer.set_line(area.x + 1, area.y, &line, area.width.saturating_sub(1));
     let unit = unit(snapshot, ui);
@@ -46,7 +47,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui,
 }
 
 /// The newest values and the best one: the longest form that fits.
-pub fn legend<'a>(snapshot: &Snapshot<'_>, x: XAxis, width: u16, theme: &Theme) -> Line<'a> {
+pub fn legend<'a>(snapshot: &Snapshot<'_>, x: XAxis, width: u16, theme: Theme) -> Line<'a> {
     let curves = snapshot.curves;
     let train = series::train(curves, XAxis::Step).last().map(|p| p.1);
     let eval = curves.eval.last().map(|p| p.loss);
@@ -93,8 +94,8 @@ fn unit(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
 }
 
 /// The drawing between the axes, and the axes.
-struct Plot<'a> {
-    theme: &'a Theme,
+struct Plot {
+    theme: Theme,
     raster: Raster,
     x: Axis,
     y: Axis,
@@ -106,13 +107,13 @@ struct Plot<'a> {
     margin: u16,
 }
 
-impl<'a> Plot<'a> {
-    fn new(snapshot: &Snapshot<'_>, ui: &Ui, theme: &'a Theme, area: Rect) -> Self {
+impl Plot {
+    fn new(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, area: Rect) -> Self {
         let curves = snapshot.curves;
         let x_kind = series::x_axis(curves, ui.x);
         let (eval, train) = (series::eval(curves, x_kind), series::train(curves, x_kind));
         let y = y_axis(snapshot, &eval, &train, ui.y);
-        let x = x_axis(snapshot, x_kind);
+        let x = x_axis(snapshot, x_kind, ui.phase == Phase::Ended);
         let rows = area.height - 2;
         let labels = y.ticks(y_limit(rows));
         let margin = labels.iter().map(|tick| tick.label.len()).max().unwrap_or(0).min(8) as u16;
@@ -133,6 +134,7 @@ impl<'a> Plot<'a> {
         plot.curve(&train, Layer::Train);
         plot.curve(&eval, Layer::Eval);
         plot.marks(snapshot, &eval, x_kind);
+        plot.far_steps(snapshot, x_kind);
         plot
     }
 
@@ -161,12 +163,19 @@ impl<'a> Plot<'a> {
             let (low, high) = (self.dot((column.x, column.low)), self.dot((column.x, column.high)));
             if let (Some(low), Some(high)) = (low, high) {
                 self.raster.line(low, high, Layer::Raw);
-                if low.1 < -0.5 {
-                    self.sign_at(high.0, 0.0, '▴', '^', Layer::Raw);
-                }
             }
             if column.gap {
                 self.cross(self.column(column.x) as f64, bottom);
+            }
+        }
+    }
+
+    /// Small arrows where all steps of a column are above the picture.
+    fn far_steps(&mut self, snapshot: &Snapshot<'_>, axis: XAxis) {
+        for column in series::steps(&snapshot.curves.train, axis, |x| self.column(x)) {
+            let place = self.dot((column.x, column.low)).filter(|low| low.1 < -0.5);
+            if let Some((column, row)) = place.and_then(|(x, _)| self.raster.cell_of(x, 0.0)) {
+                self.raster.guide(column, row, self.pick('▴', '^'), self.theme.layer(Layer::Raw));
             }
         }
     }
@@ -177,7 +186,7 @@ impl<'a> Plot<'a> {
             return;
         }
         for point in &snapshot.curves.eval {
-            let Some(error) = standard_error(&point.examples) else { continue };
+            let Some(error) = series::standard_error(&point.examples) else { continue };
             let x = point.x(axis);
             if let (Some(low), Some(high)) =
                 (self.dot((x, point.loss - error)), self.dot((x, point.loss + error)))
@@ -227,7 +236,11 @@ impl<'a> Plot<'a> {
         self.name("eval", eval, Layer::Eval);
         self.name("train", &series::train(snapshot.curves, axis), Layer::Train);
         if let Some(onset) = find(snapshot.diagnosis.onset) {
-            let at = if axis == XAxis::Step { onset.step.to_string() } else { format!("{:.1}", onset.epoch) };
+            let at = if axis == XAxis::Step {
+                onset.step.to_string()
+            } else {
+                format!("epoch {:.1}", onset.epoch)
+            };
             self.onset(self.column(onset.x(axis)) as f64, &at);
         }
         if let Some((column, row)) = best {
@@ -281,7 +294,7 @@ impl<'a> Plot<'a> {
         };
         for row in [row, row.wrapping_sub(1), row + 1, row.wrapping_sub(2), row + 2] {
             if self.raster.is_free(column + 1, row, name.len() + 1) {
-                self.raster.text(column + 2, row, name, self.theme.layer(layer));
+                self.raster.text(column + 1, row, &format!(" {name} "), self.theme.layer(layer));
                 return;
             }
         }
@@ -348,76 +361,4 @@ impl<'a> Plot<'a> {
 
 fn y_limit(rows: u16) -> usize {
     usize::from(rows / 2).clamp(2, 7)
-}
-
-/// From the start to a round share of the whole, so that the picture does not move at every step;
-/// once the run is over, to its last step.
-fn x_axis(snapshot: &Snapshot<'_>, kind: XAxis) -> Axis {
-    const STAGES: f64 = 8.0;
-    let curves = snapshot.curves;
-    let ends = [
-        curves.train.first().map(|p| p.x(kind)),
-        curves.train.last().map(|p| p.x(kind)),
-        curves.eval.first().map(|p| p.x(kind)),
-        curves.eval.last().map(|p| p.x(kind)),
-    ];
-    let ends = ends.into_iter().flatten().filter(|x| x.is_finite());
-    let (first, last) = ends.fold((f64::MAX, 0.0f64), |(lo, hi), x| (lo.min(x), hi.max(x)));
-    let progress = &snapshot.progress;
-    let unit = match kind {
-        XAxis::Step => 1.0,
-        XAxis::Epoch => progress.epoch / (progress.step.max(1) as f64),
-    };
-    let total =
-        progress.total_steps.map(|total| total as f64 * unit).filter(|&total| total >= last && total > 0.0);
-    let hi = match total {
-        _ if snapshot.ended.is_some() => last,
-        Some(total) => (last / total * STAGES).ceil().max(1.0) / STAGES * total,
-        None => last * 1.1,
-    };
-    // A log that starts late is shown from its start.
-    let lo = if first > last / 2.0 { first } else { 0.0 };
-    Axis::new(lo, hi.max(lo), Scale::Linear)
-}
-
-/// The range around the best point: evaluations from there on and the bulk of what was before.
-fn y_axis(snapshot: &Snapshot<'_>, eval: &[Point], train: &[Point], scale: Scale) -> Axis {
-    /// Beyond this many times the best loss a curve explodes, and leaves the picture.
-    const EXPLODED: f64 = 8.0;
-    /// Below this share of the best loss the train curve leaves the logarithmic picture.
-    const VANISHED: f64 = 0.003;
-    let values = |points: &[Point]| points.iter().map(|p| p.1).filter(|y| y.is_finite()).collect::<Vec<_>>();
-    let best = snapshot.diagnosis.best.unwrap_or(0).min(eval.len());
-    let best_loss = eval.get(best).map(|p| p.1).filter(|y| y.is_finite());
-    let bulk = |mut points: Vec<f64>| {
-        // Without the highest quarter: where curves start.
-        points.sort_by(f64::total_cmp);
-        points.truncate(points.len() - points.len().div_ceil(4));
-        points
-    };
-    let mut core = values(&eval[best..]);
-    core.extend(bulk(values(&eval[..best])));
-    core.extend(bulk(values(train)));
-    if let Some(best) = best_loss.filter(|&best| best > 0.0) {
-        core.retain(|y| (VANISHED * best..=EXPLODED * best).contains(y));
-    }
-    let mut rest = values(eval);
-    rest.extend(values(train));
-    if rest.is_empty() {
-        rest.extend(snapshot.curves.train.iter().map(|p| p.loss));
-    }
-    let (lo, hi) = robust_range(&core, &rest, scale).unwrap_or((0.0, 1.0));
-    Axis::new(lo, hi, scale).padded(0.04)
-}
-
-/// Standard error of a token-weighted mean loss, as a ratio of sums over examples.
-fn standard_error(examples: &[ExampleLoss]) -> Option<f64> {
-    let n = examples.len() as f64;
-    let tokens: f64 = examples.iter().map(|e| f64::from(e.tokens)).sum();
-    if n < 2.0 || tokens <= 0.0 {
-        return None;
-    }
-    let mean = examples.iter().map(|e| e.nats).sum::<f64>() / tokens;
-    let squares: f64 = examples.iter().map(|e| (e.nats - mean * f64::from(e.tokens)).powi(2)).sum();
-    Some((squares * n / (n - 1.0)).sqrt() / tokens).filter(|error| error.is_finite())
 }

@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 /// Draws the verdict; how many of its lines do not fit.
-pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) -> usize {
+pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> usize {
     let width = area.width.saturating_sub(2);
     let mut lines = vec![headline(snapshot, width, theme)];
     lines.extend(reasons(snapshot, usize::from(width), theme));
@@ -26,7 +26,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui,
 }
 
 /// The state on one line, and below it the newest event or what to change, by the chosen panel.
-pub fn brief(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) -> Extent {
+pub fn brief(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> Extent {
     let line = headline(snapshot, area.width, theme);
     buffer.set_line(area.x, area.y, &line, area.width);
     let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
@@ -45,30 +45,36 @@ pub fn brief(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, 
 }
 
 /// The name of the state on its plate, then since when, how grave, and the rise with its noise.
-pub fn headline<'a>(snapshot: &Snapshot<'_>, width: u16, theme: &Theme) -> Line<'a> {
+pub fn headline<'a>(snapshot: &Snapshot<'_>, width: u16, theme: Theme) -> Line<'a> {
     let diagnosis = snapshot.diagnosis;
     let name = format!(" {} ", diagnosis.verdict.to_string().to_uppercase());
     let mut parts = vec![vec![Span::styled(name, theme.plate(diagnosis.verdict, diagnosis.severity))]];
-    if let Some(since) = since(snapshot) {
-        parts.push(vec![Span::styled(since, theme.strong())]);
+    let grave = (diagnosis.severity != Severity::None).then(|| diagnosis.severity.to_string());
+    let standing: Vec<String> = grave.into_iter().chain(since(snapshot)).collect();
+    if !standing.is_empty() {
+        parts.push(vec![Span::styled(standing.join(", "), theme.strong())]);
     }
     let plus_minus = theme.sign("±", "+-");
     match (diagnosis.verdict, diagnosis.rise) {
         (Verdict::Undecided, _) => {
             parts.extend(diagnosis.undecided.clone().map(|why| vec![Span::raw(why)]));
         }
-        (Verdict::Healthy, Some(rise)) if rise <= 0.0 => parts.push(vec![Span::raw("eval at its best")]),
+        (Verdict::Healthy, Some(rise)) if rise <= 0.0 => {
+            parts.push(vec![Span::raw("eval loss is at its best")]);
+        }
         (Verdict::Diverged, _) | (_, None) => {}
         (_, Some(rise)) => {
-            let mut rise = format!("eval {:+.1} %", rise * 100.0);
+            let mut words = format!("eval loss {:+.1} %", rise * 100.0);
             if let Some(noise) = diagnosis.noise {
-                rise.push_str(&format!(" {plus_minus} {:.1} %", noise * 100.0));
+                words = format!("{words} {plus_minus} {:.1} %", noise * 100.0);
             }
-            parts.push(vec![Span::raw(rise)]);
+            words.push_str(if diagnosis.severity == Severity::None {
+                ", within its noise"
+            } else {
+                " from its best"
+            });
+            parts.push(vec![Span::raw(words)]);
         }
-    }
-    if diagnosis.severity != Severity::None {
-        parts.push(vec![Span::styled(format!("severity {}", diagnosis.severity), theme.faint())]);
     }
     fitted(parts, "  ", width)
 }
@@ -88,7 +94,7 @@ fn since(snapshot: &Snapshot<'_>) -> Option<String> {
 }
 
 /// Evidence of every finding, then the advice.
-fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: &Theme) -> Vec<Line<'a>> {
+fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     for finding in &snapshot.diagnosis.findings {
         item(&mut lines, theme.sign("•", "*"), &finding.message(), width, theme);
@@ -99,7 +105,7 @@ fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: &Theme) -> Vec<Line
         item(
             &mut lines,
             theme.sign("•", "*"),
-            &format!("Best adapter saved at step {}.", saved.step),
+            &format!("best adapter saved at step {}", saved.step),
             width,
             theme,
         );
@@ -117,8 +123,8 @@ fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: &Theme) -> Vec<Line
 }
 
 /// One wrapped paragraph behind a sign.
-fn item(lines: &mut Vec<Line<'_>>, sign: &'static str, text: &str, width: usize, theme: &Theme) {
-    for (i, text) in wrapped(text, width.saturating_sub(2)).into_iter().enumerate() {
+fn item(lines: &mut Vec<Line<'_>>, sign: &'static str, text: &str, width: usize, theme: Theme) {
+    for (i, text) in wrapped(&theme.text(text), width.saturating_sub(2)).into_iter().enumerate() {
         let lead = if i == 0 { sign } else { " " };
         lines.push(Line::from(vec![Span::styled(lead, theme.faint()), Span::raw(" "), Span::raw(text)]));
     }

@@ -16,7 +16,7 @@ const LONGEST_BAR: usize = 48;
 const QUIET_S: u64 = 20;
 
 /// One line or two, as `area` has.
-pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: &Theme) {
+pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) {
     if area.height == 1 {
         let line = compact(snapshot, ui, area.width, theme);
         buffer.set_line(area.x, area.y, &line, area.width);
@@ -45,7 +45,7 @@ pub fn brief<'a>(snapshot: &Snapshot<'_>, width: u16) -> Line<'a> {
     fitted(parts, "  ", width)
 }
 
-fn title<'a>(run: &'a RunInfo, theme: &Theme) -> Line<'a> {
+fn title(run: &RunInfo, theme: Theme) -> Line<'_> {
     let mut spans = vec![Span::styled("tune", theme.strong())];
     if !run.name.is_empty() {
         spans.push(Span::raw("  "));
@@ -55,7 +55,7 @@ fn title<'a>(run: &'a RunInfo, theme: &Theme) -> Line<'a> {
 }
 
 /// Name, step, share and ETA on one line.
-fn compact<'a>(snapshot: &Snapshot<'a>, ui: &Ui, width: u16, theme: &Theme) -> Line<'a> {
+fn compact<'a>(snapshot: &Snapshot<'a>, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
     let progress = &snapshot.progress;
     let mut parts = vec![title(snapshot.run, theme).spans];
     parts.push(vec![Span::styled(state(snapshot, ui), theme.strong())]);
@@ -77,7 +77,7 @@ fn compact<'a>(snapshot: &Snapshot<'a>, ui: &Ui, width: u16, theme: &Theme) -> L
 }
 
 /// What the run is made of, as much as fits.
-fn about(run: &RunInfo, width: u16, theme: &Theme) -> String {
+fn about(run: &RunInfo, width: u16, theme: Theme) -> String {
     let mut parts = Vec::new();
     if let Some(model) = &run.model {
         let sizes = format!("{} {}", model.name, fmt::count(model.params));
@@ -103,7 +103,7 @@ fn about(run: &RunInfo, width: u16, theme: &Theme) -> String {
     parts.join(theme.dot())
 }
 
-fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: &Theme) -> Line<'a> {
+fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<'a> {
     let progress = &snapshot.progress;
     let mut left = Line::from(Span::styled(state(snapshot, ui), theme.strong()));
     left.push_span(format!("  {}", steps(progress)));
@@ -114,7 +114,7 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: &Theme) -
     if let Some(share) = share(progress) {
         right.push(format!("{:3.0}%", share * 100.0));
     }
-    right.push(fmt::duration(progress.elapsed_s + ui.idle_s as f64));
+    right.push(fmt::clock(progress.elapsed_s + ui.idle_s as f64));
     if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none()) {
         right.push(format!("ETA {eta}"));
     }
@@ -144,6 +144,7 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
     match (snapshot.ended, ui.phase) {
         (Some(ended), _) => why(ended),
         (None, Phase::Stopping) => "stopping, saving".into(),
+        (None, Phase::Ended) => "end of log".into(),
         (None, Phase::Interrupting) => "interrupted, saving".into(),
         (None, _) if ui.frozen => "FROZEN".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),
@@ -153,7 +154,7 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
 
 fn why(ended: &RunEnded) -> String {
     match ended.reason {
-        StopReason::Finished => "ended: finished",
+        StopReason::Finished => "ended: all steps taken",
         StopReason::EarlyStopping => "ended: early stopping",
         StopReason::Requested => "ended: on request",
         StopReason::Interrupted => "ended: interrupted",
@@ -175,5 +176,5 @@ fn share(progress: &Progress) -> Option<f64> {
 }
 
 fn eta(progress: &Progress, ui: &Ui) -> Option<String> {
-    progress.eta_s.map(|s| fmt::duration((s - ui.idle_s as f64).max(0.0)))
+    progress.eta_s.map(|s| fmt::clock((s - ui.idle_s as f64).max(0.0)))
 }

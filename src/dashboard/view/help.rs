@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
 /// The keys that do something now.
-pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: &Theme, side_by_side: bool) {
+pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_side: bool) {
     let mut keys = vec![("q", if ui.phase == Phase::Ended { "leave" } else { "quit" })];
     if ui.owns_run && ui.phase == Phase::Running {
         keys.push(("s", "stop & save"));
@@ -32,19 +32,19 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: &Theme, side_by_s
 }
 
 /// All keys.
-pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: &Theme) {
-    let quit = if ui.owns_run { "leave; asks while the run is on" } else { "leave; the run goes on" };
+pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
+    let quit = if ui.owns_run { "leave (asks while running)" } else { "leave; the run goes on" };
     let mut keys = vec![("q", quit)];
     if ui.owns_run {
-        keys.push(("s", "stop the run, save, stay here"));
-        keys.push(("Ctrl-C", "stop, save, leave; again: at once"));
+        keys.push(("s", "stop, save, stay here"));
+        keys.push(("Ctrl-C", "save and leave; again: now"));
     }
     keys.extend([
-        ("l", "loss linear or logarithmic"),
+        ("l", "log or linear loss"),
         ("x", "steps or epochs below"),
         ("Tab e", "verdict or events"),
-        (theme.sign("↑ ↓", "Up Down"), "scroll; also PgUp PgDn Home End"),
-        ("f", "freeze the screen, and go on"),
+        (theme.sign("↑ ↓", "Up Down"), "scroll (PgUp PgDn Home End)"),
+        ("f", "freeze, and go on"),
         ("?", "this help"),
     ]);
     let lines: Vec<Line<'_>> = keys
@@ -55,7 +55,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: &Theme) {
 }
 
 /// Whether to stop.
-pub fn confirm(buffer: &mut Buffer, area: Rect, theme: &Theme) {
+pub fn confirm(buffer: &mut Buffer, area: Rect, theme: Theme) {
     let answer = Line::from(vec![
         Span::styled("y", theme.key()),
         Span::raw(" stop and save   "),
@@ -66,7 +66,7 @@ pub fn confirm(buffer: &mut Buffer, area: Rect, theme: &Theme) {
 }
 
 /// A box in the middle of `area`, as large as its lines need and the area allows.
-fn boxed(buffer: &mut Buffer, area: Rect, title: &'static str, lines: &[Line<'_>], theme: &Theme) {
+fn boxed(buffer: &mut Buffer, area: Rect, title: &'static str, lines: &[Line<'_>], theme: Theme) {
     let width = lines.iter().map(Line::width).max().unwrap_or(0).max(title.len()) as u16 + 4;
     let height = lines.len() as u16 + 2;
     let outer = Rect {

@@ -121,7 +121,7 @@ impl Raster {
     }
 
     /// Puts the drawing on the screen, its upper left corner at that of `area`.
-    pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: &Theme) {
+    pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) {
         for row in 0..self.height.min(usize::from(area.height)) {
             for column in 0..self.width.min(usize::from(area.width)) {
                 let cell = self.cells[row * self.width + column];
@@ -160,10 +160,15 @@ fn braille(dots: u8) -> char {
     char::from_u32(0x2800 + code).unwrap_or(' ')
 }
 
+const FAR: f64 = 1e8;
+
 type Segment = ((f64, f64), (f64, f64));
 
 /// The part of a line within `0..=right` by `0..=bottom` (Liang and Barsky); `None` where there is none.
 fn clip(from: (f64, f64), to: (f64, f64), right: f64, bottom: f64) -> Option<Segment> {
+    // Further out the arithmetic of the cut would lose the dots.
+    let tame = |(x, y): (f64, f64)| (x.clamp(-FAR, FAR), y.clamp(-FAR, FAR));
+    let (from, to) = (tame(from), tame(to));
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let (mut enter, mut leave) = (0.0f64, 1.0f64);
     for (delta, room) in [(-dx, from.0), (dx, right - from.0), (-dy, from.1), (dy, bottom - from.1)] {
@@ -195,7 +200,7 @@ mod tests {
         let mut raster = Raster::new(drawing, area.width, area.height);
         draw(&mut raster);
         let mut buffer = Buffer::empty(area);
-        raster.draw(&mut buffer, area, &Theme::new(false, drawing));
+        raster.draw(&mut buffer, area, Theme::new(false, drawing));
         buffer.content.iter().map(ratatui::buffer::Cell::symbol).collect()
     }
 

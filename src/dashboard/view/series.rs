@@ -3,6 +3,7 @@
 
 use crate::curve::{Curves, EvalPoint, TrainPoint};
 use crate::dashboard::model::XAxis;
+use crate::event::ExampleLoss;
 
 /// A place on the chart in units of the data; a `y` that is not finite is a gap.
 pub type Point = (f64, f64);
@@ -88,6 +89,18 @@ fn mean(steps: &[TrainPoint]) -> f64 {
         (sum + step.loss * tokens, weight + tokens)
     });
     sum / weight
+}
+
+/// Standard error of a token-weighted mean loss, as a ratio of sums over examples.
+pub fn standard_error(examples: &[ExampleLoss]) -> Option<f64> {
+    let n = examples.len() as f64;
+    let tokens: f64 = examples.iter().map(|e| f64::from(e.tokens)).sum();
+    if n < 2.0 || tokens <= 0.0 {
+        return None;
+    }
+    let mean = examples.iter().map(|e| e.nats).sum::<f64>() / tokens;
+    let squares: f64 = examples.iter().map(|e| (e.nats - mean * f64::from(e.tokens)).powi(2)).sum();
+    Some((squares * n / (n - 1.0)).sqrt() / tokens).filter(|error| error.is_finite())
 }
 
 /// Of the points that fall into one column the first, the lowest, the highest and the last, in

@@ -4,6 +4,7 @@
 use crate::dashboard::model::Drawing;
 use crate::diagnosis::{Severity, Verdict};
 use ratatui::style::{Color, Modifier, Style};
+use std::borrow::Cow;
 
 /// What the screen is drawn with.
 #[derive(Clone, Copy, Debug)]
@@ -38,54 +39,53 @@ impl Theme {
         Self { color, drawing }
     }
 
-    fn fg(&self, color: Color) -> Style {
+    fn fg(self, color: Color) -> Style {
         if self.color { Style::new().fg(color) } else { Style::new() }
     }
 
-    pub fn layer(&self, layer: Layer) -> Style {
+    pub fn layer(self, layer: Layer) -> Style {
         match layer {
-            Layer::Raw if self.color => self.fg(DEEP_BLUE),
-            Layer::Raw => Style::new().add_modifier(Modifier::DIM),
-            Layer::Error if self.color => self.fg(BROWN),
-            Layer::Error => Style::new().add_modifier(Modifier::DIM),
+            Layer::Raw | Layer::Error if !self.color => Style::new().add_modifier(Modifier::DIM),
+            Layer::Raw => self.fg(DEEP_BLUE),
+            Layer::Error => self.fg(BROWN),
             Layer::Train => self.fg(BLUE),
             Layer::Eval => self.fg(ORANGE),
         }
     }
 
     /// The best point, its line and its name.
-    pub fn best(&self) -> Style {
+    pub fn best(self) -> Style {
         self.fg(GREEN).add_modifier(Modifier::BOLD)
     }
 
-    pub fn onset(&self) -> Style {
+    pub fn onset(self) -> Style {
         self.fg(VERMILLION)
     }
 
     /// Frames, axes and other furniture.
-    pub fn faint(&self) -> Style {
+    pub fn faint(self) -> Style {
         if self.color { self.fg(GREY) } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
-    pub fn strong(&self) -> Style {
+    pub fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    pub fn key(&self) -> Style {
+    pub fn key(self) -> Style {
         self.strong()
     }
 
-    pub fn warning(&self) -> Style {
+    pub fn warning(self) -> Style {
         self.fg(VERMILLION)
     }
 
     /// The part of the progress bar that is done.
-    pub fn progress(&self) -> Style {
+    pub fn progress(self) -> Style {
         self.fg(BLUE)
     }
 
     /// The plate that carries the name of the state.
-    pub fn plate(&self, verdict: Verdict, severity: Severity) -> Style {
+    pub fn plate(self, verdict: Verdict, severity: Severity) -> Style {
         let color = match (severity, verdict) {
             (Severity::Severe, _) => VERMILLION,
             (Severity::Warn, _) => ORANGE,
@@ -102,17 +102,26 @@ impl Theme {
     }
 
     /// Whether signs beyond ASCII may be used.
-    pub fn unicode(&self) -> bool {
+    pub fn unicode(self) -> bool {
         self.drawing != Drawing::Ascii
     }
 
     /// The first sign where the terminal can show it, else the second.
-    pub fn sign(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
+    pub fn sign(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode() { unicode } else { ascii }
     }
 
+    /// Text that the terminal can show.
+    pub fn text(self, text: &str) -> Cow<'_, str> {
+        if self.unicode() || text.is_ascii() {
+            return Cow::Borrowed(text);
+        }
+        let plain = text.replace('±', "+-");
+        Cow::Owned(plain.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect())
+    }
+
     /// The sign between two parts of a line.
-    pub fn dot(&self) -> &'static str {
+    pub fn dot(self) -> &'static str {
         self.sign(" · ", " | ")
     }
 }

@@ -1,0 +1,162 @@
+//! Three invented runs, told as records: losses as functions of the step, with noise that is the same
+//! every time.
+
+use tune::diagnosis::Limits;
+use tune::event::record::Record;
+use tune::event::{
+    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, LossMeaning, ModelInfo, Note, NoteLevel,
+    RunEnded, RunInfo, Settings, Split, StepStats, StopReason,
+};
+use tune::monitor::Monitor;
+
+const TOTAL: u64 = 560;
+const PER_EPOCH: f64 = 56.0;
+
+fn info() -> RunInfo {
+    RunInfo {
+        format: 1,
+        name: "quickstart".into(),
+        trainer: "tune".into(),
+        model: Some(ModelInfo {
+            name: "builtin".into(),
+            params: 3_240_000,
+            trainable: 410_000,
+            layers: 6,
+            vocab: 4096,
+            device: "cpu f32 (avx512)".into(),
+        }),
+        data: Some(DataInfo {
+            train_rows: 450,
+            valid_rows: 50,
+            test_rows: 0,
+            train_tokens: 51_000,
+            valid_tokens: 5_600,
+        }),
+        total_steps: Some(TOTAL),
+        steps_per_epoch: Some(PER_EPOCH),
+        eval_every: Some(28),
+        train_loss: LossMeaning::NATS_PER_TOKEN,
+        eval_loss: LossMeaning::NATS_PER_TOKEN,
+        settings: Settings {
+            config: Some("configs/quickstart.toml".into()),
+            epochs: Some(10.0),
+            learning_rate: Some(1e-3),
+            schedule: Some("cosine".into()),
+            weight_decay: Some(0.01),
+            batch_size: Some(8),
+            lora_r: Some(16),
+            lora_alpha: Some(32.0),
+            lora_dropout: Some(0.0),
+            early_stopping: Some(true),
+            ..Settings::default()
+        },
+    }
+}
+
+/// A number in -1..1 that looks random and is the same every time.
+fn noise(seed: u64) -> f64 {
+    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x ^= x >> 29;
+    x = x.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x ^= x >> 32;
+    (x % 20_001) as f64 / 10_000.0 - 1.0
+}
+
+/// A run whose losses are functions of the step.
+pub struct Story {
+    pub train: fn(f64) -> f64,
+    pub eval: fn(f64) -> f64,
+    pub steps: u64,
+    pub end: Option<StopReason>,
+}
+
+/// Learning, and still at it.
+pub const HEALTHY: Story = Story {
+    train: |s| 2.2 + 2.3 * (-s / 60.0).exp() - s / 1000.0,
+    eval: |s| 2.45 + 2.4 * (-s / 70.0).exp() - s / 2500.0,
+    steps: 300,
+    end: None,
+};
+
+/// The tale of the glossary: train falls on, eval turns.
+pub const OVERFITTING: Story = Story {
+    train: |s| 0.25 + 4.2 * (-s / 150.0).exp(),
+    eval: |s| 2.3 + 2.6 * (-s / 45.0).exp() + (s - 168.0).max(0.0) / 550.0,
+    steps: 560,
+    end: Some(StopReason::Finished),
+};
+
+/// Falling, then exploding, then no number at all.
+pub const DIVERGED: Story = Story {
+    train: |s| {
+        if s > 330.0 { f64::NAN } else { 2.4 + 2.2 * (-s / 60.0).exp() + ((s - 270.0) / 12.0).exp() }
+    },
+    eval: |s| {
+        if s > 330.0 { f64::NAN } else { 2.5 + 2.3 * (-s / 60.0).exp() + ((s - 270.0) / 12.0).exp() }
+    },
+    steps: 340,
+    end: Some(StopReason::NonFinite),
+};
+
+fn records(story: &Story) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut t = 0.0;
+    let mut best = f64::MAX;
+    let mut push = |t: f64, event| records.push(Record { t, event });
+    push(0.0, Event::RunStarted(Box::new(info())));
+    for step in 0..=story.steps {
+        let at = step as f64;
+        let epoch = at / PER_EPOCH;
+        if step > 0 {
+            t += 0.2;
+            let stats = StepStats {
+                step,
+                epoch,
+                loss: (story.train)(at) * (1.0 + 0.12 * noise(step)),
+                tokens: 900,
+                input_tokens: 1600,
+                learning_rate: 1e-3,
+                grad_norm: Some(1.0),
+            };
+            push(t, Event::Step(stats));
+        }
+        if step % 28 == 0 {
+            t += 1.0;
+            let loss = (story.eval)(at) * (1.0 + 0.004 * noise(step + 7));
+            push(
+                t,
+                Event::Eval(EvalStats {
+                    step,
+                    epoch,
+                    split: Split::Valid,
+                    loss,
+                    tokens: 5600,
+                    token_accuracy: None,
+                    examples: Vec::new(),
+                }),
+            );
+            if loss < best {
+                best = loss;
+                let saved = CheckpointSaved { role: CheckpointRole::Best, step, loss: Some(loss) };
+                push(t, Event::CheckpointSaved(saved));
+            }
+        }
+    }
+    if let Some(reason) = story.end {
+        if reason == StopReason::NonFinite {
+            let text = "train loss is not a number: stopping".into();
+            push(t, Event::Note(Note { level: NoteLevel::Warning, text }));
+        }
+        let (step, epoch) = (story.steps, story.steps as f64 / PER_EPOCH);
+        push(t, Event::RunEnded(RunEnded { reason, step, epoch, best: None, restored_best: true }));
+    }
+    records
+}
+
+pub fn monitor(story: &Story) -> Monitor {
+    let mut monitor = Monitor::new(Limits::default());
+    for record in &records(story) {
+        monitor.apply(record);
+    }
+    monitor
+}
