@@ -117,8 +117,8 @@ fn no_size_breaks_the_screen() {
     ];
     let popups = [None, Some(Popup::Help), Some(Popup::Confirm { leave: true })];
     let drawings = [Drawing::Braille, Drawing::HalfBlock, Drawing::Ascii];
-    for width in 1..=130 {
-        for height in 1..=45 {
+    for width in 0..=130 {
+        for height in 0..=45 {
             // Every size once, every combination of the rest somewhere.
             let turn = usize::from(width) * 7 + usize::from(height);
             let (story, verdict) = &stories[turn % 3];

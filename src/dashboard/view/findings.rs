@@ -68,11 +68,9 @@ pub fn headline<'a>(snapshot: &Snapshot<'_>, width: u16, theme: Theme) -> Line<'
             if let Some(noise) = diagnosis.noise {
                 words = format!("{words} {plus_minus} {:.1} %", noise * 100.0);
             }
-            words.push_str(if diagnosis.severity == Severity::None {
-                ", within its noise"
-            } else {
-                " from its best"
-            });
+            if diagnosis.severity == Severity::None {
+                words.push_str(", within its noise");
+            }
             parts.push(vec![Span::raw(words)]);
         }
     }
