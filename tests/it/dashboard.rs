@@ -11,32 +11,32 @@ use tune::dashboard::Drawing;
 use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
 use tune::dashboard::view::{Theme, render};
 use tune::diagnosis::Limits;
-use tune::monitor::Monitor;
+use tune::diagnosis::advice::Advice;
+use tune::monitor::{Monitor, Snapshot};
 
-fn draw(monitor: &Monitor, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
+fn draw(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     let mut extent = Extent::default();
-    let frame =
-        terminal.draw(|frame| extent = render(frame, frame.area(), &monitor.snapshot(), ui, theme)).unwrap();
+    let frame = terminal.draw(|frame| extent = render(frame, frame.area(), snapshot, ui, theme)).unwrap();
     let rows = frame.buffer.content.chunks(usize::from(size.0).max(1));
     let rows = rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
     let text = rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
     (text, extent)
 }
 
-fn screen(monitor: &Monitor, ui: &Ui, size: (u16, u16)) -> String {
-    draw(monitor, ui, Theme::new(true, Drawing::Braille), size).0
+fn screen(snapshot: &Snapshot<'_>, ui: &Ui, size: (u16, u16)) -> String {
+    draw(snapshot, ui, Theme::new(true, Drawing::Braille), size).0
 }
 
 /// One snapshot file a screen: `tests/snapshots/dashboard-NAME-WIDTHxHEIGHT.snap`.
-fn assert_screens(name: &str, monitor: &Monitor, ui: &Ui) {
+fn assert_screens(name: &str, snapshot: &Snapshot<'_>, ui: &Ui) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
         for (width, height) in [(120, 40), (80, 24), (40, 12)] {
-            let screen = screen(monitor, ui, (width, height));
+            let screen = screen(snapshot, ui, (width, height));
             insta::assert_snapshot!(format!("dashboard-{name}-{width}x{height}"), screen);
         }
     });
@@ -52,23 +52,35 @@ fn ended() -> Ui {
 
 #[test]
 fn a_healthy_run() {
-    assert_screens("healthy", &monitor(&HEALTHY), &running());
+    assert_screens("healthy", &monitor(&HEALTHY).snapshot(), &running());
 }
 
 #[test]
 fn an_overfitted_run() {
-    assert_screens("overfitting", &monitor(&OVERFITTING), &ended());
+    let monitor = monitor(&OVERFITTING);
+    let advice = [
+        Advice {
+            text: "train for 3 epochs: the eval loss was lowest there".into(),
+            patch: vec![("train.epochs".into(), "3".into())],
+        },
+        Advice {
+            text: "make rows harder to recite: dropout in the adapters, and more weight decay".into(),
+            patch: vec![("lora.dropout".into(), "0.1".into()), ("train.weight_decay".into(), "0.1".into())],
+        },
+    ];
+    let snapshot = Snapshot { advice: &advice, ..monitor.snapshot() };
+    assert_screens("overfitting", &snapshot, &ended());
 }
 
 #[test]
 fn a_diverged_run() {
-    assert_screens("diverged", &monitor(&DIVERGED), &ended());
+    assert_screens("diverged", &monitor(&DIVERGED).snapshot(), &ended());
 }
 
 #[test]
 fn before_the_first_record() {
     let empty = Monitor::new(Limits::default());
-    let screen = screen(&empty, &running(), (80, 24));
+    let screen = screen(&empty.snapshot(), &running(), (80, 24));
     for words in ["starting", "waiting for the first step", "UNDECIDED", "train", "eval"] {
         assert!(screen.contains(words), "{words} is missing:\n{screen}");
     }
@@ -84,12 +96,12 @@ fn other_drawings_axes_and_panels() {
         Ui { popup: Some(Popup::Help), ..running() },
         Ui { popup: Some(Popup::Confirm { leave: true }), ..running() },
     ] {
-        let (screen, _) = draw(&story, &ui, ascii, (80, 24));
+        let (screen, _) = draw(&story.snapshot(), &ui, ascii, (80, 24));
         assert!(screen.is_ascii(), "{screen}");
     }
     let ui = Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..ended() };
-    assert_screens("overfitting-log-epochs-events", &story, &ui);
-    assert_screens("help", &story, &Ui { popup: Some(Popup::Help), ..running() });
+    assert_screens("overfitting-log-epochs-events", &story.snapshot(), &ui);
+    assert_screens("help", &story.snapshot(), &Ui { popup: Some(Popup::Help), ..running() });
 }
 
 #[test]
@@ -126,10 +138,10 @@ fn no_size_breaks_the_screen() {
             let panel = if turn % 2 == 0 { Panel::Verdict } else { Panel::Events };
             let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..running() };
             let theme = Theme::new(true, drawings[turn / 7 % 3]);
-            let (screen, _) = draw(story, &ui, theme, (width, height));
+            let (screen, _) = draw(&story.snapshot(), &ui, theme, (width, height));
             if width >= 40 && height >= 12 && popup.is_none() {
                 let upright = Ui { verdict_scroll: 0, panel: Panel::Verdict, ..ui };
-                let (upright, _) = draw(story, &upright, theme, (width, height));
+                let (upright, _) = draw(&story.snapshot(), &upright, theme, (width, height));
                 assert!(screen.contains("train") && screen.contains("eval"), "{width}x{height}\n{screen}");
                 assert!(upright.contains(verdict), "{width}x{height}\n{upright}");
             }
@@ -139,7 +151,7 @@ fn no_size_breaks_the_screen() {
 
 #[test]
 fn a_very_small_terminal_still_says_what_matters() {
-    let screen = screen(&monitor(&OVERFITTING), &ended(), (20, 5));
+    let screen = screen(&monitor(&OVERFITTING).snapshot(), &ended(), (20, 5));
     assert_eq!(screen.lines().next(), Some(" OVERFITTING"));
     assert!(screen.contains("train 0.36 eval 3.00"), "{screen}");
 }
