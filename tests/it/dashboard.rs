@@ -6,13 +6,11 @@ mod stories;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
-use stories::{DIVERGED, HEALTHY, OVERFITTING, monitor};
+use stories::{diverged, empty, healthy, overfitting};
 use tune::dashboard::Drawing;
 use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
 use tune::dashboard::view::{Theme, render};
-use tune::diagnosis::Limits;
-use tune::diagnosis::advice::Advice;
-use tune::monitor::{Monitor, Snapshot};
+use tune::monitor::Snapshot;
 
 fn draw(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
@@ -52,34 +50,22 @@ fn ended() -> Ui {
 
 #[test]
 fn a_healthy_run() {
-    assert_screens("healthy", &monitor(&HEALTHY).snapshot(), &running());
+    assert_screens("healthy", &healthy().snapshot(), &running());
 }
 
 #[test]
 fn an_overfitted_run() {
-    let monitor = monitor(&OVERFITTING);
-    let advice = [
-        Advice {
-            text: "train for 3 epochs: the eval loss was lowest there".into(),
-            patch: vec![("train.epochs".into(), "3".into())],
-        },
-        Advice {
-            text: "make rows harder to recite: dropout in the adapters, and more weight decay".into(),
-            patch: vec![("lora.dropout".into(), "0.1".into()), ("train.weight_decay".into(), "0.1".into())],
-        },
-    ];
-    let snapshot = Snapshot { advice: &advice, ..monitor.snapshot() };
-    assert_screens("overfitting", &snapshot, &ended());
+    assert_screens("overfitting", &overfitting().snapshot(), &ended());
 }
 
 #[test]
 fn a_diverged_run() {
-    assert_screens("diverged", &monitor(&DIVERGED).snapshot(), &ended());
+    assert_screens("diverged", &diverged().snapshot(), &ended());
 }
 
 #[test]
 fn before_the_first_record() {
-    let empty = Monitor::new(Limits::default());
+    let empty = empty();
     let screen = screen(&empty.snapshot(), &running(), (80, 24));
     for words in ["starting", "waiting for the first step", "UNDECIDED", "train", "eval"] {
         assert!(screen.contains(words), "{words} is missing:\n{screen}");
@@ -88,7 +74,7 @@ fn before_the_first_record() {
 
 #[test]
 fn other_drawings_axes_and_panels() {
-    let story = monitor(&OVERFITTING);
+    let story = overfitting();
     let ascii = Theme::new(false, Drawing::Ascii);
     for ui in [
         ended(),
@@ -106,7 +92,7 @@ fn other_drawings_axes_and_panels() {
 
 #[test]
 fn colours_only_where_they_are_wanted() {
-    let story = monitor(&OVERFITTING);
+    let story = overfitting();
     for (color, expected) in [(true, true), (false, false)] {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         let theme = Theme::new(color, Drawing::Braille);
@@ -122,10 +108,11 @@ fn colours_only_where_they_are_wanted() {
 
 #[test]
 fn no_size_breaks_the_screen() {
+    let (overfitting, diverged, empty) = (overfitting(), diverged(), empty());
     let stories = [
-        (monitor(&OVERFITTING), "OVERFITTING"),
-        (monitor(&DIVERGED), "DIVERGED"),
-        (Monitor::new(Limits::default()), "UNDECIDED"),
+        (overfitting.snapshot(), "OVERFITTING"),
+        (diverged.snapshot(), "DIVERGED"),
+        (empty.snapshot(), "UNDECIDED"),
     ];
     let popups = [None, Some(Popup::Help), Some(Popup::Confirm { leave: true })];
     let drawings = [Drawing::Braille, Drawing::HalfBlock, Drawing::Ascii];
@@ -138,10 +125,10 @@ fn no_size_breaks_the_screen() {
             let panel = if turn % 2 == 0 { Panel::Verdict } else { Panel::Events };
             let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..running() };
             let theme = Theme::new(true, drawings[turn / 7 % 3]);
-            let (screen, _) = draw(&story.snapshot(), &ui, theme, (width, height));
+            let (screen, _) = draw(story, &ui, theme, (width, height));
             if width >= 40 && height >= 12 && popup.is_none() {
                 let upright = Ui { verdict_scroll: 0, panel: Panel::Verdict, ..ui };
-                let (upright, _) = draw(&story.snapshot(), &upright, theme, (width, height));
+                let (upright, _) = draw(story, &upright, theme, (width, height));
                 assert!(screen.contains("train") && screen.contains("eval"), "{width}x{height}\n{screen}");
                 assert!(upright.contains(verdict), "{width}x{height}\n{upright}");
             }
@@ -151,7 +138,7 @@ fn no_size_breaks_the_screen() {
 
 #[test]
 fn a_very_small_terminal_still_says_what_matters() {
-    let screen = screen(&monitor(&OVERFITTING).snapshot(), &ended(), (20, 5));
+    let screen = screen(&overfitting().snapshot(), &ended(), (20, 5));
     assert_eq!(screen.lines().next(), Some(" OVERFITTING"));
     assert!(screen.contains("train 0.36 eval 3.00"), "{screen}");
 }
