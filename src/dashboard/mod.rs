@@ -122,22 +122,28 @@ pub fn run(
 
 /// Takes in what records there are; how many they were.
 fn take_in(records: &Receiver<Record>, monitor: &mut Monitor, ui: &mut Ui) -> usize {
-    let mut taken = 0;
+    let (mut taken, mut lost) = (0, false);
     while taken < BATCH && !ui.frozen {
         match records.try_recv() {
             Ok(record) => monitor.apply(&record),
             Err(TryRecvError::Empty) => break,
             Err(TryRecvError::Disconnected) => {
-                if ui.phase != Phase::Ended {
-                    update(ui, Message::Lost);
-                }
+                lost = true;
                 break;
             }
         }
         taken += 1;
-        if ui.phase != Phase::Ended && monitor.snapshot().ended.is_some() {
-            update(ui, Message::Ended);
-        }
+    }
+    if taken > 0 {
+        // A log may hold the end of one session and the next one after it.
+        match (monitor.snapshot().ended.is_some(), ui.phase == Phase::Ended) {
+            (true, false) => update(ui, Message::Ended),
+            (false, true) => update(ui, Message::Resumed),
+            _ => None,
+        };
+    }
+    if lost && ui.phase != Phase::Ended {
+        update(ui, Message::Lost);
     }
     taken
 }

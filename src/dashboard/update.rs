@@ -27,6 +27,8 @@ pub enum Message {
     Bottom,
     /// The run came to its end.
     Ended,
+    /// The run goes on after an end.
+    Resumed,
     /// No more records will come, without an end: the trainer failed, or the log of a run that is
     /// watched is read to its last line.
     Lost,
@@ -95,6 +97,7 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
         Message::Page(pages) => scroll(ui, pages.saturating_mul(ui.extent.page.max(1).cast_signed())),
         Message::Top => scroll(ui, isize::MIN),
         Message::Bottom => scroll(ui, isize::MAX),
+        Message::Resumed => ui.phase = Phase::Running,
         Message::Lost if ui.owns_run => ui.exit = Some(Exit::Lost),
         Message::Ended | Message::Lost => end(ui),
     }

@@ -6,37 +6,35 @@ mod stories;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
-use stories::{DIVERGED, HEALTHY, OVERFITTING, monitor};
+use stories::{diverged, empty, healthy, overfitting};
 use tune::dashboard::Drawing;
 use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
 use tune::dashboard::view::{Theme, render};
-use tune::diagnosis::Limits;
-use tune::monitor::Monitor;
+use tune::monitor::Snapshot;
 
-fn draw(monitor: &Monitor, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
+fn draw(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     let mut extent = Extent::default();
-    let frame =
-        terminal.draw(|frame| extent = render(frame, frame.area(), &monitor.snapshot(), ui, theme)).unwrap();
+    let frame = terminal.draw(|frame| extent = render(frame, frame.area(), snapshot, ui, theme)).unwrap();
     let rows = frame.buffer.content.chunks(usize::from(size.0).max(1));
     let rows = rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
     let text = rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
     (text, extent)
 }
 
-fn screen(monitor: &Monitor, ui: &Ui, size: (u16, u16)) -> String {
-    draw(monitor, ui, Theme::new(true, Drawing::Braille), size).0
+fn screen(snapshot: &Snapshot<'_>, ui: &Ui, size: (u16, u16)) -> String {
+    draw(snapshot, ui, Theme::new(true, Drawing::Braille), size).0
 }
 
 /// One snapshot file a screen: `tests/snapshots/dashboard-NAME-WIDTHxHEIGHT.snap`.
-fn assert_screens(name: &str, monitor: &Monitor, ui: &Ui) {
+fn assert_screens(name: &str, snapshot: &Snapshot<'_>, ui: &Ui) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
         for (width, height) in [(120, 40), (80, 24), (40, 12)] {
-            let screen = screen(monitor, ui, (width, height));
+            let screen = screen(snapshot, ui, (width, height));
             insta::assert_snapshot!(format!("dashboard-{name}-{width}x{height}"), screen);
         }
     });
@@ -52,23 +50,23 @@ fn ended() -> Ui {
 
 #[test]
 fn a_healthy_run() {
-    assert_screens("healthy", &monitor(&HEALTHY), &running());
+    assert_screens("healthy", &healthy().snapshot(), &running());
 }
 
 #[test]
 fn an_overfitted_run() {
-    assert_screens("overfitting", &monitor(&OVERFITTING), &ended());
+    assert_screens("overfitting", &overfitting().snapshot(), &ended());
 }
 
 #[test]
 fn a_diverged_run() {
-    assert_screens("diverged", &monitor(&DIVERGED), &ended());
+    assert_screens("diverged", &diverged().snapshot(), &ended());
 }
 
 #[test]
 fn before_the_first_record() {
-    let empty = Monitor::new(Limits::default());
-    let screen = screen(&empty, &running(), (80, 24));
+    let empty = empty();
+    let screen = screen(&empty.snapshot(), &running(), (80, 24));
     for words in ["starting", "waiting for the first step", "UNDECIDED", "train", "eval"] {
         assert!(screen.contains(words), "{words} is missing:\n{screen}");
     }
@@ -76,7 +74,7 @@ fn before_the_first_record() {
 
 #[test]
 fn other_drawings_axes_and_panels() {
-    let story = monitor(&OVERFITTING);
+    let story = overfitting();
     let ascii = Theme::new(false, Drawing::Ascii);
     for ui in [
         ended(),
@@ -84,17 +82,17 @@ fn other_drawings_axes_and_panels() {
         Ui { popup: Some(Popup::Help), ..running() },
         Ui { popup: Some(Popup::Confirm { leave: true }), ..running() },
     ] {
-        let (screen, _) = draw(&story, &ui, ascii, (80, 24));
+        let (screen, _) = draw(&story.snapshot(), &ui, ascii, (80, 24));
         assert!(screen.is_ascii(), "{screen}");
     }
     let ui = Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..ended() };
-    assert_screens("overfitting-log-epochs-events", &story, &ui);
-    assert_screens("help", &story, &Ui { popup: Some(Popup::Help), ..running() });
+    assert_screens("overfitting-log-epochs-events", &story.snapshot(), &ui);
+    assert_screens("help", &story.snapshot(), &Ui { popup: Some(Popup::Help), ..running() });
 }
 
 #[test]
 fn colours_only_where_they_are_wanted() {
-    let story = monitor(&OVERFITTING);
+    let story = overfitting();
     for (color, expected) in [(true, true), (false, false)] {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         let theme = Theme::new(color, Drawing::Braille);
@@ -110,15 +108,16 @@ fn colours_only_where_they_are_wanted() {
 
 #[test]
 fn no_size_breaks_the_screen() {
+    let (overfitting, diverged, empty) = (overfitting(), diverged(), empty());
     let stories = [
-        (monitor(&OVERFITTING), "OVERFITTING"),
-        (monitor(&DIVERGED), "DIVERGED"),
-        (Monitor::new(Limits::default()), "UNDECIDED"),
+        (overfitting.snapshot(), "OVERFITTING"),
+        (diverged.snapshot(), "DIVERGED"),
+        (empty.snapshot(), "UNDECIDED"),
     ];
     let popups = [None, Some(Popup::Help), Some(Popup::Confirm { leave: true })];
     let drawings = [Drawing::Braille, Drawing::HalfBlock, Drawing::Ascii];
-    for width in 1..=130 {
-        for height in 1..=45 {
+    for width in 0..=130 {
+        for height in 0..=45 {
             // Every size once, every combination of the rest somewhere.
             let turn = usize::from(width) * 7 + usize::from(height);
             let (story, verdict) = &stories[turn % 3];
@@ -139,7 +138,7 @@ fn no_size_breaks_the_screen() {
 
 #[test]
 fn a_very_small_terminal_still_says_what_matters() {
-    let screen = screen(&monitor(&OVERFITTING), &ended(), (20, 5));
+    let screen = screen(&overfitting().snapshot(), &ended(), (20, 5));
     assert_eq!(screen.lines().next(), Some(" OVERFITTING"));
     assert!(screen.contains("train 0.36 eval 3.00"), "{screen}");
 }

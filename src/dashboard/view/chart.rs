@@ -7,7 +7,7 @@
 use super::axis::Axis;
 use super::range::{x_axis, y_axis};
 use super::raster::Raster;
-use super::series::{self, Place, Point};
+use super::series::{self, Column, Place, Point};
 use super::theme::{Layer, Theme};
 use super::{Line, Span, fitted};
 use crate::dashboard::model::{Phase, Scale, Ui, XAxis};
@@ -49,7 +49,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui,
 /// The newest values and the best one: the longest form that fits.
 pub fn legend<'a>(snapshot: &Snapshot<'_>, x: XAxis, width: u16, theme: Theme) -> Line<'a> {
     let curves = snapshot.curves;
-    let train = series::train(curves, XAxis::Step).last().map(|p| p.1);
+    let train = series::train_now(curves);
     let eval = curves.eval.last().map(|p| p.loss);
     let best = snapshot.diagnosis.best.and_then(|i| curves.eval.get(i));
     let best_at = best.map(|best| match series::x_axis(curves, x) {
@@ -129,12 +129,13 @@ impl Plot {
             rows,
             margin,
         };
-        plot.steps(snapshot, x_kind);
+        let steps = series::steps(&curves.train, x_kind, |x| plot.column(x));
+        plot.steps(&steps);
         plot.error_bars(snapshot, x_kind);
         plot.curve(&train, Layer::Train);
         plot.curve(&eval, Layer::Eval);
-        plot.marks(snapshot, &eval, x_kind);
-        plot.far_steps(snapshot, x_kind);
+        plot.marks(snapshot, &eval, &train, x_kind);
+        plot.far_steps(&steps);
         plot
     }
 
@@ -157,9 +158,9 @@ impl Plot {
     }
 
     /// Every training step: of each column from the lowest to the highest.
-    fn steps(&mut self, snapshot: &Snapshot<'_>, axis: XAxis) {
+    fn steps(&mut self, columns: &[Column]) {
         let bottom = self.size().1;
-        for column in series::steps(&snapshot.curves.train, axis, |x| self.column(x)) {
+        for column in columns {
             let (low, high) = (self.dot((column.x, column.low)), self.dot((column.x, column.high)));
             if let (Some(low), Some(high)) = (low, high) {
                 self.raster.line(low, high, Layer::Raw);
@@ -171,8 +172,8 @@ impl Plot {
     }
 
     /// Small arrows where all steps of a column are above the picture.
-    fn far_steps(&mut self, snapshot: &Snapshot<'_>, axis: XAxis) {
-        for column in series::steps(&snapshot.curves.train, axis, |x| self.column(x)) {
+    fn far_steps(&mut self, columns: &[Column]) {
+        for column in columns {
             let place = self.dot((column.x, column.low)).filter(|low| low.1 < -0.5);
             if let Some((column, row)) = place.and_then(|(x, _)| self.raster.cell_of(x, 0.0)) {
                 self.raster.guide(column, row, self.pick('▴', '^'), self.theme.layer(Layer::Raw));
@@ -211,7 +212,7 @@ impl Plot {
     }
 
     /// The evaluations, the best, the turn, and the names of the curves.
-    fn marks(&mut self, snapshot: &Snapshot<'_>, eval: &[Point], axis: XAxis) {
+    fn marks(&mut self, snapshot: &Snapshot<'_>, eval: &[Point], train: &[Point], axis: XAxis) {
         let bottom = self.size().1;
         let sparse = eval.len() * MARK_GAP <= usize::from(self.columns);
         for &(x, y) in eval {
@@ -234,7 +235,7 @@ impl Plot {
             self.raster.mark(column, row, self.pick('◆', '@'), self.theme.best());
         }
         self.name("eval", eval, Layer::Eval);
-        self.name("train", &series::train(snapshot.curves, axis), Layer::Train);
+        self.name("train", train, Layer::Train);
         if let Some(onset) = find(snapshot.diagnosis.onset) {
             let at = if axis == XAxis::Step {
                 onset.step.to_string()

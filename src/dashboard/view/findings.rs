@@ -3,6 +3,7 @@
 use super::theme::Theme;
 use super::{Line, Span, fitted, wrapped};
 use crate::dashboard::model::{Extent, Panel, Ui};
+use crate::diagnosis::advice::Advice;
 use crate::diagnosis::{Evidence, Severity, Verdict};
 use crate::monitor::Snapshot;
 use ratatui::buffer::Buffer;
@@ -34,7 +35,11 @@ pub fn brief(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, 
     match ui.panel {
         Panel::Events => extent.events = super::events::render(buffer, below, snapshot, ui, theme),
         Panel::Verdict => {
-            let lines = reasons(snapshot, usize::from(area.width), theme);
+            let mut lines = reasons(snapshot, usize::from(area.width), theme);
+            // What the state's line has no room for comes first.
+            if headline(snapshot, u16::MAX, theme).width() > usize::from(area.width) {
+                lines.splice(0..0, rise(snapshot, theme).map(|words| Line::raw(format!(" {words}"))));
+            }
             extent.verdict = lines.len().saturating_sub(usize::from(below.height));
             for (line, row) in lines[ui.verdict_scroll.min(extent.verdict)..].iter().zip(below.rows()) {
                 buffer.set_line(row.x, row.y, line, row.width);
@@ -54,29 +59,29 @@ pub fn headline<'a>(snapshot: &Snapshot<'_>, width: u16, theme: Theme) -> Line<'
     if !standing.is_empty() {
         parts.push(vec![Span::styled(standing.join(", "), theme.strong())]);
     }
-    let plus_minus = theme.sign("±", "+-");
-    match (diagnosis.verdict, diagnosis.rise) {
-        (Verdict::Undecided, _) => {
-            parts.extend(diagnosis.undecided.clone().map(|why| vec![Span::raw(why)]));
-        }
-        (Verdict::Healthy, Some(rise)) if rise <= 0.0 => {
-            parts.push(vec![Span::raw("eval loss is at its best")]);
-        }
-        (Verdict::Diverged, _) | (_, None) => {}
-        (_, Some(rise)) => {
-            let mut words = format!("eval loss {:+.1} %", rise * 100.0);
-            if let Some(noise) = diagnosis.noise {
-                words = format!("{words} {plus_minus} {:.1} %", noise * 100.0);
-            }
-            words.push_str(if diagnosis.severity == Severity::None {
-                ", within its noise"
-            } else {
-                " from its best"
-            });
-            parts.push(vec![Span::raw(words)]);
+    parts.extend(rise(snapshot, theme).map(|words| vec![Span::raw(words)]));
+    fitted(parts, "  ", width)
+}
+
+/// How far the eval loss is from its best, or why nothing can be said.
+fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
+    let diagnosis = snapshot.diagnosis;
+    let rise = match diagnosis.verdict {
+        Verdict::Undecided => return diagnosis.undecided.clone(),
+        Verdict::Diverged => return None,
+        _ => diagnosis.rise?,
+    };
+    if diagnosis.verdict == Verdict::Healthy && rise <= 0.0 {
+        return Some("eval loss is at its best".into());
+    }
+    let mut words = format!("eval loss {:+.1} %", rise * 100.0);
+    if let Some(noise) = diagnosis.noise {
+        words = format!("{words} {} {:.1} %", theme.sign("±", "+-"), noise * 100.0);
+        if rise <= noise {
+            words.push_str(", within its noise");
         }
     }
-    fitted(parts, "  ", width)
+    Some(words)
 }
 
 fn since(snapshot: &Snapshot<'_>) -> Option<String> {
@@ -115,11 +120,26 @@ fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<
     }
     for advice in snapshot.advice {
         item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
-        for (key, value) in &advice.patch {
-            lines.push(Line::styled(format!("    --set {key}={value}"), theme.strong()));
-        }
+        patch(&mut lines, advice, width, theme);
     }
     lines
+}
+
+/// The settings of an advice, ready to be pasted: behind its text where there is room, else below.
+fn patch(lines: &mut Vec<Line<'_>>, advice: &Advice, width: usize, theme: Theme) {
+    let set = |(key, value): &(String, String)| format!("--set {key}={value}");
+    let sets = advice.patch.iter().map(set).collect::<Vec<_>>().join(" ");
+    if sets.is_empty() {
+        return;
+    }
+    let sets = Span::styled(sets, theme.strong());
+    match lines.last_mut() {
+        Some(line) if line.width() + 2 + sets.width() <= width => {
+            line.push_span("  ");
+            line.push_span(sets);
+        }
+        _ => lines.push(Line::from(vec![Span::raw("  "), sets])),
+    }
 }
 
 /// One wrapped paragraph behind a sign.

@@ -93,7 +93,7 @@ fn about(run: &RunInfo, width: u16, theme: Theme) -> String {
     if let Some(model) = &run.model {
         parts.push(model.device.clone());
     }
-    if parts.is_empty() {
+    if parts.is_empty() && run.trainer != "tune" {
         parts.push(run.trainer.clone());
     }
     parts.retain(|part| !part.is_empty());

@@ -47,14 +47,20 @@ pub struct Column {
 
 /// Every training step, column by column.
 pub fn steps(steps: &[TrainPoint], axis: XAxis, column: impl Fn(f64) -> i64) -> Vec<Column> {
-    let columns = steps.chunk_by(|a, b| column(a.x(axis)) == column(b.x(axis)));
-    let summed = columns.map(|steps| {
+    let mut columns = Vec::new();
+    let mut rest = steps;
+    while let Some(first) = rest.first() {
+        let here = column(first.x(axis));
+        let count = rest.partition_point(|step| column(step.x(axis)) <= here).max(1);
+        let (steps, after) = rest.split_at(count);
         let finite = steps.iter().map(|step| step.loss).filter(|loss| loss.is_finite());
         // `min` and `max` pass over a NaN.
         let (low, high) = finite.fold((f64::NAN, f64::NAN), |(lo, hi), y| (y.min(lo), y.max(hi)));
-        Column { x: steps[0].x(axis), low, high, gap: steps.iter().any(|step| !step.loss.is_finite()) }
-    });
-    summed.collect()
+        let gap = steps.iter().any(|step| !step.loss.is_finite());
+        columns.push(Column { x: first.x(axis), low, high, gap });
+        rest = after;
+    }
+    columns
 }
 
 /// Every evaluation.
@@ -63,23 +69,42 @@ pub fn eval(curves: &Curves, axis: XAxis) -> Vec<Point> {
 }
 
 /// The train loss on the scale of the evaluations: its mean over each interval between two of
-/// them, at the end of the interval, and at the newest step the mean over as many steps.
+/// them, in the middle of the interval. The line ends at the newest step, with the mean of as many
+/// steps as are in a quarter of an interval.
 pub fn train(curves: &Curves, axis: XAxis) -> Vec<Point> {
-    let mut line: Vec<Point> =
-        curves.eval.iter().filter_map(|point| Some((point.x(axis), point.train_loss?))).collect();
-    let Some(newest) = curves.train.last() else { return line };
+    let Some(newest) = curves.train.last() else { return Vec::new() };
+    let mut line = Vec::new();
+    let mut from = curves.train[0].x(axis);
+    for point in &curves.eval {
+        line.extend(point.train_loss.map(|loss| (f64::midpoint(from, point.x(axis)), loss)));
+        from = point.x(axis);
+    }
     if line.len() < 2 {
         let bin = curves.train.len().div_ceil(BINS).max(1);
-        let mean_of = |steps: &[TrainPoint]| Some((steps.last()?.x(axis), mean(steps)));
-        return curves.train.chunks(bin).filter_map(mean_of).collect();
+        let middle = |steps: &[TrainPoint]| f64::midpoint(steps[0].x(axis), steps[steps.len() - 1].x(axis));
+        return curves.train.chunks(bin).map(|steps| (middle(steps), mean(steps))).collect();
     }
-    let intervals = &curves.eval[curves.eval.len() - 2..];
-    if newest.step > intervals[1].step {
-        let steps = curves.train_between(Some(intervals[0].step), intervals[1].step).len().max(1);
-        let window = &curves.train[curves.train.len().saturating_sub(steps)..];
-        line.push((newest.x(axis), mean(window)));
-    }
+    line.push((newest.x(axis), mean(newest_steps(curves, interval(curves).div_ceil(4)))));
     line
+}
+
+/// The train loss now: its mean over as many steps as are in an interval between evaluations, which
+/// is what the newest evaluation compares with.
+pub fn train_now(curves: &Curves) -> Option<f64> {
+    (!curves.train.is_empty()).then(|| mean(newest_steps(curves, interval(curves))))
+}
+
+/// Steps between the newest two evaluations; where there are none a share of all steps.
+fn interval(curves: &Curves) -> usize {
+    let steps = match curves.eval.as_slice() {
+        [.., before, last] => curves.train_between(Some(before.step), last.step).len(),
+        _ => curves.train.len().div_ceil(BINS),
+    };
+    steps.max(1)
+}
+
+fn newest_steps(curves: &Curves, count: usize) -> &[TrainPoint] {
+    &curves.train[curves.train.len().saturating_sub(count)..]
 }
 
 /// Mean train loss over all tokens of some steps.

@@ -1,13 +1,15 @@
 //! Three invented runs, told as records: losses as functions of the step, with noise that is the same
 //! every time.
 
-use tune::diagnosis::Limits;
+use tune::diagnosis::advice::Advice;
+use tune::diagnosis::finding::{NonFinite, Rise};
+use tune::diagnosis::{Diagnosis, Evidence, Finding, Limits, Severity, Verdict};
 use tune::event::record::Record;
 use tune::event::{
     CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, LossMeaning, ModelInfo, Note, NoteLevel,
     RunEnded, RunInfo, Settings, Split, StepStats, StopReason,
 };
-use tune::monitor::Monitor;
+use tune::monitor::{LogLine, Monitor, Snapshot};
 
 const TOTAL: u64 = 560;
 const PER_EPOCH: f64 = 56.0;
@@ -63,15 +65,15 @@ fn noise(seed: u64) -> f64 {
 }
 
 /// A run whose losses are functions of the step.
-pub struct Story {
-    pub train: fn(f64) -> f64,
-    pub eval: fn(f64) -> f64,
-    pub steps: u64,
-    pub end: Option<StopReason>,
+struct Story {
+    train: fn(f64) -> f64,
+    eval: fn(f64) -> f64,
+    steps: u64,
+    end: Option<StopReason>,
 }
 
 /// Learning, and still at it.
-pub const HEALTHY: Story = Story {
+const HEALTHY: Story = Story {
     train: |s| 2.2 + 2.3 * (-s / 60.0).exp() - s / 1000.0,
     eval: |s| 2.45 + 2.4 * (-s / 70.0).exp() - s / 2500.0,
     steps: 300,
@@ -79,7 +81,7 @@ pub const HEALTHY: Story = Story {
 };
 
 /// The tale of the glossary: train falls on, eval turns.
-pub const OVERFITTING: Story = Story {
+const OVERFITTING: Story = Story {
     train: |s| 0.25 + 4.2 * (-s / 150.0).exp(),
     eval: |s| 2.3 + 2.6 * (-s / 45.0).exp() + (s - 168.0).max(0.0) / 550.0,
     steps: 560,
@@ -87,7 +89,7 @@ pub const OVERFITTING: Story = Story {
 };
 
 /// Falling, then exploding, then no number at all.
-pub const DIVERGED: Story = Story {
+const DIVERGED: Story = Story {
     train: |s| {
         if s > 330.0 { f64::NAN } else { 2.4 + 2.2 * (-s / 60.0).exp() + ((s - 270.0) / 12.0).exp() }
     },
@@ -153,10 +155,128 @@ fn records(story: &Story) -> Vec<Record> {
     records
 }
 
-pub fn monitor(story: &Story) -> Monitor {
+fn monitor(story: &Story) -> Monitor {
     let mut monitor = Monitor::new(Limits::default());
     for record in &records(story) {
         monitor.apply(record);
     }
     monitor
+}
+
+/// A story with its judgement, its advice and its events written by hand, so that these screens
+/// change only when the dashboard does.
+pub struct Scene {
+    monitor: Monitor,
+    diagnosis: Diagnosis,
+    advice: Vec<Advice>,
+    log: Vec<LogLine>,
+}
+
+impl Scene {
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        let (diagnosis, advice, log) = (&self.diagnosis, &self.advice, &self.log);
+        Snapshot { diagnosis, advice, log, ..self.monitor.snapshot() }
+    }
+}
+
+pub fn empty() -> Monitor {
+    Monitor::new(Limits::default())
+}
+
+pub fn healthy() -> Scene {
+    let diagnosis = Diagnosis {
+        verdict: Verdict::Healthy,
+        severity: Severity::None,
+        findings: Vec::new(),
+        undecided: None,
+        best: Some(10),
+        rise: Some(-0.01),
+        noise: Some(0.006),
+        onset: None,
+    };
+    let log =
+        (0..18).map(|i| line(f64::from(i) * 4.0, &format!("event {i} of a quiet run"), false)).collect();
+    Scene { monitor: monitor(&HEALTHY), diagnosis, advice: Vec::new(), log }
+}
+
+pub fn overfitting() -> Scene {
+    let rise = Rise {
+        best_step: 168,
+        best_epoch: 3.0,
+        best_loss: 2.359,
+        last_step: 560,
+        recent_loss: 2.959,
+        rise: 0.254,
+        noise: Some(0.007),
+        threshold: 0.15,
+        onset_step: 168,
+        onset_epoch: 3.0,
+        train_at_best: Some(1.73),
+        train_now: Some(0.36),
+        rise_per_epoch: Some(0.041),
+        never_improved: false,
+    };
+    let advice = |text: &str, patch: &[(&str, &str)]| Advice {
+        text: text.into(),
+        patch: patch.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
+    };
+    Scene {
+        monitor: monitor(&OVERFITTING),
+        diagnosis: Diagnosis {
+            verdict: Verdict::Overfitting,
+            severity: Severity::Severe,
+            findings: vec![Finding { severity: Severity::Severe, evidence: Evidence::Rise(rise) }],
+            undecided: None,
+            best: Some(6),
+            rise: Some(0.254),
+            noise: Some(0.007),
+            onset: Some(6),
+        },
+        advice: vec![
+            advice("train for 3 epochs: the eval loss was lowest there", &[("train.epochs", "3")]),
+            advice(
+                "make rows harder to recite: dropout in the adapters, and more weight decay",
+                &[("lora.dropout", "0.1"), ("train.weight_decay", "0.1")],
+            ),
+        ],
+        log: vec![
+            line(40.0, "eval at step 168: 2.359, new best", false),
+            line(40.0, "saved the best adapter, step 168", false),
+            line(
+                60.0,
+                "WATCH: eval loss is 4.1 % ± 0.7 % above its best (2.359 at step 168, epoch 3.0)",
+                true,
+            ),
+            line(
+                100.0,
+                "SEVERE: eval loss is 15.1 % ± 1.1 % above its best (2.359 at step 168, epoch 3.0)",
+                true,
+            ),
+            line(133.0, "eval at step 560: 3.002, 27.2 % above the best", false),
+            line(133.0, "finished at step 560", false),
+        ],
+    }
+}
+
+pub fn diverged() -> Scene {
+    let found = NonFinite { step: 331, series: "train loss", recovered: false };
+    Scene {
+        monitor: monitor(&DIVERGED),
+        diagnosis: Diagnosis {
+            verdict: Verdict::Diverged,
+            severity: Severity::Severe,
+            findings: vec![Finding { severity: Severity::Severe, evidence: Evidence::NonFinite(found) }],
+            undecided: None,
+            best: Some(8),
+            rise: Some(0.88),
+            noise: Some(0.03),
+            onset: None,
+        },
+        advice: Vec::new(),
+        log: vec![line(81.0, "train loss is not a number: stopping", true)],
+    }
+}
+
+fn line(t: f64, text: &str, warning: bool) -> LogLine {
+    LogLine { t, text: text.into(), warning }
 }
