@@ -1,5 +1,6 @@
 //! `tune`.
 
+pub mod cli;
 pub mod config;
 pub mod curve;
 pub mod dashboard;

@@ -42,15 +42,6 @@ impl Control {
     }
 }
 
-/// Passes every event to several sinks, in order. All of them see it, whatever the first ones ask.
-pub struct Tee<'a>(pub Vec<&'a mut dyn Sink>);
-
-impl Sink for Tee<'_> {
-    fn emit(&mut self, event: &Event) -> Control {
-        self.0.iter_mut().fold(Control::Continue, |wish, sink| wish.max(sink.emit(event)))
-    }
-}
-
 /// Collects events and never objects: what tests drive the trainer with.
 impl Sink for Vec<Event> {
     fn emit(&mut self, event: &Event) -> Control {
@@ -62,25 +53,13 @@ impl Sink for Vec<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Note, NoteLevel};
-
-    struct Asks(Control, usize);
-
-    impl Sink for Asks {
-        fn emit(&mut self, _: &Event) -> Control {
-            self.1 += 1;
-            self.0
-        }
-    }
 
     #[test]
-    fn a_tee_reaches_every_sink_and_keeps_the_gravest_wish() {
-        let mut first = Asks(Control::Stop(StopReason::EarlyStopping), 0);
-        let mut second = Asks(Control::Save, 0);
-        let mut third = Asks(Control::Stop(StopReason::Interrupted), 0);
-        let event = Event::Note(Note { level: NoteLevel::Info, text: "hello".into() });
-        let wish = Tee(vec![&mut first, &mut second, &mut third]).emit(&event);
-        assert_eq!(wish, Control::Stop(StopReason::EarlyStopping));
-        assert_eq!((first.1, second.1, third.1), (1, 1, 1));
+    fn the_graver_wish_wins_and_of_two_stops_the_first() {
+        let (early, interrupted) =
+            (Control::Stop(StopReason::EarlyStopping), Control::Stop(StopReason::Interrupted));
+        assert_eq!(Control::Continue.max(Control::Save).max(Control::Evaluate), Control::Evaluate);
+        assert_eq!(Control::Save.max(early), early);
+        assert_eq!(early.max(interrupted), early);
     }
 }

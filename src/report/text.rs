@@ -92,6 +92,24 @@ pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
     out.trim_end().into()
 }
 
+/// The newest step, for the time between two evaluations.
+pub fn step_line(snapshot: &Snapshot) -> String {
+    let (curves, progress) = (snapshot.curves, &snapshot.progress);
+    let Some(point) = curves.train.last() else { return String::new() };
+    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{total}"));
+    let mut out = format!(
+        "step {}{of_all}  epoch {:.2}  train {:.3}  lr {:.1e}",
+        point.step, point.epoch, point.loss, point.learning_rate
+    );
+    if let Some(rate) = progress.tokens_per_s {
+        let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));
+    }
+    if let Some(eta) = progress.eta_s.filter(|eta| *eta > 0.0) {
+        let _ = write!(out, "  ETA {}", fmt::duration(eta));
+    }
+    out
+}
+
 /// `best`, or how far above the best of all evaluations before.
 fn standing(snapshot: &Snapshot, index: usize, point: &EvalPoint) -> String {
     let before = snapshot.curves.eval[..index].iter().map(|p| p.loss).filter(|loss| loss.is_finite());

@@ -1,0 +1,138 @@
+//! `tune compare`: two runs side by side, and whether one is better by more than chance explains.
+
+use super::{Failure, Outcome, Output, code, open_run, print, replay};
+use crate::curve::EvalPoint;
+use crate::diagnosis::paired;
+use crate::monitor::{Monitor, Snapshot};
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct CompareArgs {
+    /// The folder of one run
+    a: PathBuf,
+    /// The folder of another
+    b: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How much lower the best validation loss of one run is than that of the other.
+struct Difference {
+    /// Nats per token; negative when B is better.
+    nats: f64,
+    /// Standard error of `nats` over the held-out rows; `None` where the two were not judged by the same rows.
+    error: Option<f64>,
+}
+
+pub(super) fn compare(args: &CompareArgs) -> Outcome {
+    let runs = [open_run(&args.a)?, open_run(&args.b)?];
+    let monitors = [replay(&runs[0])?, replay(&runs[1])?];
+    let [a, b] = [best(&monitors[0], &args.a)?, best(&monitors[1], &args.b)?];
+    let difference =
+        Difference { nats: b.loss - a.loss, error: paired::standard_error(&a.examples, &b.examples) };
+    let settings = |index: usize| -> Result<toml::Table, Failure> {
+        let path = runs[index].config();
+        let text =
+            std::fs::read_to_string(&path).map_err(|e| Failure::usage(anyhow!("{}: {e}", path.display())))?;
+        toml::from_str(&text).map_err(|e| Failure::usage(anyhow!("{}: {e}", path.display())))
+    };
+    let changed = changed(&settings(0)?, &settings(1)?);
+    let names = [runs[0].name(), runs[1].name()];
+    if args.output.json {
+        let side = |name: &str, best: &EvalPoint| json!({"run": name, "best": {"step": best.step, "epoch": best.epoch, "loss": best.loss}});
+        let document = json!({
+            "a": side(&names[0], a), "b": side(&names[1], b),
+            "difference": {"nats_per_token": difference.nats, "paired_se": difference.error},
+            "settings": changed.iter().map(|(key, a, b)| json!({"key": key, "a": a, "b": b})).collect::<Vec<_>>(),
+        });
+        print(&format!("{document:#}\n"));
+    } else {
+        let snapshots = monitors.each_ref().map(Monitor::snapshot);
+        print(&table(&names, &snapshots, [a, b], &changed, &difference));
+    }
+    Ok(code::FINE)
+}
+
+fn best<'a>(monitor: &'a Monitor, path: &std::path::Path) -> Result<&'a EvalPoint, Failure> {
+    let snapshot = monitor.snapshot();
+    let best = snapshot.diagnosis.best.and_then(|index| snapshot.curves.eval.get(index));
+    best.ok_or_else(|| {
+        Failure::usage(anyhow!(
+            "{}: no evaluation is recorded\n  hint: let the run reach its first one",
+            path.display()
+        ))
+    })
+}
+
+/// The keys whose values differ, with both values.
+fn changed(a: &toml::Table, b: &toml::Table) -> Vec<(String, String, String)> {
+    let flat = |table: &toml::Table| -> std::collections::BTreeMap<String, String> {
+        let sections = table.iter().filter_map(|(section, keys)| keys.as_table().map(|keys| (section, keys)));
+        sections
+            .flat_map(|(s, keys)| keys.iter().map(move |(k, v)| (format!("{s}.{k}"), v.to_string())))
+            .collect()
+    };
+    let (a, b) = (flat(a), flat(b));
+    let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let value =
+        |side: &std::collections::BTreeMap<String, String>, key| side.get(key).cloned().unwrap_or("-".into());
+    keys.into_iter()
+        .map(|key| (key.clone(), value(&a, key), value(&b, key)))
+        .filter(|(_, a, b)| a != b)
+        .collect()
+}
+
+fn table(
+    names: &[String; 2],
+    snapshots: &[Snapshot; 2],
+    best: [&EvalPoint; 2],
+    changed: &[(String, String, String)],
+    difference: &Difference,
+) -> String {
+    let mut rows = vec![("run".to_owned(), names[0].clone(), names[1].clone())];
+    rows.extend(changed.iter().cloned());
+    let both = |f: &dyn Fn(usize) -> String| (f(0), f(1));
+    let (a, b) = both(&|i| snapshots[i].diagnosis.verdict.to_string());
+    rows.push(("verdict".into(), a, b));
+    let (a, b) = both(&|i| format!("step {}, epoch {:.1}", best[i].step, best[i].epoch));
+    rows.push(("best at".into(), a, b));
+    let (a, b) = both(&|i| format!("{:.4}", best[i].loss));
+    rows.push(("best eval loss".into(), a, b));
+    let width = |column: fn(&(String, String, String)) -> &String| {
+        rows.iter().map(|r| column(r).len()).max().unwrap_or(0)
+    };
+    let (first, second) = (width(|r| &r.0), width(|r| &r.1));
+    let mut out = String::new();
+    for (label, a, b) in &rows {
+        let _ = writeln!(out, "{label:<first$}  {a:<second$}  {b}");
+    }
+    out.push('\n');
+    out.push_str(&verdict(difference, best[0].loss));
+    out
+}
+
+/// The difference in words.
+fn verdict(difference: &Difference, a: f64) -> String {
+    let Difference { nats, error } = *difference;
+    let percent = |x: f64| 100.0 * x.abs() / a;
+    let which = if nats < 0.0 { "B's best is lower than A's" } else { "B's best is not lower than A's" };
+    match error {
+        None => format!(
+            "{which}: {:+.1} %. They were not judged by the same rows, so no error can be given.\n",
+            100.0 * nats / a
+        ),
+        Some(error) => format!(
+            "{which}: {nats:+.4} nats per token ({:.1} %), paired standard error {error:.4}: {}\n",
+            percent(nats),
+            if nats.abs() > 1.96 * error {
+                "more than chance explains."
+            } else {
+                "within what chance explains."
+            }
+        ),
+    }
+}

@@ -1,0 +1,151 @@
+//! The command line: what can be typed, one file a subcommand, and the exit codes.
+//!
+//! Errors are printed here and nowhere else: what is wrong, then a `hint:`.
+
+mod compare;
+mod init;
+mod report;
+mod run;
+mod wire;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+/// The exit codes; the words of each are the contract with scripts.
+mod code {
+    pub(super) const FINE: u8 = 0;
+    /// The user's mistake: arguments, configuration, data.
+    pub(super) const USAGE: u8 = 2;
+    /// The run failed.
+    pub(super) const FAILED: u8 = 3;
+    /// Interrupted with the state saved: 128 + SIGINT, as shells have it.
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
+/// Fine-tune language models with LoRA, and be told the moment they overfit.
+#[derive(Parser)]
+#[command(name = "tune", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fine-tune a model, watched live
+    Run(run::RunArgs),
+    /// Put two runs side by side, with the paired error of their difference
+    Compare(compare::CompareArgs),
+    /// Draw the chart of a run as a self-contained picture
+    Report(report::ReportArgs),
+    /// Print a commented configuration to start from
+    Init,
+}
+
+/// Flags that several commands share.
+#[derive(Args, Clone, Debug)]
+struct Output {
+    /// Print JSON on stdout; talk goes to stderr
+    #[arg(long)]
+    json: bool,
+    /// Use colours: auto, always or never (`NO_COLOR` is honoured)
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// Print results and errors only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Output {
+    /// Whether colours are wanted on a terminal.
+    fn colors(&self) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+}
+
+/// Why a command did not do what it was asked.
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+type Outcome = Result<u8, Failure>;
+
+impl Failure {
+    /// The user's mistake.
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: code::USAGE, error: error.into() }
+    }
+
+    /// The run failed.
+    fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: code::FAILED, error: error.into() }
+    }
+}
+
+/// Does what the arguments say; the answer is the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Clap's own text: help and version on stdout, mistakes on stderr.
+            let _ = error.print();
+            return if error.use_stderr() { code::USAGE } else { code::FINE };
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Report(args) => report::report(&args),
+        Command::Init => init::init(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(Failure { code, error }) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            code
+        }
+    }
+}
+
+/// Writes to stdout. A reader that has gone away is no error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Says something that is not a result.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn stdout_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// The run folder that an argument names.
+fn open_run(path: &PathBuf) -> Result<crate::store::RunDir, Failure> {
+    crate::store::RunDir::open(path).map_err(Failure::usage)
+}
+
+/// A run as its log tells it.
+fn replay(run: &crate::store::RunDir) -> Result<crate::monitor::Monitor, Failure> {
+    let mut monitor = crate::monitor::Monitor::new(crate::diagnosis::Limits::DEFAULT);
+    for record in run.records().map_err(Failure::usage)? {
+        monitor.apply(&record);
+    }
+    Ok(monitor)
+}

@@ -1,0 +1,332 @@
+//! `tune run`: from a configuration to a trained adapter.
+//!
+//! Everything that can be wrong with what the user gave is found before the run folder is made, so
+//! that a mistake leaves nothing behind.
+
+use super::wire::{Past, Plain, View, Wire, Wishes};
+use super::{Failure, Outcome, Output, code, open_run, print, say, stdout_is_terminal};
+use crate::config::{self, Config};
+use crate::dashboard::{self, Drawing, Exit};
+use crate::data::encode::{Encoder, TokenizerFiles};
+use crate::data::{self, Dataset};
+use crate::device;
+use crate::diagnosis::Limits;
+use crate::event::record::FORMAT;
+use crate::event::{
+    DataInfo, Event, LossMeaning, ModelInfo, Resumed, RunEnded, RunInfo, Settings, StopReason,
+};
+use crate::model::lora::{Adapter, AdapterConfig};
+use crate::model::{BUILTIN, CausalLm, base};
+use crate::monitor::Monitor;
+use crate::report::text;
+use crate::store::RunDir;
+use crate::store::log::Writer;
+use crate::train::checkpoint::{Folders, State};
+use crate::train::plan::Plan;
+use crate::train::{Job, train};
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+#[derive(Args)]
+pub(super) struct RunArgs {
+    /// The configuration, TOML; `tune init` prints one
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// Go on with an interrupted run, named by its folder
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    /// The run's folder itself, in place of a new one under `output.dir`
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Change one key, as in --set lora.dropout=0.1 (any number of times)
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", conflicts_with = "resume")]
+    overrides: Vec<String>,
+    /// Lines of text in place of the dashboard
+    #[arg(long)]
+    plain: bool,
+    /// A line for every step
+    #[arg(short, long)]
+    verbose: bool,
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// A run that is ready to start.
+struct Prepared {
+    config: Config,
+    dir: RunDir,
+    model: CausalLm,
+    dataset: Dataset,
+    state: State,
+    /// `Some` when the run goes on from a saved state.
+    past: Option<(Monitor, Past)>,
+    info: RunInfo,
+}
+
+pub(super) fn run(args: &RunArgs) -> Outcome {
+    let wishes = Wishes::default();
+    wishes.listen().map_err(Failure::failed)?;
+    let prepared = match (&args.config, &args.resume) {
+        (_, Some(resume)) => resumed(args, resume)?,
+        (Some(config), None) => fresh(args, config)?,
+        (None, None) => {
+            return Err(Failure::usage(anyhow!("no configuration\n  hint: tune run CONFIG.toml")));
+        }
+    };
+    let dir = prepared.dir.clone();
+    let (ended, monitor) = drive(args, prepared, &wishes)?;
+    if !args.output.json {
+        print(&text::summary(&monitor.snapshot()));
+        print(&format!("\nrun folder: {}\n", dir.root().display()));
+    }
+    Ok(match ended.reason {
+        StopReason::Interrupted => {
+            say(&format!(
+                "interrupted, everything is saved\n  hint: go on with tune run --resume {}",
+                dir.root().display()
+            ));
+            code::INTERRUPTED
+        }
+        StopReason::NonFinite => code::FAILED,
+        StopReason::Finished | StopReason::EarlyStopping | StopReason::Requested => code::FINE,
+    })
+}
+
+/// A new run.
+fn fresh(args: &RunArgs, path: &Path) -> Result<Prepared, Failure> {
+    let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
+    let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
+    let state = fresh_state(&config, &model).map_err(Failure::usage)?;
+    let text = config.to_toml().map_err(Failure::usage)?;
+    let dir = match &args.out {
+        Some(out) => RunDir::create_at(out, &text),
+        None => {
+            let now = jiff::Zoned::now();
+            let seed = (now.timestamp().as_nanosecond() as u32) ^ std::process::id();
+            let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+            RunDir::create(&config.output.dir, &stem, &now.strftime("%Y-%m-%d").to_string(), seed, &text)
+        }
+    };
+    let dir = dir.map_err(|error| {
+        Failure::usage(anyhow!("{error:#}\n  hint: choose another folder with --out or output.dir"))
+    })?;
+    let info = describe(args, path, &config, &model, &dataset, &state.adapter, &dir);
+    Ok(Prepared { config, dir, model, dataset, state, past: None, info })
+}
+
+/// A run that goes on.
+fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
+    let dir = open_run(&root.to_owned())?;
+    let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
+    let records = dir.records().map_err(Failure::usage)?;
+    let mut monitor = Monitor::new(Limits::DEFAULT);
+    records.iter().for_each(|record| monitor.apply(record));
+    if let Some(ended) = monitor.snapshot().ended
+        && matches!(ended.reason, StopReason::Finished | StopReason::EarlyStopping | StopReason::NonFinite)
+    {
+        return Err(Failure::usage(anyhow!(
+            "{}: the run is over ({})\n  hint: its best adapter is in {}; start anew with tune run",
+            root.display(),
+            crate::monitor::log::reason(ended.reason),
+            dir.best().display()
+        )));
+    }
+    let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
+    let state = fresh_state(&config, &model).map_err(Failure::usage)?;
+    let saved = folders(&config, &dir).load(state.clone()).map_err(Failure::usage)?;
+    let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
+    let Some(state) = saved else {
+        // Killed before the first evaluation was saved: begin again, in the same folder.
+        std::fs::write(dir.log(), "").map_err(Failure::failed)?;
+        return Ok(Prepared { config, dir, model, dataset, state, past: None, info });
+    };
+    let mut past = Past { seconds: records.last().map_or(0.0, |record| record.t), ..Past::default() };
+    records.iter().for_each(|record| past.curves.apply(record.t, &record.event));
+    past.curves.apply(past.seconds, &Event::RunResumed(Resumed { step: state.step }));
+    Ok(Prepared { config, dir, model, dataset, state, past: Some((monitor, past)), info })
+}
+
+/// The model and the data, checked against each other.
+fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset)> {
+    let chosen = device::choose(&args.device)?;
+    if let Some(remark) = chosen.remark.filter(|_| !args.output.quiet) {
+        say(&remark);
+    }
+    let encoder = if config.model.path == BUILTIN {
+        Encoder::new(TokenizerFiles {
+            tokenizer: base::TOKENIZER.as_bytes(),
+            tokenizer_config: Some(base::TOKENIZER_CONFIG),
+            config: Some(base::CONFIG),
+            chat_template: None,
+        })?
+    } else {
+        let folder = Path::new(&config.model.path);
+        ensure!(
+            folder.is_dir(),
+            "model.path = {:?}: no such folder\n  hint: \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json",
+            config.model.path
+        );
+        Encoder::open(folder)?
+    };
+    let dataset = data::load(&config.data, &encoder)?;
+    warn(&dataset);
+    let model =
+        CausalLm::load(&config.model.path, config.model.dtype, config.data.max_length, &chosen.device)?;
+    ensure!(
+        encoder.vocab_size() <= model.spec.vocab,
+        "tokenizer.json has ids up to {}, but the model's embedding has {} rows\n  hint: the two files belong to different models",
+        encoder.vocab_size() - 1,
+        model.spec.vocab
+    );
+    Ok((model, dataset))
+}
+
+/// What about the data a user should know before training on it.
+fn warn(dataset: &Dataset) {
+    let audit = &dataset.audit;
+    let place =
+        |source: &data::audit::Source| format!("{}:{}", dataset.files[source.file].display(), source.line);
+    if let Some(leak) = audit.leaks.first() {
+        say(&format!(
+            "warning: {} held-out rows are also trained on, the first is {} (also {}): the eval loss will look too good",
+            audit.leaks.len(),
+            place(&leak.row),
+            place(&leak.twin)
+        ));
+    }
+    if let Some(first) = audit.special_in_message.first() {
+        say(&format!(
+            "warning: {} rows have the text of a special token in a message, the first is {}",
+            audit.special_in_message.len(),
+            place(first)
+        ));
+    }
+    let cut = audit.train.cut_rows + audit.valid.cut_rows + audit.test.cut_rows;
+    if cut > 0 {
+        say(&format!("warning: {cut} rows are longer than data.max_length and were cut"));
+    }
+}
+
+fn fresh_state(config: &Config, model: &CausalLm) -> Result<State> {
+    let adapter =
+        Adapter::new(AdapterConfig::new(&config.lora)?, &model.spec, config.train.seed, &model.device)?;
+    State::new(adapter, config.train.weight_decay)
+}
+
+fn folders(config: &Config, dir: &RunDir) -> Folders {
+    Folders { best: dir.best(), last: dir.last(), state: dir.state(), base: config.model.path.clone() }
+}
+
+fn describe(
+    args: &RunArgs,
+    path: &Path,
+    config: &Config,
+    model: &CausalLm,
+    dataset: &Dataset,
+    adapter: &Adapter,
+    dir: &RunDir,
+) -> RunInfo {
+    let plan = Plan::new(config, dataset.splits.train.len());
+    let audit = &dataset.audit;
+    RunInfo {
+        format: FORMAT,
+        name: dir.name(),
+        trainer: "tune".into(),
+        model: Some(ModelInfo {
+            name: config.model.path.clone(),
+            params: model.parameters(),
+            trainable: adapter.parameters(),
+            layers: model.spec.layers,
+            vocab: model.spec.vocab,
+            device: format!("{}, {}", model.kernels.describe(&model.device), model.dtype.as_str()),
+        }),
+        data: Some(DataInfo {
+            train_rows: audit.train.rows as u64,
+            valid_rows: audit.valid.rows as u64,
+            test_rows: audit.test.rows as u64,
+            train_tokens: audit.train.loss_tokens,
+            valid_tokens: audit.valid.loss_tokens,
+        }),
+        total_steps: Some(plan.total_steps),
+        steps_per_epoch: Some(plan.steps_per_epoch as f64),
+        eval_every: Some(plan.eval_every),
+        train_loss: LossMeaning::NATS_PER_TOKEN,
+        eval_loss: LossMeaning::NATS_PER_TOKEN,
+        settings: Settings {
+            config: Some(path.display().to_string()),
+            overrides: args.overrides.clone(),
+            epochs: Some(plan.epoch_at(plan.total_steps)),
+            learning_rate: Some(config.train.learning_rate),
+            schedule: Some(config.train.schedule.name().into()),
+            weight_decay: Some(config.train.weight_decay),
+            batch_size: Some(config.train.batch_size),
+            lora_r: Some(config.lora.r),
+            lora_alpha: Some(config.lora.alpha),
+            lora_dropout: Some(config.lora.dropout),
+            early_stopping: Some(config.early_stopping.enabled),
+        },
+    }
+}
+
+/// Trains, with someone looking on; gives back how it ended and all that was seen.
+fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnded, Monitor), Failure> {
+    let Prepared { config, dir, model, dataset, state, past, info } = prepared;
+    let resumed = past.is_some();
+    let (monitor, past) = past.unwrap_or_else(|| (Monitor::new(Limits::DEFAULT), Past::default()));
+    let log = Writer::open(&dir.log()).map_err(Failure::failed)?;
+    let folders = folders(&config, &dir);
+    let job = Job { config: &config, model: &model, splits: &dataset.splits, folders: &folders, info };
+    let dashboard = !args.plain && !args.output.json && !args.output.quiet && stdout_is_terminal();
+    let (sender, receiver) = mpsc::channel();
+    let view = if dashboard {
+        View::Screen(sender)
+    } else if args.output.json {
+        View::Json
+    } else if args.output.quiet {
+        View::Quiet
+    } else {
+        View::Plain(Box::new(Plain::new(super::replay(&dir)?, args.verbose)))
+    };
+    let wire = Wire::new(log, view, &config.early_stopping, &past, wishes.clone());
+    if !dashboard {
+        let ended = train_on(wire, job, state, resumed).map_err(Failure::failed)?;
+        let monitor = super::replay(&dir)?;
+        return Ok((ended, monitor));
+    }
+    let options = dashboard::Options {
+        drawing: Drawing::from_locale(|name| std::env::var(name).ok()),
+        color: args.output.colors(),
+        linger: true,
+        owns_run: true,
+    };
+    std::thread::scope(|scope| {
+        let trainer = scope.spawn(|| train_on(wire, job, state, resumed));
+        let outcome = dashboard::run(&receiver, monitor, &|command| wishes.take(command), options);
+        match &outcome {
+            Ok(outcome) if outcome.exit == Exit::Abandoned => {
+                std::process::exit(i32::from(code::INTERRUPTED))
+            }
+            Ok(_) => {}
+            // Without its screen the run still ends in order.
+            Err(_) => wishes.take(dashboard::Command::Interrupt),
+        }
+        let trained = trainer
+            .join()
+            .map_err(|_| Failure::failed(anyhow!("the trainer failed: this is a bug in tune")))?;
+        let ended = trained.map_err(Failure::failed)?;
+        Ok((ended, outcome.map_err(Failure::failed)?.monitor))
+    })
+}
+
+fn train_on(mut wire: Wire, job: Job, state: State, resumed: bool) -> Result<RunEnded> {
+    let trained = train(job, state, resumed, &mut wire);
+    match wire.failure.take() {
+        Some(failure) => Err(failure).context("the run was stopped"),
+        None => trained,
+    }
+}

@@ -1,0 +1,188 @@
+//! Where the events of a live run go, and what comes back to the trainer.
+//!
+//! [`Wire`] stamps each event once and hands the record to the run log and to the view: the
+//! dashboard on another thread, lines of text, or JSON. Back come Ctrl-C, the dashboard's keys and
+//! early stopping.
+
+use super::print;
+use crate::config::EarlyStopping;
+use crate::curve::Curves;
+use crate::dashboard;
+use crate::diagnosis::stopping::Patience;
+use crate::event::record::Record;
+use crate::event::sink::{Control, Sink};
+use crate::event::{Event, Split, StopReason};
+use crate::monitor::Monitor;
+use crate::report::text;
+use crate::store::log::Writer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+/// Seconds between two lines of progress when no evaluation comes in between.
+const PROGRESS_S: f64 = 30.0;
+
+/// What the user has asked for from outside the training thread.
+#[derive(Clone, Default)]
+pub(super) struct Wishes(Arc<AtomicU8>);
+
+const NONE: u8 = 0;
+const STOP: u8 = 1;
+const INTERRUPT: u8 = 2;
+
+impl Wishes {
+    /// Wires up Ctrl-C and SIGTERM: the first asks for an orderly end, the second leaves at once.
+    pub(super) fn listen(&self) -> anyhow::Result<()> {
+        let wishes = self.clone();
+        Ok(ctrlc::set_handler(move || {
+            if wishes.0.swap(INTERRUPT, Ordering::SeqCst) == INTERRUPT {
+                dashboard::term::restore();
+                std::process::exit(i32::from(super::code::INTERRUPTED));
+            }
+        })?)
+    }
+
+    /// A key of the dashboard.
+    pub(super) fn take(&self, command: dashboard::Command) {
+        let wish = match command {
+            dashboard::Command::Stop => STOP,
+            dashboard::Command::Interrupt => INTERRUPT,
+        };
+        self.0.fetch_max(wish, Ordering::SeqCst);
+    }
+
+    fn control(&self) -> Control {
+        match self.0.load(Ordering::SeqCst) {
+            NONE => Control::Continue,
+            STOP => Control::Stop(StopReason::Requested),
+            _ => Control::Stop(StopReason::Interrupted),
+        }
+    }
+}
+
+/// Who looks on.
+pub(super) enum View {
+    /// The dashboard, on another thread.
+    Screen(Sender<Record>),
+    /// Lines of text on stdout.
+    Plain(Box<Plain>),
+    /// The records themselves on stdout.
+    Json,
+    /// Nobody.
+    Quiet,
+}
+
+/// The sink of a live run.
+pub(super) struct Wire {
+    started: Instant,
+    /// Seconds of training before this session.
+    before_s: f64,
+    log: Writer,
+    view: View,
+    stopper: Option<Patience>,
+    /// Early stopping has fired.
+    stop: bool,
+    wishes: Wishes,
+    /// Why the log could not be written.
+    pub(super) failure: Option<anyhow::Error>,
+}
+
+impl Wire {
+    /// A wire that goes on after `past`, the curves of the sessions before this one.
+    pub(super) fn new(
+        log: Writer,
+        view: View,
+        stopping: &EarlyStopping,
+        past: &Past,
+        wishes: Wishes,
+    ) -> Self {
+        let mut stopper = stopping.enabled.then(|| Patience::new(stopping.patience, stopping.min_delta));
+        let stop = match &mut stopper {
+            None => false,
+            Some(patience) => past.curves.eval.iter().fold(false, |_, point| patience.observe(point.loss)),
+        };
+        Self {
+            started: Instant::now(),
+            before_s: past.seconds,
+            log,
+            view,
+            stopper,
+            stop,
+            wishes,
+            failure: None,
+        }
+    }
+}
+
+impl Sink for Wire {
+    fn emit(&mut self, event: &Event) -> Control {
+        let t = self.before_s + self.started.elapsed().as_secs_f64();
+        let record = Record { t, event: event.clone() };
+        if self.failure.is_none() {
+            self.failure = self.log.append(&record).err();
+        }
+        match &mut self.view {
+            // A dashboard that was left does not end the run.
+            View::Screen(sender) => drop(sender.send(record)),
+            View::Plain(plain) => plain.show(&record),
+            View::Json => print(&(record.to_line() + "\n")),
+            View::Quiet => {}
+        }
+        if let (Event::Eval(stats), Some(patience)) = (event, &mut self.stopper)
+            && stats.split == Split::Valid
+        {
+            self.stop = patience.observe(stats.loss);
+        }
+        if self.failure.is_some() {
+            return Control::Stop(StopReason::Interrupted);
+        }
+        let early = if self.stop { Control::Stop(StopReason::EarlyStopping) } else { Control::Continue };
+        self.wishes.control().max(early)
+    }
+}
+
+/// What happened in the sessions before this one.
+#[derive(Default)]
+pub(super) struct Past {
+    pub(super) curves: Curves,
+    /// Seconds of training.
+    pub(super) seconds: f64,
+}
+
+/// The run as lines that are good to read in a log.
+pub(super) struct Plain {
+    pub(super) monitor: Monitor,
+    /// When the last line was printed.
+    printed: f64,
+    /// Whether every step gets a line.
+    verbose: bool,
+}
+
+impl Plain {
+    pub(super) fn new(monitor: Monitor, verbose: bool) -> Self {
+        Self { monitor, printed: 0.0, verbose }
+    }
+
+    fn show(&mut self, record: &Record) {
+        self.monitor.apply(record);
+        let snapshot = self.monitor.snapshot();
+        let text = match &record.event {
+            Event::RunStarted(_) => text::header(&snapshot),
+            Event::RunResumed(resumed) => {
+                format!("{}resumed from step {}\n", text::header(&snapshot), resumed.step)
+            }
+            Event::Eval(stats) if stats.split == Split::Valid => {
+                text::eval_line(&snapshot, snapshot.curves.eval.len() - 1) + "\n"
+            }
+            Event::Eval(stats) => format!("test rows: loss {:.4} at step {}\n", stats.loss, stats.step),
+            Event::Step(_) if self.verbose || record.t > self.printed + PROGRESS_S => {
+                text::step_line(&snapshot) + "\n"
+            }
+            Event::Note(note) => note.text.clone() + "\n",
+            _ => return,
+        };
+        self.printed = record.t;
+        print(&text);
+    }
+}
