@@ -227,6 +227,11 @@ impl Kernels {
         dispatch!(self, attention_backward(grad, q, k, v, out, lse, layout, heads))
     }
 
+    /// `a + b`, of one shape.
+    pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        dispatch!(self, add(a, b))
+    }
+
     /// `silu(gate) * up` (Shazeer 2020).
     pub fn swiglu(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         dispatch!(self, swiglu(gate, up))

@@ -193,6 +193,10 @@ pub(super) fn attention_backward(
     Ok((Tensor::cat(&dqs, 0)?, Tensor::cat(&dks, 0)?, Tensor::cat(&dvs, 0)?))
 }
 
+pub(super) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a + b
+}
+
 /// `1 / (1 + exp(-x))`.
 fn sigmoid(x: &Tensor) -> Result<Tensor> {
     x.neg()?.exp()?.affine(1.0, 1.0)?.recip()

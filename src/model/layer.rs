@@ -70,12 +70,12 @@ impl Layer {
         let key = kernels.rope(&linear(&x, Module::Key)?, rope, layout, dim, false)?;
         let value = linear(&x, Module::Value)?;
         let (attended, lse) = kernels.attention(&query, &key, &value, layout, spec.heads)?;
-        let middle = (input + linear(&attended, Module::Output)?)?;
+        let middle = kernels.add(input, &linear(&attended, Module::Output)?)?;
 
         let x = kernels.rms_norm(&middle, &self.post_attention_norm, spec.norm_eps)?;
         let gate = linear(&x, Module::Gate)?;
         let up = linear(&x, Module::Up)?;
-        let output = (&middle + linear(&kernels.swiglu(&gate, &up)?, Module::Down)?)?;
+        let output = kernels.add(&middle, &linear(&kernels.swiglu(&gate, &up)?, Module::Down)?)?;
         let input = input.clone();
         Ok((output, Saved { input, query, key, value, attended, lse, middle, gate, up, downs }))
     }
@@ -110,8 +110,9 @@ impl Layer {
         let d_activation = needed(linear(d_output, &activation, Module::Down, true)?)?;
         let (d_gate, d_up) = kernels.swiglu_backward(&d_activation, &saved.gate, &saved.up)?;
         let x = kernels.rms_norm(&saved.middle, &self.post_attention_norm, spec.norm_eps)?;
-        let dx = (needed(linear(&d_gate, &x, Module::Gate, true)?)?
-            + needed(linear(&d_up, &x, Module::Up, true)?)?)?;
+        let through_gate = needed(linear(&d_gate, &x, Module::Gate, true)?)?;
+        let through_up = needed(linear(&d_up, &x, Module::Up, true)?)?;
+        let dx = kernels.add(&through_gate, &through_up)?;
         let d_middle = kernels.rms_norm_backward(
             &dx,
             &saved.middle,
@@ -139,7 +140,8 @@ impl Layer {
         let through_key = linear(&d_key, &x, Module::Key, need_input)?;
         let through_value = linear(&d_value, &x, Module::Value, need_input)?;
         let d_input = if need_input {
-            let dx = ((needed(through_query)? + needed(through_key)?)? + needed(through_value)?)?;
+            let dx = kernels.add(&needed(through_query)?, &needed(through_key)?)?;
+            let dx = kernels.add(&dx, &needed(through_value)?)?;
             Some(kernels.rms_norm_backward(
                 &dx,
                 &saved.input,

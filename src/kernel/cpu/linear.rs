@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 /// Elements that one task converts or masks.
-const BLOCK: usize = 16 * 1024;
+const BLOCK: usize = 64 * 1024;
 
 thread_local! {
     /// Where bf16 matrices are widened to, kept from call to call.

@@ -14,10 +14,11 @@ mod simd;
 pub(super) use attention::{attention, attention_backward};
 pub(super) use head::head_chunk;
 pub(super) use linear::{linear, linear_backward};
-pub(super) use pointwise::{rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward};
+pub(super) use pointwise::{add, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward};
 pub use simd::level_name;
 
 use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
+use rayon::prelude::*;
 use std::ops::Deref;
 
 /// The elements of a contiguous f32 tensor on the CPU, borrowed; `G` is candle's lock on the storage.
@@ -107,6 +108,9 @@ enum Into {
     Add,
 }
 
+/// Rows of a result that belong together: the height of the widest register tile.
+const ROW_BLOCK: usize = 16;
+
 /// How many threads share one product.
 #[derive(Clone, Copy)]
 enum Threads {
@@ -115,15 +119,29 @@ enum Threads {
 }
 
 /// `dst = scale * a b`, or `dst += scale * a b`; `dst` is row-major with rows `dst_stride` apart.
+///
+/// With all threads, each takes a share of the rows: what a model of this size multiplies is too
+/// small to be handed out in finer pieces.
 fn product(dst: &mut [f32], dst_stride: usize, into: Into, a: Mat, b: Mat, scale: f32, threads: Threads) {
+    let share = match threads {
+        Threads::One => a.rows,
+        Threads::All => a.rows.div_ceil(rayon::current_num_threads()).next_multiple_of(ROW_BLOCK),
+    };
+    if a.rows <= share {
+        return product_on_one_thread(dst, dst_stride, into, a, b, scale);
+    }
+    dst.par_chunks_mut(share * dst_stride).enumerate().for_each(|(i, dst)| {
+        let first = i * share;
+        let a = Mat { data: &a.data[first * a.row_stride..], rows: share.min(a.rows - first), ..a };
+        product_on_one_thread(dst, dst_stride, into, a, b, scale);
+    });
+}
+
+fn product_on_one_thread(dst: &mut [f32], dst_stride: usize, into: Into, a: Mat, b: Mat, scale: f32) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "inner dimensions of a product");
     assert!(a.extent() <= a.data.len() && b.extent() <= b.data.len(), "operands of a product");
     assert!(n <= dst_stride && extent(m, n, dst_stride, 1) <= dst.len(), "result of a product");
-    let parallelism = match threads {
-        Threads::All => gemm::Parallelism::Rayon(0),
-        Threads::One => gemm::Parallelism::None,
-    };
     let signed = |stride: usize| stride as isize;
     #[expect(unsafe_code, reason = "the gemm crate takes pointers")]
     // SAFETY: the assertions above say that every element which the shapes and strides reach lies
@@ -148,7 +166,7 @@ fn product(dst: &mut [f32], dst_stride: usize, into: Into, a: Mat, b: Mat, scale
             false,
             false,
             false,
-            parallelism,
+            gemm::Parallelism::None,
         );
     }
 }

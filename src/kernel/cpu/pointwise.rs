@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// Rows that one task takes at least: a row is too little work to hand over alone.
 const MIN_ROWS: usize = 32;
 /// Elements that one task of an elementwise kernel takes.
-const BLOCK: usize = 16 * 1024;
+const BLOCK: usize = 64 * 1024;
 
 pub(in crate::kernel) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     let (n, h) = x.dims2()?;
@@ -109,6 +109,25 @@ vectorized! {
                 *a = x * c - y * s;
                 *b = y * c + x * s;
             }
+        }
+    }
+}
+
+pub(in crate::kernel) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (n, width) = a.dims2()?;
+    let (a, b) = (view(a)?, view(b)?);
+    let mut y = vec![0.0; n * width];
+    y.par_chunks_mut(BLOCK)
+        .zip(a.par_chunks(BLOCK))
+        .zip(b.par_chunks(BLOCK))
+        .for_each(|((y, a), b)| add_block(y, a, b));
+    tensor(y, n, width)
+}
+
+vectorized! {
+    fn add_block(y: &mut [f32], a: &[f32], b: &[f32]) {
+        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+            *y = a + b;
         }
     }
 }
