@@ -24,11 +24,13 @@ pub fn choose(name: &str) -> Result<Chosen> {
         ("cuda", index) => match index.parse() {
             Ok(index) => cuda(index).map(plain),
             Err(_) => {
-                bail!("--device {name}: {index:?} is not the number of a device\nhint: cuda, cuda:0, cuda:1")
+                bail!(
+                    "--device {name}: {index:?} is not the number of a device\n  hint: give cuda, cuda:0, cuda:1"
+                )
             }
         },
         ("metal", "0") => metal().map(plain),
-        _ => bail!("--device {name}: unknown device\nhint: auto, cpu, cuda, cuda:N or metal"),
+        _ => bail!("--device {name}: unknown device\n  hint: give auto, cpu, cuda, cuda:N or metal"),
     }
 }
 
@@ -51,14 +53,14 @@ fn auto() -> Chosen {
 
 fn cuda(index: usize) -> Result<Device> {
     if !cfg!(feature = "cuda") {
-        bail!("this build has no CUDA support\nhint: cargo build --release --features cuda");
+        bail!("this build has no CUDA support\n  hint: cargo build --release --features cuda");
     }
     Device::new_cuda(index).map_err(|error| anyhow::anyhow!("CUDA device {index} cannot be used: {error}"))
 }
 
 fn metal() -> Result<Device> {
     if !cfg!(feature = "metal") {
-        bail!("this build has no Metal support\nhint: on a Mac, cargo build --release --features metal");
+        bail!("this build has no Metal support\n  hint: on a Mac, cargo build --release --features metal");
     }
     Device::new_metal(0).map_err(|error| anyhow::anyhow!("Metal cannot be used: {error}"))
 }

@@ -60,6 +60,7 @@ pub(super) struct RunArgs {
 struct Prepared {
     config: Config,
     dir: RunDir,
+    log: Writer,
     model: CausalLm,
     dataset: Dataset,
     state: State,
@@ -92,7 +93,14 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
             ));
             code::INTERRUPTED
         }
-        StopReason::NonFinite => code::FAILED,
+        StopReason::NonFinite => {
+            say(&format!(
+                "error: the loss is no longer a finite number\n  \
+                 hint: lower train.learning_rate; the best adapter from before is in {}",
+                dir.best().display()
+            ));
+            code::FAILED
+        }
         StopReason::Finished | StopReason::EarlyStopping | StopReason::Requested => code::FINE,
     })
 }
@@ -112,16 +120,17 @@ fn fresh(args: &RunArgs, path: &Path) -> Result<Prepared, Failure> {
             RunDir::create(&config.output.dir, &stem, &now.strftime("%Y-%m-%d").to_string(), seed, &text)
         }
     };
-    let dir = dir.map_err(|error| {
-        Failure::usage(anyhow!("{error:#}\n  hint: choose another folder with --out or output.dir"))
-    })?;
+    let dir = dir.map_err(Failure::usage)?;
+    let log = Writer::open(&dir.log()).map_err(Failure::failed)?;
     let info = describe(args, path, &config, &model, &dataset, &state.adapter, &dir);
-    Ok(Prepared { config, dir, model, dataset, state, past: None, info })
+    Ok(Prepared { config, dir, log, model, dataset, state, past: None, info })
 }
 
 /// A run that goes on.
 fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
     let dir = open_run(&root.to_owned())?;
+    // Nothing is read before the run is ours: another process may still be writing to it.
+    let mut log = Writer::open(&dir.log()).map_err(Failure::usage)?;
     let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let records = dir.records().map_err(Failure::usage)?;
     let mut monitor = Monitor::new(Limits::DEFAULT);
@@ -138,17 +147,18 @@ fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
     }
     let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
+    dir.sweep().map_err(Failure::failed)?;
     let saved = folders(&config, &dir).load(state.clone()).map_err(Failure::usage)?;
     let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
     let Some(state) = saved else {
         // Killed before the first evaluation was saved: begin again, in the same folder.
-        std::fs::write(dir.log(), "").map_err(Failure::failed)?;
-        return Ok(Prepared { config, dir, model, dataset, state, past: None, info });
+        log.clear().map_err(Failure::failed)?;
+        return Ok(Prepared { config, dir, log, model, dataset, state, past: None, info });
     };
     let mut past = Past { seconds: records.last().map_or(0.0, |record| record.t), ..Past::default() };
     records.iter().for_each(|record| past.curves.apply(record.t, &record.event));
     past.curves.apply(past.seconds, &Event::RunResumed(Resumed { step: state.step }));
-    Ok(Prepared { config, dir, model, dataset, state, past: Some((monitor, past)), info })
+    Ok(Prepared { config, dir, log, model, dataset, state, past: Some((monitor, past)), info })
 }
 
 /// The model and the data, checked against each other.
@@ -168,7 +178,7 @@ fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset)> {
         let folder = Path::new(&config.model.path);
         ensure!(
             folder.is_dir(),
-            "model.path = {:?}: no such folder\n  hint: \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json",
+            "model.path = {:?}: no such folder\n  hint: give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json",
             config.model.path
         );
         Encoder::open(folder)?
@@ -179,7 +189,9 @@ fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset)> {
         CausalLm::load(&config.model.path, config.model.dtype, config.data.max_length, &chosen.device)?;
     ensure!(
         encoder.vocab_size() <= model.spec.vocab,
-        "tokenizer.json has ids up to {}, but the model's embedding has {} rows\n  hint: the two files belong to different models",
+        "{}/tokenizer.json: has ids up to {}, but the model's embedding has {} rows\n  \
+         hint: take config.json, *.safetensors and tokenizer.json from the same model",
+        config.model.path,
         encoder.vocab_size() - 1,
         model.spec.vocab
     );
@@ -275,10 +287,9 @@ fn describe(
 
 /// Trains, with someone looking on; gives back how it ended and all that was seen.
 fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnded, Monitor), Failure> {
-    let Prepared { config, dir, model, dataset, state, past, info } = prepared;
+    let Prepared { config, dir, log, model, dataset, state, past, info } = prepared;
     let resumed = past.is_some();
     let (monitor, past) = past.unwrap_or_else(|| (Monitor::new(Limits::DEFAULT), Past::default()));
-    let log = Writer::open(&dir.log()).map_err(Failure::failed)?;
     let folders = folders(&config, &dir);
     let job = Job { config: &config, model: &model, splits: &dataset.splits, folders: &folders, info };
     let dashboard = !args.plain && !args.output.json && !args.output.quiet && stdout_is_terminal();
@@ -294,7 +305,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
     };
     let wire = Wire::new(log, view, &config.early_stopping, &past, wishes.clone());
     if !dashboard {
-        let ended = train_on(wire, job, state, resumed).map_err(Failure::failed)?;
+        let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
         let monitor = super::replay(&dir)?;
         return Ok((ended, monitor));
     }
@@ -318,9 +329,17 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         let trained = trainer
             .join()
             .map_err(|_| Failure::failed(anyhow!("the trainer failed: this is a bug in tune")))?;
-        let ended = trained.map_err(Failure::failed)?;
+        let ended = trained.map_err(|error| broken(&error, &dir))?;
         Ok((ended, outcome.map_err(Failure::failed)?.monitor))
     })
+}
+
+/// A run that the disk or the device ended.
+fn broken(error: &anyhow::Error, dir: &RunDir) -> Failure {
+    Failure::failed(anyhow!(
+        "{error:#}\n  hint: what was saved is whole; when the cause is gone, go on with tune run --resume {}",
+        dir.root().display()
+    ))
 }
 
 fn train_on(mut wire: Wire, job: Job, state: State, resumed: bool) -> Result<RunEnded> {

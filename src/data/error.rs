@@ -11,8 +11,13 @@ const SHOWN: usize = 5;
 /// Why a dataset cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("{}: cannot be read: {source}\n  hint: {key} names a file of rows, JSON Lines", file.display())]
-    Unreadable { file: PathBuf, key: &'static str, source: std::io::Error },
+    #[error("{}: cannot be read: {error}\n  hint: {key} names a file of rows, JSON Lines", file.display())]
+    Unreadable {
+        file: PathBuf,
+        key: &'static str,
+        /// Not the error's source, which would be printed a second time, behind the hint.
+        error: std::io::Error,
+    },
     #[error("{}: no rows\n  hint: one JSON object a line is expected, such as {EXAMPLE}", file.display())]
     Empty { file: PathBuf },
     #[error("{}", RowList { file, faults })]

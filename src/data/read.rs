@@ -76,7 +76,7 @@ impl Role {
 
 /// The rows of the file at `path`, which the configuration calls `key`. Blank lines are passed over.
 pub fn read(path: &Path, key: &'static str) -> Result<Vec<Row>, DataError> {
-    let unreadable = |source| DataError::Unreadable { file: path.into(), key, source };
+    let unreadable = |error| DataError::Unreadable { file: path.into(), key, error };
     parse(path, &std::fs::read(path).map_err(unreadable)?)
 }
 

@@ -98,7 +98,7 @@ impl AdapterConfig {
                     if !Module::ALL.iter().any(|module| module.name() == name) {
                         let known: Vec<&str> = Module::ALL.iter().map(|m| m.name()).collect();
                         bail!(
-                            "lora.targets: {name:?} is not a linear layer of this model\nhint: {}",
+                            "lora.targets: {name:?} is not a linear layer of this model\n  hint: give some of {}",
                             known.join(", ")
                         );
                     }

@@ -49,6 +49,9 @@ pub struct Batch {
     pub targets: Vec<(u32, u32)>,
 }
 
+/// What a model folder is, for hints.
+const FOLDER: &str = "a model folder holds config.json, *.safetensors and tokenizer.json";
+
 /// The loss of each target of a batch, in its order.
 pub type TargetLoss = HeadLoss;
 
@@ -73,10 +76,11 @@ impl CausalLm {
         let folder = Path::new(path);
         ensure!(
             folder.is_dir(),
-            "model.path = {path:?}: no such folder\nhint: \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json"
+            "model.path = {path:?}: no such folder\n  hint: give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json"
         );
         let config = folder.join("config.json");
-        let text = std::fs::read_to_string(&config).with_context(|| config.display().to_string())?;
+        let text = std::fs::read_to_string(&config)
+            .map_err(|error| anyhow::anyhow!("{}: {error}\n  hint: {FOLDER}", config.display()))?;
         let spec = Spec::parse(&text).with_context(|| config.display().to_string())?;
         Self::build(spec, Weights::open(folder)?, dtype, max_length, device)
     }
@@ -90,7 +94,7 @@ impl CausalLm {
     ) -> Result<Self> {
         if max_length > spec.max_positions {
             bail!(
-                "data.max_length = {max_length}, but the model knows {} positions\nhint: --set data.max_length={}",
+                "data.max_length = {max_length}, but the model knows {} positions\n  hint: --set data.max_length={}",
                 spec.max_positions,
                 spec.max_positions
             );

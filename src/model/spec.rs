@@ -62,7 +62,7 @@ impl Spec {
         }
         ensure!(
             !config.contains_key("quantization_config"),
-            "quantised weights are not supported\nhint: use the original f32, f16 or bf16 model"
+            "quantised weights are not supported\n  hint: use the original f32, f16 or bf16 model"
         );
 
         let hidden = size(&config, "hidden_size")?;
@@ -139,7 +139,7 @@ fn check_architecture(config: &Map<String, Value>) -> Result<()> {
         (Some(name), _) if ARCHITECTURES.contains(&name) => Ok(()),
         (None, Some("llama")) => Ok(()),
         (name, model_type) => bail!(
-            "architecture {} is not supported\nhint: supported are {}",
+            "architecture {} is not supported\n  hint: supported are {}",
             name.or(model_type).unwrap_or("(none named)"),
             ARCHITECTURES.join(", ")
         ),

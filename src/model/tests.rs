@@ -19,8 +19,11 @@ fn adapter(model: &CausalLm, targets: &[Module]) -> Adapter {
     adapter
 }
 
+/// The tokens of a row, and its targets as [`Batch::targets`] has them.
+type Row = (Vec<u32>, Vec<(u32, u32)>);
+
 /// Rows of random tokens; loss on the second half of each.
-fn rows(model: &CausalLm) -> Vec<(Vec<u32>, Vec<(u32, u32)>)> {
+fn rows(model: &CausalLm) -> Vec<Row> {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     [19, 2, 33]
         .into_iter()
@@ -33,7 +36,7 @@ fn rows(model: &CausalLm) -> Vec<(Vec<u32>, Vec<(u32, u32)>)> {
         .collect()
 }
 
-fn pack(rows: &[(Vec<u32>, Vec<(u32, u32)>)]) -> Batch {
+fn pack(rows: &[Row]) -> Batch {
     let mut batch =
         Batch { ids: vec![], layout: Layout { starts: vec![0], positions: vec![] }, targets: vec![] };
     for (ids, targets) in rows {
@@ -156,8 +159,8 @@ fn dropout_in_the_backward_pass_is_that_of_the_forward_pass() {
         let step = 2e-2 / length;
         let moved = |sign: f64| {
             let mut moved = adapter.clone();
-            let tensor = &mut moved.tensors_mut()[index];
-            **tensor = (&**tensor + gradient.affine(sign * step, 0.0).unwrap()).unwrap();
+            let tensor: &mut Tensor = moved.tensors_mut().swap_remove(index);
+            *tensor = (&*tensor + gradient.affine(sign * step, 0.0).unwrap()).unwrap();
             objective(&moved)
         };
         let numeric = (moved(1.0) - moved(-1.0)) / (2.0 * step);
@@ -182,9 +185,15 @@ fn nothing_is_computed_below_the_first_adapted_layer() {
 fn a_model_that_cannot_be_loaded_says_why() {
     let refused =
         |path: &str| format!("{:#}", CausalLm::load(path, Dtype::F32, 64, &Device::Cpu).err().unwrap());
-    assert!(refused("no/such/folder").starts_with("model.path = \"no/such/folder\": no such folder\nhint: "));
+    assert!(
+        refused("no/such/folder")
+            .starts_with("model.path = \"no/such/folder\": no such folder\n  hint: give ")
+    );
     let long = CausalLm::load(BUILTIN, Dtype::F32, 1 << 20, &Device::Cpu).err().unwrap().to_string();
-    assert!(long.contains("but the model knows 1024 positions\nhint: --set data.max_length=1024"), "{long}");
+    assert!(
+        long.contains("but the model knows 1024 positions\n  hint: --set data.max_length=1024"),
+        "{long}"
+    );
     let dir = random_folder();
     let config = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
     std::fs::write(

@@ -43,6 +43,9 @@ struct Entry {
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
+const CUT_SHORT: &str = "\n  hint: the file is cut short or is no safetensors file; fetch it again";
+const SAME_MODEL: &str = "\n  hint: take config.json and *.safetensors from the same model";
+
 impl Weights {
     /// The tensors of a file that is part of this program.
     pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self> {
@@ -61,14 +64,17 @@ impl Weights {
         let mut entries = BTreeMap::new();
         for (file, source) in files.iter().enumerate() {
             let bytes = source.bytes();
-            let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
-                anyhow!("{}: {error}\nhint: the file is cut short or is no safetensors file", source.name)
-            })?;
+            let (header, metadata) = SafeTensors::read_metadata(bytes)
+                .map_err(|error| anyhow!("{}: {error}{CUT_SHORT}", source.name))?;
             // Tensor data begins behind the length of the header (8 bytes) and the header.
             let data = 8 + header;
             for (name, info) in metadata.tensors() {
                 let range = data + info.data_offsets.0..data + info.data_offsets.1;
-                ensure!(range.end <= bytes.len(), "{}: tensor {name} lies outside the file", source.name);
+                ensure!(
+                    range.end <= bytes.len(),
+                    "{}: tensor {name} lies outside the file{CUT_SHORT}",
+                    source.name
+                );
                 let entry = Entry { file, dtype: info.dtype, shape: info.shape.clone(), range };
                 if entries.insert(name.clone(), entry).is_some() {
                     bail!("{}: tensor {name} is in another shard too", source.name);
@@ -94,12 +100,12 @@ impl Weights {
     /// When it is absent, of another shape, or of a dtype that no model weight has.
     pub fn take(&mut self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
         let Some(entry) = self.entries.remove(name) else {
-            bail!("{}: tensor {name} is missing", self.files[0].name);
+            bail!("{}: tensor {name} is missing{SAME_MODEL}", self.files[0].name);
         };
         let source = &self.files[entry.file];
         ensure!(
             entry.shape == shape,
-            "{}: tensor {name} has shape {:?}, but config.json says {shape:?}",
+            "{}: tensor {name} has shape {:?}, but config.json says {shape:?}{SAME_MODEL}",
             source.name,
             entry.shape
         );
@@ -127,7 +133,10 @@ impl Weights {
             self.entries.keys().filter(|name| !name.ends_with("rotary_emb.inv_freq")).collect();
         if let Some(first) = left.first() {
             let file = &self.files[self.entries[*first].file].name;
-            bail!("{file}: {} tensors do not belong to this architecture, the first is {first}", left.len());
+            bail!(
+                "{file}: {} tensors do not belong to this architecture, the first is {first}{SAME_MODEL}",
+                left.len()
+            );
         }
         Ok(())
     }
@@ -149,8 +158,13 @@ fn shards(folder: &Path) -> Result<BTreeSet<String>> {
         weight_map: BTreeMap<String, String>,
     }
     let path = folder.join(INDEX);
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{}: neither {SINGLE} nor {INDEX} can be read", folder.display()))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        anyhow!(
+            "{}: neither {SINGLE} nor {INDEX} can be read: {error}\n  hint: {}",
+            folder.display(),
+            super::FOLDER
+        )
+    })?;
     let index: Index = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     ensure!(!names.is_empty(), "{}: the index names no file", path.display());
@@ -165,7 +179,7 @@ fn shards(folder: &Path) -> Result<BTreeSet<String>> {
 fn map(path: &Path) -> Result<Source> {
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| name.clone())?;
-    ensure!(file.metadata()?.len() > 0, "{name}: the file is empty");
+    ensure!(file.metadata()?.len() > 0, "{name}: the file is empty{CUT_SHORT}");
     #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
     // SAFETY: the map is read only. Someone who truncates a model while it is being loaded ends the
     // program with a bus error; that is the price every reader of mapped weights pays.
@@ -201,15 +215,18 @@ mod tests {
         let open = || Weights::open(dir.path()).unwrap();
         let take = |name, shape: &[usize]| open().take(name, shape, DType::F32, &Device::Cpu);
         assert_eq!(take("a", &[2, 3]).unwrap().to_vec2::<f32>().unwrap(), [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]);
-        assert!(take("c", &[1]).unwrap_err().to_string().ends_with("tensor c is missing"));
+        assert!(take("c", &[1]).unwrap_err().to_string().contains("tensor c is missing\n  hint: "));
         assert!(
             take("b", &[5])
                 .unwrap_err()
                 .to_string()
-                .ends_with("tensor b has shape [4], but config.json says [5]")
+                .contains("tensor b has shape [4], but config.json says [5]\n  hint: ")
         );
         let left = open().finish().unwrap_err().to_string();
-        assert!(left.ends_with("2 tensors do not belong to this architecture, the first is a"), "{left}");
+        assert!(
+            left.contains("2 tensors do not belong to this architecture, the first is a\n  hint: "),
+            "{left}"
+        );
     }
 
     #[test]

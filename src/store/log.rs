@@ -27,13 +27,21 @@ impl Writer {
         let mut file = OpenOptions::new().read(true).append(true).open(path).with_context(name)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("{}: another tune is writing to this run", name()),
+            Err(TryLockError::WouldBlock) => bail!(
+                "{}: another tune is writing to this run\n  hint: wait for it, or stop it with Ctrl-C",
+                name()
+            ),
             // A file system without locks must not keep anyone from training.
             Err(TryLockError::Error(_)) => {}
         }
         let whole = whole_lines(&mut file).with_context(name)?;
         file.set_len(whole).with_context(name)?;
         Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Empties the log: the run begins again.
+    pub fn clear(&mut self) -> Result<()> {
+        self.file.set_len(0).with_context(|| format!("{} cannot be written", self.path.display()))
     }
 
     /// Appends one record.
@@ -80,7 +88,11 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
             Ok(record) => records.push(record),
             Err(_) if lines.peek().is_none() && !line.ends_with('\n') => {}
             Err(error) => {
-                return Err(error).with_context(|| format!("{}:{}: not a record", path.display(), index + 1));
+                bail!(
+                    "{}:{}: not a record: {error}\n  hint: the file was changed by hand or is damaged; take this line out",
+                    path.display(),
+                    index + 1
+                );
             }
         }
     }
@@ -122,7 +134,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let _writer = Writer::open(&path).unwrap();
         let error = Writer::open(&path).unwrap_err().to_string();
-        assert!(error.ends_with("another tune is writing to this run"), "{error}");
+        assert!(error.contains("another tune is writing to this run\n  hint: "), "{error}");
     }
 
     #[test]

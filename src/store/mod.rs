@@ -6,7 +6,7 @@
 pub mod log;
 
 use crate::event::record::Record;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::path::{Path, PathBuf};
 
 /// The folder of one run.
@@ -17,6 +17,9 @@ pub struct RunDir {
 
 const CONFIG: &str = "config.toml";
 const LOG: &str = "run.jsonl";
+
+/// How the names of files begin that are written aside, to be renamed when they are whole.
+const ASIDE: &str = ".tmp";
 
 /// Names to try before giving up on finding one that is free.
 const ATTEMPTS: u32 = 100;
@@ -45,13 +48,18 @@ impl RunDir {
     /// When something is there already, or as for [`RunDir::create`].
     pub fn create_at(root: &Path, config: &str) -> Result<Self> {
         if root.join(LOG).exists() {
-            bail!("{}: holds a run already\nhint: go on with it: tune run --resume {0}", root.display());
+            bail!("{}: holds a run already\n  hint: go on with it: tune run --resume {0}", root.display());
         }
         let empty = match std::fs::read_dir(root) {
             Ok(mut entries) => entries.next().is_none(),
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            // With nothing there, making it tells what else is in the way.
+            Err(_) => root.symlink_metadata().is_err(),
         };
-        ensure!(empty, "{}: is not an empty folder\nhint: name one that does not exist yet", root.display());
+        ensure!(
+            empty,
+            "{}: is not an empty folder\n  hint: name one that does not exist yet",
+            root.display()
+        );
         Self::make(root.to_owned(), config)
     }
 
@@ -62,6 +70,9 @@ impl RunDir {
             _ => Path::new("."),
         };
         let make = || -> std::io::Result<()> {
+            if let Some(file) = parent.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+                return Err(std::io::Error::other(format!("{} is not a folder", file.display())));
+            }
             std::fs::create_dir_all(parent)?;
             let aside = tempfile::Builder::new().prefix(".tune-").tempdir_in(parent)?;
             for (name, text) in [(CONFIG, config), (LOG, "")] {
@@ -74,7 +85,13 @@ impl RunDir {
             let _ = aside.keep();
             std::fs::File::open(parent)?.sync_all()
         };
-        make().with_context(|| format!("{}: the run folder cannot be made", root.display()))?;
+        make().map_err(|error| {
+            anyhow!(
+                "{}: the run folder cannot be made: {error}\n  \
+                 hint: choose a place that can be written to with --out or output.dir",
+                root.display()
+            )
+        })?;
         Ok(Self { root })
     }
 
@@ -85,12 +102,17 @@ impl RunDir {
     pub fn open(root: &Path) -> Result<Self> {
         ensure!(
             root.is_dir(),
-            "{}: no such folder\nhint: tune run prints the folder of each run",
+            "{}: no such folder\n  hint: tune run prints the folder of each run",
             root.display()
         );
         let dir = Self { root: root.to_owned() };
         for path in [dir.config(), dir.log()] {
-            ensure!(path.is_file(), "{}: not a run folder, {} is missing", root.display(), path.display());
+            ensure!(
+                path.is_file(),
+                "{}: not a run folder, {} is missing\n  hint: tune run prints the folder of each run",
+                root.display(),
+                path.display()
+            );
         }
         Ok(dir)
     }
@@ -129,6 +151,22 @@ impl RunDir {
         self.root.join("state")
     }
 
+    /// Removes the files that a killed process was still writing, none of which bears its final name.
+    ///
+    /// To be called by the one process that writes to the run.
+    pub fn sweep(&self) -> Result<()> {
+        for folder in [self.best(), self.last(), self.state()] {
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for entry in entries.filter_map(Result::ok) {
+                if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+                    let path = entry.path();
+                    std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that was recorded.
     pub fn records(&self) -> Result<Vec<Record>> {
         log::read(&self.log())
@@ -160,7 +198,7 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         RunDir::create_at(&root, "").unwrap();
         let error = RunDir::create_at(&root, "").unwrap_err().to_string();
-        assert!(error.contains("holds a run already\nhint: go on with it: tune run --resume"), "{error}");
+        assert!(error.contains("holds a run already\n  hint: go on with it: tune run --resume"), "{error}");
         let other = parent.path().join("other");
         std::fs::create_dir(&other).unwrap();
         std::fs::write(other.join("notes.txt"), "mine").unwrap();

@@ -13,6 +13,7 @@ use std::path::Path;
 const PREFIX: &str = "base_model.model.";
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "PEFT's format, not ours")]
 struct Config<'a> {
     base_model_name_or_path: &'a str,
     bias: &'static str,
@@ -82,7 +83,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file needs a folder")?;
     let put = || -> std::io::Result<()> {
         let mut aside = tempfile::NamedTempFile::new_in(folder)?;
-        aside.write_all(bytes)?;
+        aside.as_file_mut().write_all(bytes)?;
         aside.as_file().sync_all()?;
         aside.persist(path)?;
         Ok(())

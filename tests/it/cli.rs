@@ -1,0 +1,613 @@
+//! The program itself, as a user runs it: whole runs, interruptions, and mistakes.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tune::event::record::Record;
+
+const TUNE: &str = env!("CARGO_BIN_EXE_tune");
+const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model/base");
+
+/// The run folder of every test that asks for one.
+const OUT: &str = "runs/one";
+
+const CONFIG: &str = r#"[model]
+dtype = "f32"
+[lora]
+r = 2
+targets = ["q_proj", "v_proj"]
+[data]
+train = "rows.jsonl"
+valid = 3
+max_length = 64
+[train]
+steps = 6
+batch_size = 2
+[eval]
+every_steps = 2
+[output]
+dir = "runs"
+"#;
+
+const ROWS: &[(&str, &str)] = &[
+    ("red", "apple"),
+    ("blue", "sky"),
+    ("green", "leaf"),
+    ("white", "snow"),
+    ("black", "coal"),
+    ("grey", "fog"),
+    ("pink", "rose"),
+    ("brown", "bear"),
+    ("gold", "coin"),
+    ("teal", "sea"),
+    ("tan", "sand"),
+    ("lime", "peel"),
+];
+
+/// A folder with a tiny job in it: `job.toml` and `rows.jsonl`.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().expect("a temporary folder"));
+        place.write("job.toml", CONFIG);
+        let rows: String = ROWS
+            .iter()
+            .map(|(prompt, completion)| {
+                format!("{{\"prompt\": \"{prompt}: \", \"completion\": \"{completion}\"}}\n")
+            })
+            .collect();
+        place.write("rows.jsonl", &rows);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a file is written");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(TUNE);
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn tune(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("tune starts")
+    }
+
+    /// Runs the job to its end in [`OUT`], as JSON.
+    fn whole(&self, overrides: &[&str]) -> Vec<Value> {
+        let output = self.tune(&[&["run", "job.toml", "--json", "--out", OUT], overrides].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        self.log()
+    }
+
+    /// The events of [`OUT`]'s log.
+    fn log(&self) -> Vec<Value> {
+        events(&std::fs::read_to_string(self.path(OUT).join("run.jsonl")).expect("a run log"))
+    }
+
+    /// Copies the embedded model here as a folder in Hugging Face form.
+    fn model(&self) {
+        std::fs::create_dir(self.path("model")).expect("a folder");
+        for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+            std::fs::copy(Path::new(BASE).join(name), self.path("model").join(name)).expect("a copy");
+        }
+    }
+
+    fn replace(&self, name: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path(name)).expect("a text file");
+        assert!(text.contains(from), "{from}");
+        self.write(name, &text.replace(from, to));
+    }
+
+    /// Runs the job with more arguments: it is refused with exactly this, and no run folder is left.
+    fn refuses(&self, arguments: &[&str], expected: &str) {
+        let output = self.tune(&[&["run", "job.toml", "--plain"], arguments].concat());
+        self.refused(&output, expected);
+    }
+
+    fn refused(&self, output: &Output, expected: &str) {
+        assert_eq!(stderr(output), format!("error: {expected}\n"));
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(output.stdout, b"");
+        let left = std::fs::read_dir(self.path("runs")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "a run folder is left behind");
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The events of a log, every line of which must be a record.
+fn events(log: &str) -> Vec<Value> {
+    let event = |line: &str| {
+        Record::from_line(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        serde_json::from_str::<Value>(line).expect("JSON")["event"].take()
+    };
+    log.lines().map(event).collect()
+}
+
+/// The steps and evaluations that count: what a resumption makes void is left out.
+fn curve(events: &[Value]) -> Vec<Value> {
+    let mut curve: Vec<Value> = Vec::new();
+    for event in events {
+        match event["kind"].as_str() {
+            Some("run_resumed") => curve.retain(|old| old["step"].as_u64() <= event["step"].as_u64()),
+            Some("step" | "eval") => curve.push(event.clone()),
+            _ => {}
+        }
+    }
+    curve
+}
+
+fn evals(events: &[Value]) -> Vec<Value> {
+    curve(events).into_iter().filter(|event| event["kind"] == "eval").collect()
+}
+
+fn last(events: &[Value]) -> &Value {
+    events.last().expect("an event")
+}
+
+/// Whatever bears its final name in a run folder is whole.
+fn nothing_is_half_written(run: &Path) {
+    for name in
+        ["best/adapter_model.safetensors", "last/adapter_model.safetensors", "state/state.safetensors"]
+    {
+        if let Ok(bytes) = std::fs::read(run.join(name)) {
+            let file = safetensors::SafeTensors::deserialize(&bytes);
+            assert!(file.is_ok_and(|file| !file.is_empty()), "{name} is not whole");
+        }
+    }
+    for name in ["best/adapter_config.json", "last/adapter_config.json"] {
+        if let Ok(text) = std::fs::read_to_string(run.join(name)) {
+            assert!(serde_json::from_str::<Value>(&text).is_ok(), "{name} is not whole");
+        }
+    }
+}
+
+/// The files of a run folder, best first.
+fn files(run: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for folder in ["", "best", "last", "state"] {
+        for entry in std::fs::read_dir(run.join(folder)).expect("a folder") {
+            let entry = entry.expect("an entry");
+            if entry.path().is_file() {
+                names.push(Path::new(folder).join(entry.file_name()).display().to_string());
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+const FILES: &[&str] = &[
+    "best/adapter_config.json",
+    "best/adapter_model.safetensors",
+    "config.toml",
+    "last/adapter_config.json",
+    "last/adapter_model.safetensors",
+    "run.jsonl",
+    "state/state.safetensors",
+];
+
+#[test]
+fn a_run_from_end_to_end() {
+    let place = Place::new();
+    let output = place.tune(&["run", "job.toml", "--plain"]);
+    let text = stdout(&output);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{text}");
+    let steps: Vec<&str> = text.lines().filter(|line| line.starts_with("step ")).collect();
+    assert_eq!(steps.len(), 4, "an evaluation before the first step and one every two: {text}");
+    assert!(steps.iter().all(|line| line.contains("  eval ")), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("Verdict: ")).count(), 1, "{text}");
+    let folder = text.lines().find_map(|line| line.strip_prefix("run folder: ")).expect("the run folder");
+    assert!(folder.starts_with("runs/job-2"), "{folder}");
+    assert_eq!(files(&place.path(folder)), FILES);
+    nothing_is_half_written(&place.path(folder));
+
+    let again = place.tune(&["run", "job.toml", "--json"]);
+    let (live, log) = (events(&stdout(&again)), std::fs::read_dir(place.path("runs")).expect("runs").count());
+    assert_eq!(log, 2, "each run has a folder of its own");
+    let first = events(&std::fs::read_to_string(place.path(folder).join("run.jsonl")).expect("a log"));
+    assert_eq!(curve(&live), curve(&first), "the same seed is the same curve");
+    assert_eq!((&live[0]["kind"], &last(&live)["kind"]), (&"run_started".into(), &"run_ended".into()));
+}
+
+/// Reads lines of `child`'s stdout until one has `text` in it.
+fn wait_for(child: &mut Child, text: &str) -> BufReader<std::process::ChildStdout> {
+    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert!(reader.read_line(&mut line).expect("text") > 0, "ended before {text}");
+    }
+    reader
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
+    let long = ["--set", "train.steps=60", "--set", "eval.every_steps=10", "--set", "lora.dropout=0.1"];
+    let long = [&long[..], &["--set", "early_stopping.enabled=false"]].concat();
+    let reference = Place::new().whole(&long);
+
+    let place = Place::new();
+    let mut child = place
+        .command(&[&["run", "job.toml", "--json", "--out", OUT], &long[..]].concat())
+        .spawn()
+        .expect("tune starts");
+    let mut rest = wait_for(&mut child, "\"kind\":\"step\",\"step\":25,");
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill starts");
+    assert!(kill.success());
+    std::io::copy(&mut rest, &mut std::io::sink()).expect("the rest of stdout");
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(
+        stderr(&output),
+        "interrupted, everything is saved\n  hint: go on with tune run --resume runs/one\n"
+    );
+    let before = place.log();
+    assert_eq!(
+        (&last(&before)["kind"], &last(&before)["reason"]),
+        (&"run_ended".into(), &"interrupted".into())
+    );
+
+    let output = place.tune(&["run", "--resume", OUT, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let events = place.log();
+    let at = events.iter().position(|event| event["kind"] == "run_resumed").expect("a resume record");
+    let from = events[at]["step"].as_u64().expect("a step");
+    assert!(from >= 25, "an interruption loses no step: {from}");
+    let later = |events: &[Value]| {
+        events.iter().filter(|e| e["step"].as_u64() > Some(from)).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(later(&events[at + 1..]), later(&reference), "from step {from} on");
+    assert_eq!(curve(&events), curve(&reference));
+    assert_eq!(files(&place.path(OUT)), FILES);
+}
+
+#[test]
+fn a_run_that_another_process_writes_is_left_alone() {
+    let place = Place::new();
+    let endless = ["run", "job.toml", "--json", "--out", OUT, "--set", "train.steps=1000000"];
+    let mut child = place.command(&endless).spawn().expect("tune starts");
+    let _reader = wait_for(&mut child, "run_started");
+    let output = place.tune(&["run", "--resume", OUT, "--plain"]);
+    child.kill().expect("killed");
+    child.wait().expect("an end");
+    assert_eq!(
+        stderr(&output),
+        "error: runs/one/run.jsonl: another tune is writing to this run\n  hint: wait for it, or stop it with Ctrl-C\n"
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(place.log()[0]["kind"], "run_started", "its log was touched");
+}
+
+/// Kills a run at moments spread over its duration; `TUNE_KILLS` says how many.
+#[test]
+fn a_run_killed_at_any_moment_can_go_on() {
+    let kills = std::env::var("TUNE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6_u32);
+    let overrides = ["--set", "eval.every_steps=1"];
+    let start = Instant::now();
+    let reference = Place::new().whole(&overrides);
+    let duration = start.elapsed();
+    let (mut none, mut begun, mut resumed, mut over) = (0, 0, 0, 0);
+    for kill in 0..kills {
+        let place = Place::new();
+        let arguments = [&["run", "job.toml", "--json", "--out", OUT], &overrides[..]].concat();
+        let mut child = place.command(&arguments).spawn().expect("tune starts");
+        std::thread::sleep(Duration::from_millis(2) + duration * kill / kills);
+        child.kill().expect("killed");
+        child.wait().expect("an end");
+        let run = place.path(OUT);
+        if !run.exists() {
+            none += 1;
+            continue;
+        }
+        nothing_is_half_written(&run);
+        let output = place.tune(&["run", "--resume", OUT, "--json"]);
+        if output.status.code() == Some(2) {
+            assert!(stderr(&output).contains("the run is over (finished)"), "{}", stderr(&output));
+            over += 1;
+        } else {
+            assert_eq!(output.status.code(), Some(0), "kill {kill}: {}", stderr(&output));
+            let again = place.log().iter().any(|event| event["kind"] == "run_resumed");
+            *(if again { &mut resumed } else { &mut begun }) += 1;
+        }
+        let log = place.log();
+        assert_eq!(curve(&log), curve(&reference), "kill {kill}");
+        assert_eq!(last(&log), last(&reference), "kill {kill}");
+        assert_eq!(files(&run), FILES, "kill {kill}");
+        nothing_is_half_written(&run);
+    }
+    assert_eq!(evals(&reference).len(), 7);
+    assert_eq!(none + begun + resumed + over, kills);
+    // Shown with --nocapture.
+    let counts = format!(
+        "{kills} kills: {none} before a folder, {begun} begun again, {resumed} resumed, {over} over\n"
+    );
+    std::io::Write::write_all(&mut std::io::stdout(), counts.as_bytes()).expect("stdout");
+}
+
+#[test]
+fn a_run_that_diverges_keeps_the_adapter_from_before() {
+    let place = Place::new();
+    let output =
+        place.tune(&["run", "job.toml", "--plain", "--out", OUT, "--set", "train.learning_rate=1e30"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stdout(&output).contains("\nVerdict: diverged (severe)\n"), "{}", stdout(&output));
+    assert_eq!(
+        stderr(&output),
+        "error: the loss is no longer a finite number\n  \
+         hint: lower train.learning_rate; the best adapter from before is in runs/one/best\n"
+    );
+    let log = place.log();
+    assert_eq!((&last(&log)["reason"], &last(&log)["best"]["step"]), (&"non_finite".into(), &0.into()));
+    for folder in ["best", "last"] {
+        let bytes =
+            std::fs::read(place.path(OUT).join(folder).join("adapter_model.safetensors")).expect("adapter");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("whole");
+        // LoRA starts with B at zero: nothing has been learnt at step 0.
+        let b = file.tensors().into_iter().filter(|(name, _)| name.contains("lora_B"));
+        assert!(
+            b.flat_map(|(_, view)| view.data().to_vec()).all(|byte| byte == 0),
+            "{folder} is not of step 0"
+        );
+    }
+    let output = place.tune(&["run", "--resume", OUT]);
+    assert!(stderr(&output).contains("the run is over (stopped by a number that is not finite)"));
+}
+
+#[test]
+fn mistakes_in_the_configuration() {
+    let place = Place::new();
+    place.refused(
+        &place.tune(&["run", "none.toml"]),
+        "none.toml: cannot be read: No such file or directory (os error 2)\n  hint: name a TOML file that exists",
+    );
+    place.write("job.toml", "[train]\nepochs = = 3\n");
+    place.refuses(
+        &[],
+        "job.toml:2: extra `=`, expected nothing\n  hint: TOML is lines of key = value under a [section]; text stands in quotes",
+    );
+    place.write("job.toml", "[lora]\ndropuot = 0.1\n");
+    place.refuses(&[], "job.toml:2: lora.dropuot: unknown key\n  hint: did you mean \"lora.dropout\"?");
+    place.write("job.toml", "[lora]\nr = 0\n\n[train]\nlearning_rate = \"high\"\n");
+    place.refuses(
+        &["--set", "eval.batchsize=2"],
+        "job.toml:2: lora.r: 0 is out of range\n  hint: the smallest value is 1\n\
+         job.toml:5: train.learning_rate: expected a number, got the string \"high\"\n  hint: for example learning_rate = 0.001\n\
+         --set eval.batchsize=2: unknown key\n  hint: did you mean \"eval.batch_size\"?",
+    );
+    place.write("job.toml", CONFIG);
+    place.refuses(
+        &["--set", "lora.targets=[\"qproj\"]"],
+        "lora.targets: \"qproj\" is not a linear layer of this model\n  \
+         hint: give some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
+    );
+    place.refuses(
+        &["--device", "gpu"],
+        "--device gpu: unknown device\n  hint: give auto, cpu, cuda, cuda:N or metal",
+    );
+    place.refuses(
+        &["--set", "data.max_length=4096"],
+        "data.max_length = 4096, but the model knows 1024 positions\n  hint: --set data.max_length=1024",
+    );
+}
+
+#[test]
+fn mistakes_in_the_data() {
+    let place = Place::new();
+    place.refuses(
+        &["--set", "data.train=none.jsonl"],
+        "none.jsonl: cannot be read: No such file or directory (os error 2)\n  hint: data.train names a file of rows, JSON Lines",
+    );
+    place.refuses(
+        &["--set", "data.valid=12"],
+        "rows.jsonl: data.valid = 12 of 12 rows leaves none to learn from\n  hint: lower data.valid, or add rows",
+    );
+    place.refuses(
+        &["--set", "data.valid=0.01"],
+        "rows.jsonl: data.valid = 0.01 of 12 rows holds out none\n  hint: raise data.valid, or name a file of held-out rows",
+    );
+    place.write("rows.jsonl", "\n");
+    place.refuses(
+        &[],
+        "rows.jsonl: no rows\n  hint: one JSON object a line is expected, such as \
+         {\"messages\": [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]}",
+    );
+    place.write("rows.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\"\n");
+    place.refuses(
+        &[],
+        "rows.jsonl:2: not valid JSON: EOF while parsing an object at column 14\n  hint: every line is one JSON object, on that line alone",
+    );
+    place.write("rows.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello?\"}]}\n");
+    place.refuses(
+        &[],
+        "rows.jsonl:1: no assistant turn\n  hint: add a message with \"role\": \"assistant\"; {\"text\": ...} rows are learnt whole",
+    );
+    let long = "Why is it so? ".repeat(30);
+    let rows = ["a", "b", "c", "d"]
+        .map(|word| format!("{{\"prompt\": \"{word} {long}\", \"completion\": \"Ah.\"}}\n"));
+    place.write("rows.jsonl", &rows.concat());
+    let output = place.tune(&["run", "job.toml", "--plain"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text.starts_with("error: rows.jsonl:1: cut to 64 tokens, nothing to learn from is left: "),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("\n  hint: raise data.max_length, or shorten what comes before the completion\n"),
+        "{text}"
+    );
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn mistakes_in_the_model() {
+    let place = Place::new();
+    let with_model = ["--set", "model.path=model"];
+    place.refuses(
+        &with_model,
+        "model.path = \"model\": no such folder\n  \
+         hint: give \"builtin\", or a folder with config.json, *.safetensors and tokenizer.json",
+    );
+    place.model();
+    let output = place.tune(&["run", "job.toml", "--plain", "--out", "whole", "--set", "model.path=model"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    place.replace("model/config.json", "LlamaForCausalLM", "MambaForCausalLM");
+    place.refuses(
+        &with_model,
+        "model/config.json: architecture MambaForCausalLM is not supported\n  hint: supported are LlamaForCausalLM",
+    );
+    place.replace("model/config.json", "MambaForCausalLM", "LlamaForCausalLM");
+    place.replace("model/config.json", "\"hidden_size\": 192", "\"hidden_size\": 200");
+    place.refuses(
+        &with_model,
+        "model/model.safetensors: tensor model.embed_tokens.weight has shape [4096, 192], but config.json says [4096, 200]\n  \
+         hint: take config.json and *.safetensors from the same model",
+    );
+    place.replace("model/config.json", "\"hidden_size\": 200", "\"hidden_size\": 192");
+
+    let weights = place.path("model/model.safetensors");
+    let whole = std::fs::read(&weights).expect("weights");
+    for length in [whole.len() - 1, 100, 0] {
+        std::fs::write(&weights, &whole[..length]).expect("a file is written");
+        let output = place.tune(&[&["run", "job.toml", "--plain"], &with_model[..]].concat());
+        let text = stderr(&output);
+        assert!(text.starts_with("error: model/model.safetensors: "), "{text}");
+        assert!(
+            text.ends_with("\n  hint: the file is cut short or is no safetensors file; fetch it again\n"),
+            "{text}"
+        );
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!place.path("runs").exists());
+    }
+    std::fs::remove_file(&weights).expect("removed");
+    place.refuses(
+        &with_model,
+        "model: neither model.safetensors nor model.safetensors.index.json can be read: \
+         No such file or directory (os error 2)\n  \
+         hint: a model folder holds config.json, *.safetensors and tokenizer.json",
+    );
+}
+
+/// A model whose tokenizer knows more words than it has rows for.
+#[test]
+fn a_tokenizer_of_another_model() {
+    let place = Place::new();
+    place.model();
+    let bytes = std::fs::read(place.path("model/model.safetensors")).expect("weights");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("whole");
+    let name = "model.embed_tokens.weight";
+    let tensors = file.tensors().into_iter().map(|(tensor, view)| {
+        let mut shape = view.shape().to_vec();
+        let mut data = view.data();
+        if tensor == name {
+            data = &data[..data.len() / shape[0] * 4000];
+            shape[0] = 4000;
+        }
+        (tensor, safetensors::tensor::TensorView::new(view.dtype(), shape, data).expect("a tensor"))
+    });
+    let smaller = safetensors::serialize(tensors, None).expect("bytes");
+    std::fs::write(place.path("model/model.safetensors"), smaller).expect("a file is written");
+    place.replace("model/config.json", "\"vocab_size\": 4096", "\"vocab_size\": 4000");
+    place.refuses(
+        &["--set", "model.path=model"],
+        "model/tokenizer.json: has ids up to 4095, but the model's embedding has 4000 rows\n  \
+         hint: take config.json, *.safetensors and tokenizer.json from the same model",
+    );
+}
+
+#[test]
+fn mistakes_in_the_place_of_a_run() {
+    let place = Place::new();
+    place.write("file", "");
+    let cannot = |run: &str| {
+        format!(
+            "{run}: the run folder cannot be made: file is not a folder\n  \
+             hint: choose a place that can be written to with --out or output.dir"
+        )
+    };
+    place.refuses(&["--out", "file/under/run"], &cannot("file/under/run"));
+    place.refuses(&["--out", "file/run"], &cannot("file/run"));
+    place.refuses(
+        &["--out", "file"],
+        "file: is not an empty folder\n  hint: name one that does not exist yet",
+    );
+    let output = place.tune(&["run", "job.toml", "--plain", "--set", "output.dir=file/runs"]);
+    let text = stderr(&output);
+    assert!(
+        text.starts_with("error: file/runs/job-") && text.contains("cannot be made: file is not a folder"),
+        "{text}"
+    );
+    assert_eq!(output.status.code(), Some(2));
+
+    let is_none = "\n  hint: tune run prints the folder of each run";
+    place.refused(&place.tune(&["run", "--resume", "none"]), &format!("none: no such folder{is_none}"));
+    std::fs::create_dir(place.path("empty")).expect("a folder");
+    place.refused(
+        &place.tune(&["run", "--resume", "empty"]),
+        &format!("empty: not a run folder, empty/config.toml is missing{is_none}"),
+    );
+
+    let log = place.whole(&[]);
+    let taken = place.tune(&["run", "job.toml", "--plain", "--out", OUT]);
+    assert_eq!(
+        stderr(&taken),
+        "error: runs/one: holds a run already\n  hint: go on with it: tune run --resume runs/one\n"
+    );
+    let over = place.tune(&["run", "--resume", OUT]);
+    assert_eq!(
+        stderr(&over),
+        "error: runs/one: the run is over (finished)\n  hint: its best adapter is in runs/one/best; start anew with tune run\n"
+    );
+    assert_eq!((taken.status.code(), over.status.code()), (Some(2), Some(2)));
+    assert_eq!(place.log(), log, "its log was touched");
+}
+
+/// No file may grow beyond a limit: to the program a disk that is full.
+#[cfg(unix)]
+#[test]
+fn a_full_disk() {
+    let place = Place::new();
+    let limited = |kib: u32, arguments: &[&str]| {
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
+        let mut command = Command::new("bash");
+        command.args(["-c", &script, "bash", TUNE]).args(arguments).current_dir(place.0.path());
+        command.stdin(Stdio::null()).output().expect("bash starts")
+    };
+    let arguments = ["run", "job.toml", "--plain", "--out", OUT];
+    place.refused(
+        &limited(0, &arguments),
+        "runs/one: the run folder cannot be made: File too large (os error 27)\n  \
+         hint: choose a place that can be written to with --out or output.dir",
+    );
+    let output = limited(16, &arguments);
+    assert_eq!(
+        stderr(&output),
+        "error: runs/one/best/adapter_model.safetensors cannot be written: File too large (os error 27)\n  \
+         hint: what was saved is whole; when the cause is gone, go on with tune run --resume runs/one\n"
+    );
+    assert_eq!(output.status.code(), Some(3));
+    nothing_is_half_written(&place.path(OUT));
+    let output = place.tune(&["run", "--resume", OUT, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(curve(&place.log()), curve(&Place::new().whole(&[])));
+}
