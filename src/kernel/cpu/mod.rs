@@ -120,12 +120,11 @@ enum Threads {
 
 /// `dst = scale * a b`, or `dst += scale * a b`; `dst` is row-major with rows `dst_stride` apart.
 ///
-/// With all threads, each takes a share of the rows: what a model of this size multiplies is too
-/// small to be handed out in finer pieces.
+/// With all threads, the rows are cut into [`share`]s and each is a product of its own.
 fn product(dst: &mut [f32], dst_stride: usize, into: Into, a: Mat, b: Mat, scale: f32, threads: Threads) {
     let share = match threads {
         Threads::One => a.rows,
-        Threads::All => a.rows.div_ceil(rayon::current_num_threads()).next_multiple_of(ROW_BLOCK),
+        Threads::All => share(a.rows),
     };
     if a.rows <= share {
         return product_on_one_thread(dst, dst_stride, into, a, b, scale);
@@ -135,6 +134,13 @@ fn product(dst: &mut [f32], dst_stride: usize, into: Into, a: Mat, b: Mat, scale
         let a = Mat { data: &a.data[first * a.row_stride..], rows: share.min(a.rows - first), ..a };
         product_on_one_thread(dst, dst_stride, into, a, b, scale);
     });
+}
+
+/// Rows of a result that one task computes. It depends on the shape alone, so that the result, whose
+/// last bits depend on how it is cut, does not depend on the number of threads.
+fn share(rows: usize) -> usize {
+    let parts = (rows / 128).clamp(4, 256);
+    rows.div_ceil(parts).next_multiple_of(ROW_BLOCK)
 }
 
 fn product_on_one_thread(dst: &mut [f32], dst_stride: usize, into: Into, a: Mat, b: Mat, scale: f32) {
