@@ -1,17 +1,102 @@
-//! `tune`.
+//! `tune` fine-tunes language models with LoRA, and says the moment they overfit, and why.
+//!
+//! This page is the architecture: what the parts are, who knows whom, and where new things go.
+//!
+//! # Bird's eye
+//!
+//! Everything hangs on one stream of events that flows one way. The trainer emits [`event::Event`]s;
+//! the run log stores them, the judgement reads them, the dashboard shows what came of it. A finished
+//! run is replayed from its log through the same code, so it looks as it did live.
+//!
+//! ```text
+//! config -> data -> model -> train --Event--> Sink = cli::wire( store::log -> run.jsonl
+//!                                                               dashboard  (Monitor -> Snapshot -> view)
+//!                                                               early stop (Monitor -> Diagnosis -> Stop) )
+//! run.jsonl -> store --Record--> Monitor -> Snapshot -> { dashboard, report }
+//! ```
+//!
+//! The one thing that flows backwards is what `emit` returns, [`event::sink::Control`]: it carries
+//! Ctrl-C, the dashboard's keys and early stopping. So [`train`] knows nothing of who listens, and a
+//! test drives it with a vector of events.
+//!
+//! # Modules, in layer order
+//!
+//! A module may name only modules above it, and of those only the ones that its work needs; the table
+//! is in `tests/it/tidy.rs`.
+//!
+//! *Vocabulary*
+//! - [`event`]: what happened; the events, their records in the log, and the sink they go to.
+//! - [`config`]: what was asked; the keys, their documentation and defaults, every mistake at once.
+//! - [`fmt`](mod@fmt): figures as people read them.
+//!
+//! *Computing*
+//! - [`device`]: which device computes.
+//! - [`kernel`]: the few operations that a decoder layer is made of, forward and backward: in candle
+//!   for every device, and native for the CPU.
+//! - [`data`]: rows to read, split, tokenise and lay out; host memory only.
+//! - [`model`]: a frozen causal language model with an adapter; the embedded base model.
+//! - [`train`]: the loop, the optimiser, the evaluations, the checkpoints.
+//!
+//! *Judging*
+//! - [`curve`]: events folded into series aligned by step; smoothing and trends.
+//! - [`diagnosis`]: what the curves say, with the evidence; advice is apart from the rules.
+//! - [`monitor`]: the state of one run as its records come in, and the `Snapshot` that all readers share.
+//! - [`report`]: a snapshot as text and as a picture.
+//!
+//! *Shells*
+//! - [`store`]: a run's folder and its log on the disk.
+//! - [`dashboard`]: the screen of a run, its keys, the loop that draws.
+//! - [`cli`]: the commands; the only place where all of these meet, and where the clock is read.
+//!
+//! # What does not occur
+//!
+//! Most of what keeps the parts apart is something missing, so it is easily lost; what can be seen in
+//! the source as text is a test in `tests/it/tidy.rs`.
+//!
+//! - No files, clock, randomness or printing in [`curve`], [`diagnosis`], [`monitor`], [`report`],
+//!   [`train::schedule`], [`train::plan`], [`dashboard::update`] and [`dashboard::view`]: the same records
+//!   in, the same bytes out.
+//! - No clock in the trainer: `cli::wire` stamps the events, the dashboard paces its frames.
+//!   Throughput comes from stamps and token counts, so that a replayed run shows the figures it had.
+//! - No tensor in [`data`]. No cuda but in [`device`] and [`kernel`], no terminal library but in
+//!   [`dashboard`], no argument parser but in [`cli`].
+//! - No `unsafe` but in `kernel::cpu`, in the one map call of `model::weights` and in `main.rs`.
+//! - No finding without evidence. No advice in a rule: the words are in [`diagnosis::advice`].
+//! - No loss without its meaning ([`event::LossMeaning`]); unlike losses are never subtracted.
+//! - No bare float in the log: JSON has no NaN, and a run that diverged must be able to say so
+//!   ([`event::num`]).
+//! - No reader that a torn last line or an event of a later version would stop.
+//! - No ignored test, no silenced lint: an exception is an `expect` with its reason.
+//!
+//! # For a stranger
+//!
+//! To read, in this order: [`event`], [`train`], [`diagnosis`], [`monitor`], [`dashboard::view`].
+//!
+//! Where would this go?
+//! - *Another rule*: a file in `diagnosis/` that makes a `Finding` of curves, its line in the list of
+//!   rules, its words in `diagnosis/advice.rs`, and curves in `tests/curves/` that it must and must not
+//!   find.
+//! - *Another trainer's log*: a module `ingest` beside [`store`], a file a format, which makes records of
+//!   lines; everything after the record is there already.
+//! - *Another model family*: [`model::spec`] reads its `config.json`; what its layer does differently
+//!   is in `model/layer.rs`, over the same operations; `model/oracle.rs` is the test to pass.
+//! - *Native CUDA kernels*: `kernel/cuda/`, one more variant of [`kernel::Kernels`], measured against
+//!   `kernel/portable.rs` by the tests that the native CPU ones pass.
+//! - *Another key*: one line of [`config`]; `--set`, the checks of its type and the commented
+//!   `configs/default.toml` follow from it.
 
-pub mod cli;
-pub mod config;
-pub mod curve;
-pub mod dashboard;
-pub mod data;
-pub mod device;
-pub mod diagnosis;
 pub mod event;
+pub mod config;
 pub mod fmt;
+pub mod device;
 pub mod kernel;
+pub mod data;
 pub mod model;
+pub mod train;
+pub mod curve;
+pub mod diagnosis;
 pub mod monitor;
 pub mod report;
 pub mod store;
-pub mod train;
+pub mod dashboard;
+pub mod cli;

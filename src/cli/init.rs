@@ -1,9 +1,8 @@
 //! `tune init`: a commented configuration to start from.
 
-use super::{Outcome, code, print};
+use super::print;
 use crate::config;
 
-pub(super) fn init() -> Outcome {
+pub(super) fn init() {
     print(&config::template());
-    Ok(code::FINE)
 }

@@ -11,7 +11,7 @@ mod wire;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// The exit codes; the words of each are the contract with scripts.
 mod code {
@@ -110,7 +110,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(args) => run::run(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Report(args) => report::report(&args),
-        Command::Init => init::init(),
+        Command::Init => {
+            init::init();
+            Ok(code::FINE)
+        }
     };
     match outcome {
         Ok(code) => code,
@@ -137,7 +140,7 @@ fn stdout_is_terminal() -> bool {
 }
 
 /// The run folder that an argument names.
-fn open_run(path: &PathBuf) -> Result<crate::store::RunDir, Failure> {
+fn open_run(path: &Path) -> Result<crate::store::RunDir, Failure> {
     crate::store::RunDir::open(path).map_err(Failure::usage)
 }
 

@@ -111,14 +111,13 @@ fn fresh(args: &RunArgs, path: &Path) -> Result<Prepared, Failure> {
     let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
     let text = config.to_toml().map_err(Failure::usage)?;
-    let dir = match &args.out {
-        Some(out) => RunDir::create_at(out, &text),
-        None => {
-            let now = jiff::Zoned::now();
-            let seed = (now.timestamp().as_nanosecond() as u32) ^ std::process::id();
-            let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-            RunDir::create(&config.output.dir, &stem, &now.strftime("%Y-%m-%d").to_string(), seed, &text)
-        }
+    let dir = if let Some(out) = &args.out {
+        RunDir::create_at(out, &text)
+    } else {
+        let now = jiff::Zoned::now();
+        let seed = (now.timestamp().as_nanosecond() as u32) ^ std::process::id();
+        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+        RunDir::create(&config.output.dir, &stem, &now.strftime("%Y-%m-%d").to_string(), seed, &text)
     };
     let dir = dir.map_err(Failure::usage)?;
     let log = Writer::open(&dir.log()).map_err(Failure::failed)?;
@@ -128,13 +127,15 @@ fn fresh(args: &RunArgs, path: &Path) -> Result<Prepared, Failure> {
 
 /// A run that goes on.
 fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
-    let dir = open_run(&root.to_owned())?;
+    let dir = open_run(root)?;
     // Nothing is read before the run is ours: another process may still be writing to it.
     let mut log = Writer::open(&dir.log()).map_err(Failure::usage)?;
     let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let records = dir.records().map_err(Failure::usage)?;
     let mut monitor = Monitor::new(Limits::DEFAULT);
-    records.iter().for_each(|record| monitor.apply(record));
+    for record in &records {
+        monitor.apply(record);
+    }
     if let Some(ended) = monitor.snapshot().ended
         && matches!(ended.reason, StopReason::Finished | StopReason::EarlyStopping | StopReason::NonFinite)
     {
@@ -156,7 +157,9 @@ fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
         return Ok(Prepared { config, dir, log, model, dataset, state, past: None, info });
     };
     let mut past = Past { seconds: records.last().map_or(0.0, |record| record.t), ..Past::default() };
-    records.iter().for_each(|record| past.curves.apply(record.t, &record.event));
+    for record in &records {
+        past.curves.apply(record.t, &record.event);
+    }
     past.curves.apply(past.seconds, &Event::RunResumed(Resumed { step: state.step }));
     Ok(Prepared { config, dir, log, model, dataset, state, past: Some((monitor, past)), info })
 }

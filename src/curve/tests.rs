@@ -1,3 +1,5 @@
+//! What the curves of hand-written events are.
+
 use super::*;
 use crate::event::Resumed;
 

@@ -3,6 +3,8 @@
 //! The hash is made of wrapping `u32` multiplication, addition and division by powers of two, so
 //! that tensor ops can compute the same mask on a device that has nothing else.
 
+#![expect(clippy::inline_always, reason = "the loops around it are only vectorised when it is part of them")]
+
 /// Which elements of one matrix are dropped in one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {

@@ -101,10 +101,9 @@ impl CausalLm {
         }
         // bf16 costs nothing where the files hold no more than that, and halves the memory.
         let dtype = match dtype {
+            Dtype::Auto if !weights.are_bf16() => DType::F32,
+            Dtype::Auto | Dtype::Bf16 => DType::BF16,
             Dtype::F32 => DType::F32,
-            Dtype::Bf16 => DType::BF16,
-            Dtype::Auto if weights.are_bf16() => DType::BF16,
-            Dtype::Auto => DType::F32,
         };
         let mut matrix = |name: &str, (out, input): (usize, usize)| -> Result<Weight> {
             let name = format!("{name}.weight");

@@ -72,15 +72,14 @@ impl Spec {
             query % key_value == 0,
             "num_attention_heads = {query} is no multiple of num_key_value_heads = {key_value}"
         );
-        let dim = match optional_size(&config, "head_dim")? {
-            Some(dim) => dim,
-            None => {
-                ensure!(
-                    hidden % query == 0,
-                    "hidden_size = {hidden} is no multiple of num_attention_heads = {query}"
-                );
-                hidden / query
-            }
+        let dim = if let Some(dim) = optional_size(&config, "head_dim")? {
+            dim
+        } else {
+            ensure!(
+                hidden % query == 0,
+                "hidden_size = {hidden} is no multiple of num_attention_heads = {query}"
+            );
+            hidden / query
         };
         ensure!(dim % 2 == 0, "head_dim = {dim} is odd: rotary embeddings need pairs");
         let (rope_theta, rope_scaling) = rope(&config)?;

@@ -26,13 +26,12 @@ impl Writer {
         let name = || path.display().to_string();
         let mut file = OpenOptions::new().read(true).append(true).open(path).with_context(name)?;
         match file.try_lock() {
-            Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
                 "{}: another tune is writing to this run\n  hint: wait for it, or stop it with Ctrl-C",
                 name()
             ),
             // A file system without locks must not keep anyone from training.
-            Err(TryLockError::Error(_)) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         let whole = whole_lines(&mut file).with_context(name)?;
         file.set_len(whole).with_context(name)?;

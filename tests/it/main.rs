@@ -4,3 +4,5 @@ mod cli;
 mod curves;
 mod dashboard;
 mod dataset;
+mod report;
+mod tidy;

@@ -1,3 +1,5 @@
+//! What is advised, and that it follows from the finding and the settings.
+
 use super::*;
 use crate::diagnosis::{Finding, Severity, Verdict};
 use crate::event::{DataInfo, ModelInfo};

@@ -35,23 +35,13 @@ pub(in crate::kernel) fn head_chunk(
             .zip(targets)
             .map(|(row, &target)| cross_entropy_row(row, target as usize, grad_scale))
             .unzip();
-        let grad = match grad_scale {
-            None => None,
-            Some(_) => {
-                let mut dx = vec![0.0; n * h];
-                product(
-                    &mut dx,
-                    h,
-                    Into::Overwrite,
-                    Mat::new(&logits, n, vocab),
-                    Mat::new(w, vocab, h),
-                    1.0,
-                    Threads::All,
-                );
-                Some(tensor(dx, n, h)?)
-            }
-        };
-        Ok((nats, hits, grad))
+        if grad_scale.is_none() {
+            return Ok((nats, hits, None));
+        }
+        let (logits, w) = (Mat::new(&logits, n, vocab), Mat::new(w, vocab, h));
+        let mut dx = vec![0.0; n * h];
+        product(&mut dx, h, Into::Overwrite, logits, w, 1.0, Threads::All);
+        Ok((nats, hits, Some(tensor(dx, n, h)?)))
     })?
 }
 

@@ -4,6 +4,8 @@
 //! functions are loops over [`LANES`] independent sums, which the compiler turns into vector
 //! instructions. They use no fused multiply-add, so that every level gives the same bits.
 
+#![expect(clippy::inline_always, reason = "a call would leave the instruction set it is compiled for")]
+
 use std::sync::OnceLock;
 
 /// Independent partial sums of a reduction: one 512-bit register.
