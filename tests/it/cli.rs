@@ -54,13 +54,10 @@ impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().expect("a temporary folder"));
         place.write("job.toml", CONFIG);
-        let rows: String = ROWS
-            .iter()
-            .map(|(prompt, completion)| {
-                format!("{{\"prompt\": \"{prompt}: \", \"completion\": \"{completion}\"}}\n")
-            })
-            .collect();
-        place.write("rows.jsonl", &rows);
+        let row =
+            |(prompt, completion)| format!(r#"{{"prompt": "{prompt}: ", "completion": "{completion}"}}"#);
+        let rows: Vec<String> = ROWS.iter().copied().map(row).collect();
+        place.write("rows.jsonl", &(rows.join("\n") + "\n"));
         place
     }
 
