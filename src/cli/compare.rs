@@ -32,8 +32,13 @@ pub(super) fn compare(args: &CompareArgs) -> Outcome {
     let runs = [open_run(&args.a)?, open_run(&args.b)?];
     let monitors = [replay(&runs[0])?, replay(&runs[1])?];
     let [a, b] = [best(&monitors[0], &args.a)?, best(&monitors[1], &args.b)?];
-    let difference =
-        Difference { nats: b.loss - a.loss, error: paired::standard_error(&a.examples, &b.examples) };
+    // Losses are paired only where the same rows were held out.
+    let rows = |monitor: &Monitor| monitor.snapshot().run.data.as_ref().map_or(0, |data| data.valid_checksum);
+    let same_rows = rows(&monitors[0]) != 0 && rows(&monitors[0]) == rows(&monitors[1]);
+    let difference = Difference {
+        nats: b.loss - a.loss,
+        error: paired::standard_error(&a.examples, &b.examples).filter(|_| same_rows),
+    };
     let settings = |index: usize| -> Result<toml::Table, Failure> {
         let path = runs[index].config();
         let text =
@@ -119,7 +124,11 @@ fn table(
 fn verdict(difference: &Difference, a: f64) -> String {
     let Difference { nats, error } = *difference;
     let percent = |x: f64| 100.0 * x.abs() / a;
-    let which = if nats < 0.0 { "B's best is lower than A's" } else { "B's best is not lower than A's" };
+    let which = match nats {
+        0.0 => return "The best losses are equal.\n".into(),
+        nats if nats < 0.0 => "B's best is lower than A's",
+        _ => "B's best is higher than A's",
+    };
     match error {
         None => format!(
             "{which}: {:+.1} %. They were not judged by the same rows, so no error can be given.\n",

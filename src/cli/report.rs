@@ -1,6 +1,6 @@
 //! `tune report`: the chart of a run as a picture.
 
-use super::{Failure, Outcome, code, open_run, replay};
+use super::{Failure, Outcome, code, open_run, replay, say};
 use crate::report::svg;
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -27,5 +27,6 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
     std::fs::write(&args.output, picture)
         .with_context(|| format!("{name} cannot be written"))
         .map_err(Failure::usage)?;
+    say(&format!("wrote {name}"));
     Ok(code::FINE)
 }

@@ -73,8 +73,8 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     let wishes = Wishes::default();
     wishes.listen().map_err(Failure::failed)?;
     let prepared = match (&args.config, &args.resume) {
-        (_, Some(resume)) => resumed(args, resume)?,
-        (Some(config), None) => fresh(args, config)?,
+        (_, Some(resume)) => resumed(args, resume, &wishes)?,
+        (Some(config), None) => fresh(args, config, &wishes)?,
         (None, None) => {
             return Err(Failure::usage(anyhow!("no configuration\n  hint: tune run CONFIG.toml")));
         }
@@ -94,11 +94,16 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
             code::INTERRUPTED
         }
         StopReason::NonFinite => {
-            say(&format!(
-                "error: the loss is no longer a finite number\n  \
-                 hint: lower train.learning_rate; the best adapter from before is in {}",
-                dir.best().display()
-            ));
+            say(&match ended.best {
+                Some(_) => format!(
+                    "error: the loss is no longer a finite number\n  \
+                     hint: lower train.learning_rate; the best adapter from before is in {}",
+                    dir.best().display()
+                ),
+                None => "error: the loss of the base model itself is not a finite number\n  \
+                         hint: look at its weights, or try --set model.dtype=f32"
+                    .into(),
+            });
             code::FAILED
         }
         StopReason::Finished | StopReason::EarlyStopping | StopReason::Requested => code::FINE,
@@ -106,11 +111,12 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
 }
 
 /// A new run.
-fn fresh(args: &RunArgs, path: &Path) -> Result<Prepared, Failure> {
+fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failure> {
     let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
     let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
     let text = config.to_toml().map_err(Failure::usage)?;
+    wishes.check()?;
     let dir = if let Some(out) = &args.out {
         RunDir::create_at(out, &text)
     } else {
@@ -126,7 +132,7 @@ fn fresh(args: &RunArgs, path: &Path) -> Result<Prepared, Failure> {
 }
 
 /// A run that goes on.
-fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
+fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Failure> {
     let dir = open_run(root)?;
     // Nothing is read before the run is ours: another process may still be writing to it.
     let mut log = Writer::open(&dir.log()).map_err(Failure::usage)?;
@@ -148,10 +154,19 @@ fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
     }
     let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
+    wishes.check()?;
+    let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
+    same_inputs(&info, monitor.snapshot().run, root)?;
     dir.sweep().map_err(Failure::failed)?;
     let saved = folders(&config, &dir).load(state.clone()).map_err(Failure::usage)?;
-    let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
     let Some(state) = saved else {
+        if monitor.snapshot().best_saved.is_some() || monitor.snapshot().last_saved.is_some() {
+            return Err(Failure::usage(anyhow!(
+                "{}: the saved state is missing, the run cannot go on\n  hint: its best adapter is in {}; start anew with tune run",
+                dir.state().display(),
+                dir.best().display()
+            )));
+        }
         // Killed before the first evaluation was saved: begin again, in the same folder.
         log.clear().map_err(Failure::failed)?;
         return Ok(Prepared { config, dir, log, model, dataset, state, past: None, info });
@@ -162,6 +177,26 @@ fn resumed(args: &RunArgs, root: &Path) -> Result<Prepared, Failure> {
     }
     past.curves.apply(past.seconds, &Event::RunResumed(Resumed { step: state.step }));
     Ok(Prepared { config, dir, log, model, dataset, state, past: Some((monitor, past)), info })
+}
+
+/// Says that a run goes on with the model and the rows it began with: held-out rows of another split
+/// may have been trained on.
+fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<(), Failure> {
+    // A log without a beginning: killed before the first record.
+    if then.format == 0 {
+        return Ok(());
+    }
+    let size = |info: &RunInfo| info.model.as_ref().map(|model| (model.params, model.vocab, model.trainable));
+    for (what, same) in [("the rows have", now.data == then.data), ("the model has", size(now) == size(then))]
+    {
+        if !same {
+            return Err(Failure::usage(anyhow!(
+                "{}: {what} changed since this run began\n  hint: put the old files back, or start anew with tune run",
+                root.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The model and the data, checked against each other.
@@ -266,6 +301,8 @@ fn describe(
             test_rows: audit.test.rows as u64,
             train_tokens: audit.train.loss_tokens,
             valid_tokens: audit.valid.loss_tokens,
+            train_checksum: data::checksum(&dataset.splits.train),
+            valid_checksum: data::checksum(&dataset.splits.valid),
         }),
         total_steps: Some(plan.total_steps),
         steps_per_epoch: Some(plan.steps_per_epoch as f64),

@@ -18,10 +18,13 @@ use crate::store::log::Writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Seconds between two lines of progress when no evaluation comes in between.
 const PROGRESS_S: f64 = 30.0;
+
+/// Signals within this time of the first are the same request.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// What the user has asked for from outside the training thread.
 #[derive(Clone, Default)]
@@ -35,8 +38,11 @@ impl Wishes {
     /// Wires up Ctrl-C and SIGTERM: the first asks for an orderly end, the second leaves at once.
     pub(super) fn listen(&self) -> anyhow::Result<()> {
         let wishes = self.clone();
+        let mut first = None::<Instant>;
         Ok(ctrlc::set_handler(move || {
-            if wishes.0.swap(INTERRUPT, Ordering::SeqCst) == INTERRUPT {
+            wishes.0.store(INTERRUPT, Ordering::SeqCst);
+            // One request may come as two signals, to the process and to its group.
+            if first.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
                 dashboard::term::restore();
                 std::process::exit(i32::from(super::code::INTERRUPTED));
             }
@@ -50,6 +56,18 @@ impl Wishes {
             dashboard::Command::Interrupt => INTERRUPT,
         };
         self.0.fetch_max(wish, Ordering::SeqCst);
+    }
+
+    /// For the time before there is anything to save.
+    ///
+    /// # Errors
+    /// When the user has asked for the end already.
+    pub(super) fn check(&self) -> Result<(), super::Failure> {
+        if self.0.load(Ordering::SeqCst) == NONE {
+            return Ok(());
+        }
+        let error = anyhow::anyhow!("interrupted before the run began, nothing was written");
+        Err(super::Failure { code: super::code::INTERRUPTED, error })
     }
 
     fn control(&self) -> Control {

@@ -169,7 +169,7 @@ sections! {
         patience: usize = 3,
         /// How much lower than the best the loss must be to count as an improvement, relative to the best.
         min_delta: f64 = 0.0,
-        /// Set the model back to its best adapter at the end.
+        /// Evaluate the test rows with the best adapter, not with the last one. Both are kept, in best/ and last/.
         restore_best: bool = true,
     }
 

@@ -40,6 +40,19 @@ impl Example {
     }
 }
 
+/// Checksum (CRC-32) of rows as tokens, in their order: the same on every machine.
+pub fn checksum(rows: &[Example]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    for row in rows {
+        crc.update(&(row.ids.len() as u64).to_le_bytes());
+        for (id, &carries_loss) in row.ids.iter().zip(&row.loss_mask) {
+            crc.update(&id.to_le_bytes());
+            crc.update(&[u8::from(carries_loss)]);
+        }
+    }
+    crc.finalize()
+}
+
 /// The three sides of a dataset.
 #[derive(Clone, Debug, Default)]
 pub struct Splits {

@@ -7,7 +7,8 @@ use super::{Case, Evidence, Finding, Severity, finding};
 /// Train loss near zero while the eval loss has hardly improved since.
 pub fn rule(case: &Case) -> Option<Finding> {
     let (standing, limits, eval) = (case.standing?, case.limits, &case.curves.eval);
-    if standing.finite < limits.min_evals {
+    let comparable = case.run.train_loss.comparable(case.run.eval_loss);
+    if !comparable || standing.finite < limits.min_evals {
         return None;
     }
     let near_zero = |index: &usize| eval[*index].train_loss.is_some_and(|loss| loss < limits.near_zero_train);

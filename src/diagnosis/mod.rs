@@ -23,6 +23,7 @@ use overfit::Standing;
 /// What a rule looks at: the run, and the facts that several rules need, worked out once.
 struct Case<'a> {
     curves: &'a Curves,
+    run: &'a RunInfo,
     limits: &'a Limits,
     standing: Option<Standing>,
 }
@@ -59,8 +60,7 @@ pub struct Diagnosis {
 /// Costs a few passes over the evaluations and two over the examples of one evaluation, so that it
 /// may be called after each of them.
 pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
-    let _ = run;
-    let case = Case { curves, limits, standing: overfit::standing(curves, limits) };
+    let case = Case { curves, run, limits, standing: overfit::standing(curves, limits) };
     let mut findings: Vec<Finding> = RULES.iter().filter_map(|rule| rule(&case)).collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let undecided = too_little(curves, limits);

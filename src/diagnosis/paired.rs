@@ -7,7 +7,8 @@
 use crate::event::ExampleLoss;
 
 /// Standard error of the difference of two token-weighted mean losses over the same examples, in
-/// nats per token. `None` where the examples are not the same ones or a loss is not finite.
+/// nats per token. `None` where the examples cannot be the same ones (that they are is for the caller
+/// to know) or a loss is not finite.
 ///
 /// The mean of all tokens is a ratio of two sums over examples, sum of nats to sum of tokens; its
 /// variance by linearisation is that of the residuals `d_i - D t_i` (Cochran 1977, "Sampling

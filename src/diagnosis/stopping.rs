@@ -35,9 +35,4 @@ impl Patience {
         self.waited += 1;
         self.waited >= self.evals
     }
-
-    /// Evaluations in a row without an improvement.
-    pub fn waited(&self) -> usize {
-        self.waited
-    }
 }

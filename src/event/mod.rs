@@ -88,6 +88,12 @@ pub struct DataInfo {
     pub train_tokens: u64,
     /// Tokens of the validation rows that carry loss.
     pub valid_tokens: u64,
+    /// Checksum of the training rows as tokens; 0 where unknown.
+    #[serde(default)]
+    pub train_checksum: u32,
+    /// Checksum of the validation rows as tokens: runs of one checksum were judged by the same rows.
+    #[serde(default)]
+    pub valid_checksum: u32,
 }
 
 /// The settings of a run that a finding or an advice may depend on; `None` where unknown.

@@ -26,7 +26,7 @@ pub enum Kernels {
     Cpu,
 }
 
-/// A frozen matrix, `(out, in)`, f32 or bf16, and the bias of the layer if it has one.
+/// A frozen matrix, `(out, in)`, f32 or bf16.
 #[derive(Clone, Debug)]
 pub struct Weight {
     pub matrix: Tensor,

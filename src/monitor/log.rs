@@ -55,7 +55,7 @@ pub fn saved(saved: &CheckpointSaved) -> String {
 pub fn ended(ended: &RunEnded) -> String {
     let restored = ended.best.filter(|_| ended.restored_best);
     let restored = restored
-        .map_or(String::new(), |best| format!("; the best adapter, of step {}, is restored", best.step));
+        .map_or(String::new(), |best| format!("; the best adapter, of step {}, is in best/", best.step));
     format!("{} at step {}{restored}", reason(ended.reason), ended.step)
 }
 

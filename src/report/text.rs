@@ -190,13 +190,7 @@ fn ending(snapshot: &Snapshot) -> Vec<String> {
     };
     let mut parts = vec![format!("{} after {} steps", log::reason(ended.reason), ended.step)];
     parts.push(fmt::duration(snapshot.progress.elapsed_s));
-    match (ended.restored_best, ended.best) {
-        (true, Some(best)) => parts.push(format!("best adapter restored (step {})", best.step)),
-        (false, Some(best)) if best.step != ended.step => {
-            parts.push(format!("not set back to the best adapter (step {})", best.step));
-        }
-        _ => {}
-    }
+    parts.extend(ended.best.map(|best| format!("best adapter (step {}) in best/", best.step)));
     parts
 }
 

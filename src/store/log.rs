@@ -4,7 +4,7 @@
 //! torn line at the end. What must survive a power cut too is synced to the disk.
 
 use crate::event::Event;
-use crate::event::record::Record;
+use crate::event::record::{FORMAT, Record};
 use anyhow::{Context, Result, bail};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -84,7 +84,18 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
     let mut lines = text.split_inclusive('\n').enumerate().peekable();
     while let Some((index, line)) = lines.next() {
         match Record::from_line(line.trim_end()) {
-            Ok(record) => records.push(record),
+            Ok(record) => {
+                if let Event::RunStarted(run) = &record.event
+                    && run.format > FORMAT
+                {
+                    bail!(
+                        "{}: written by a later version of tune (format {})\n  hint: update tune",
+                        path.display(),
+                        run.format
+                    );
+                }
+                records.push(record);
+            }
             Err(_) if lines.peek().is_none() && !line.ends_with('\n') => {}
             Err(error) => {
                 bail!(

@@ -21,6 +21,9 @@ use checkpoint::{Folders, State};
 use plan::Plan;
 use step::Stepper;
 
+/// The end of a run whose loss is no number.
+const BROKEN: Control = Control::Stop(StopReason::NonFinite);
+
 /// What a run works with.
 pub struct Job<'a> {
     pub config: &'a Config,
@@ -53,7 +56,10 @@ pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> 
         folders.save_best(&state)?;
         sink.emit(&Event::RunResumed(Resumed { step: state.step }))
     } else {
-        sink.emit(&Event::RunStarted(Box::new(info))).max(evaluator.run(&mut state, sink)?)
+        match (sink.emit(&Event::RunStarted(Box::new(info))), evaluator.run(&mut state, sink)?) {
+            (_, BROKEN) => BROKEN,
+            (first, second) => first.max(second),
+        }
     };
     let mut evaluated = true;
     let reason = loop {
@@ -72,7 +78,9 @@ pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> 
         state.step = next;
         evaluated = plan.evaluates_at(next) || wish == Control::Evaluate;
         if evaluated {
-            wish = wish.max(evaluator.run(&mut state, sink)?);
+            // A loss that is no number goes before whatever else was wished for: nothing was saved.
+            let asked = evaluator.run(&mut state, sink)?;
+            wish = if asked == BROKEN { BROKEN } else { wish.max(asked) };
         } else if wish == Control::Save {
             wish = sink.emit(&Event::CheckpointSaved(folders.save_last(&state, None)?));
         }
@@ -128,7 +136,7 @@ impl Evaluator<'_> {
         let (step, epoch, loss) = (stats.step, stats.epoch, stats.loss);
         let mut wish = sink.emit(&Event::Eval(stats));
         if !loss.is_finite() {
-            return Ok(Control::Stop(StopReason::NonFinite));
+            return Ok(BROKEN);
         }
         if state.best.as_ref().is_none_or(|(best, _)| loss < best.loss) {
             state.best = Some((BestPoint { step, epoch, loss }, state.adapter.clone()));

@@ -192,12 +192,9 @@ fn accumulated_batches_are_one_large_batch() {
 
 #[test]
 fn a_loss_that_is_no_number_ends_the_run_and_spoils_nothing() {
-    let mut config = config();
-    config.train.max_grad_norm = 0.0;
-    let bench = Bench::new(config);
+    let bench = Bench::new(config());
     let dir = tempfile::tempdir().unwrap();
     let mut state = bench.fresh();
-    // The first step's update is fine, the second's moments are not.
     let mut events = Vec::new();
     for tensor in state.adapter.tensors_mut() {
         *tensor = tensor.affine(0.0, f64::NAN).unwrap();
@@ -241,4 +238,39 @@ fn a_state_of_another_shape_is_refused() {
     assert!(error.contains("expected f32 [5, 192]"), "{error}");
     std::fs::write(dir.path().join("state/state.safetensors"), b"short").unwrap();
     assert!(folders.load(bench.fresh()).is_err());
+}
+
+/// Asks for one thing after the event of each step that is named.
+struct Asks {
+    wishes: Vec<(u64, Control)>,
+    events: Vec<Event>,
+}
+
+impl Sink for Asks {
+    fn emit(&mut self, event: &Event) -> Control {
+        self.events.push(event.clone());
+        let Event::Step(stats) = event else { return Control::Continue };
+        let wish = self.wishes.iter().find(|(step, _)| *step == stats.step);
+        wish.map_or(Control::Continue, |(_, wish)| *wish)
+    }
+}
+
+#[test]
+fn the_sink_can_ask_for_a_checkpoint_and_for_an_evaluation() {
+    let bench = Bench::new(config());
+    let dir = tempfile::tempdir().unwrap();
+    let wishes = vec![(1, Control::Evaluate), (4, Control::Save), (5, Control::Stop(StopReason::Requested))];
+    let mut sink = Asks { wishes, events: vec![] };
+    let ended = bench.run(dir.path(), bench.fresh(), false, &mut sink);
+    assert_eq!((ended.reason, ended.step), (StopReason::Requested, 5));
+    let at: Vec<u64> = evals(&sink.events, Split::Valid).iter().map(|eval| eval.step).collect();
+    assert_eq!(at, [0, 1, 3]);
+    let saved: Vec<u64> = sink
+        .events
+        .iter()
+        .filter_map(|event| if let Event::CheckpointSaved(saved) = event { Some(saved) } else { None })
+        .filter(|saved| saved.role == CheckpointRole::Last)
+        .map(|saved| saved.step)
+        .collect();
+    assert_eq!(saved, [0, 1, 3, 4, 5]);
 }

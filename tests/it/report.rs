@@ -30,6 +30,7 @@ fn info() -> RunInfo {
             test_rows: 0,
             train_tokens: 48_200,
             valid_tokens: 5300,
+            ..DataInfo::default()
         }),
         total_steps: Some(560),
         steps_per_epoch: Some(PER_EPOCH),

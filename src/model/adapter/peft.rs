@@ -82,11 +82,23 @@ pub fn serialize<'a>(
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file needs a folder")?;
     let put = || -> std::io::Result<()> {
-        let mut aside = tempfile::NamedTempFile::new_in(folder)?;
+        let mut aside = aside(folder)?;
         aside.as_file_mut().write_all(bytes)?;
         aside.as_file().sync_all()?;
         aside.persist(path)?;
-        Ok(())
+        // The new name is on the disk only when the folder is.
+        if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
     };
     put().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// A file to fill before it gets its name, readable by whom the user's umask lets read.
+fn aside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
 }

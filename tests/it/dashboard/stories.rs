@@ -33,6 +33,7 @@ fn info() -> RunInfo {
             test_rows: 0,
             train_tokens: 51_000,
             valid_tokens: 5_600,
+            ..DataInfo::default()
         }),
         total_steps: Some(TOTAL),
         steps_per_epoch: Some(PER_EPOCH),
