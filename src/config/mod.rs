@@ -93,7 +93,7 @@ sections! {
     model: Model {
         /// `builtin`, or a folder in Hugging Face form: config.json, *.safetensors, tokenizer.json.
         path: String = "builtin".into(),
-        /// Precision of the frozen weights and their products: auto, f32 or bf16. Adapters and sums are f32.
+        /// How the frozen weights are kept: auto (bf16 where the files hold bf16, else f32), f32 or bf16. Adapters and sums are f32.
         dtype: Dtype = Dtype::Auto,
     }
 
@@ -184,7 +184,7 @@ sections! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
-    /// bf16 where the processor multiplies it natively, else f32.
+    /// bf16 where the files hold no more than that, else f32.
     Auto,
     F32,
     Bf16,
