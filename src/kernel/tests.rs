@@ -228,3 +228,27 @@ fn gradients_agree_with_finite_differences() {
         0.5 * nats.iter().map(|&n| f64::from(n)).sum::<f64>()
     });
 }
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let mut random = Random::new(8);
+    // Rows enough to be cut into several shares.
+    let (x, dy) = (random.matrix(700, 96), random.matrix(700, 160));
+    let w = Weight { matrix: random.matrix(160, 96) };
+    let lora = Lora { a: random.matrix(8, 96), b: random.matrix(160, 8), scale: 2.0 };
+    let compute = |threads: usize| -> Vec<Vec<f32>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let tensors = pool.install(|| {
+            let adapter = Some((&lora, Dropout::new(0.2, 3)));
+            let (y, down) = Kernels::Cpu.linear(&x, &w, adapter).unwrap();
+            let (dx, grad) = Kernels::Cpu.linear_backward(&dy, &x, down.as_ref(), &w, adapter, true).unwrap();
+            let grad = grad.unwrap();
+            [y, dx.unwrap(), grad.a, grad.b]
+        });
+        tensors.iter().map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap()).collect()
+    };
+    let one = compute(1);
+    for threads in [2, 3, 7] {
+        assert_eq!(compute(threads), one, "{threads} threads");
+    }
+}
