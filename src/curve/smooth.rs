@@ -1,25 +1,7 @@
-//! Smoothing and the scale of noise, robustly: what to look through a noisy series with.
+//! The scale of noise, robustly: what to look through a noisy series with.
 //!
 //! Pure functions of slices. A value that is not finite is passed over, never smoothed into its
 //! neighbours.
-
-/// Exponential moving average with Adam's correction for its start at zero (Kingma & Ba 2015,
-/// section 3): the first value is the first loss, not a fraction of it.
-///
-/// `decay` is the share of the past that each value keeps, from 0 (nothing is smoothed) to below 1.
-/// A value that is not finite stays as it is, so that a chart shows the gap.
-pub fn ema(values: impl IntoIterator<Item = f64>, decay: f64) -> Vec<f64> {
-    let (mut mean, mut weight) = (0.0, 0.0);
-    let smooth = |value: f64| {
-        if !value.is_finite() {
-            return value;
-        }
-        mean = decay * mean + (1.0 - decay) * value;
-        weight = decay * weight + (1.0 - decay);
-        mean / weight
-    };
-    values.into_iter().map(smooth).collect()
-}
 
 /// The median of the finite values: of an even number, the mean of the middle two.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
@@ -87,15 +69,6 @@ fn qn(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_average_starts_at_the_first_value_and_shows_gaps() {
-        let smoothed = ema([4.0, f64::NAN, 2.0], 0.5);
-        assert!((smoothed[0] - 4.0).abs() < 1e-12);
-        assert!(smoothed[1].is_nan());
-        assert!((smoothed[2] - (0.5 * 2.0 + 0.25 * 4.0) / 0.75).abs() < 1e-12);
-        assert_eq!(ema([3.0, 1.0], 0.0), vec![3.0, 1.0]);
-    }
 
     #[test]
     fn medians_pass_over_what_is_no_number() {

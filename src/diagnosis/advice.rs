@@ -167,7 +167,7 @@ fn stop_early(settings: &Settings) -> Option<Advice> {
     if settings.early_stopping != Some(false) {
         return None;
     }
-    let text = "Switch early stopping on: it ends the run after the turn and restores the best adapter.";
+    let text = "Switch early stopping on: it ends the run after the turn, with the best adapter kept.";
     Some(one(text.into(), "early_stopping.enabled", "true".into()))
 }
 
