@@ -61,7 +61,7 @@ pub struct LogLine {
 pub struct Progress {
     pub step: u64,
     pub total_steps: Option<u64>,
-    pub epoch: f64,
+    pub epoch: Option<f64>,
     /// Seconds of training so far, by the newest record.
     pub elapsed_s: f64,
     /// Seconds to the end at the recent pace, evaluations included; `None` before it can be told or after the end.
@@ -102,7 +102,7 @@ impl Monitor {
             Event::RunResumed(resumed) => {
                 let kept = |saved: &CheckpointSaved| saved.step <= resumed.step;
                 (self.progress.step, self.ended) = (resumed.step, None);
-                self.progress.epoch = self.curves.train.last().map_or(0.0, |point| point.epoch);
+                self.progress.epoch = self.curves.train.last().and_then(|point| point.epoch);
                 self.best_saved = self.best_saved.filter(kept);
                 self.last_saved = self.last_saved.filter(kept);
                 self.say(record.t, format!("resumed from step {}", resumed.step), false);
@@ -117,7 +117,8 @@ impl Monitor {
             }
             Event::Eval(stats) => {
                 self.progress.step = self.progress.step.max(stats.step);
-                self.progress.epoch = self.progress.epoch.max(stats.epoch);
+                let furthest = [self.progress.epoch, stats.epoch].into_iter().flatten();
+                self.progress.epoch = furthest.reduce(f64::max);
                 self.say(record.t, log::eval(stats, best_before), false);
                 if stats.split == Split::Valid {
                     self.judge(record.t);
@@ -138,7 +139,7 @@ impl Monitor {
                 self.say(record.t, log::ended(ended), false);
                 self.ended = Some(ended.clone());
             }
-            Event::Unknown => {}
+            Event::Generated(_) | Event::Unknown => {}
         }
         self.progress.total_steps = self.run.total_steps;
         self.progress.tokens_per_s = self.pace.tokens_per_s();

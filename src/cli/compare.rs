@@ -103,7 +103,8 @@ fn table(
     let both = |f: &dyn Fn(usize) -> String| (f(0), f(1));
     let (a, b) = both(&|i| snapshots[i].diagnosis.verdict.to_string());
     rows.push(("verdict".into(), a, b));
-    let (a, b) = both(&|i| format!("step {}, epoch {:.1}", best[i].step, best[i].epoch));
+    let epoch = |point: &EvalPoint| point.epoch.map_or(String::new(), |epoch| format!(", epoch {epoch:.1}"));
+    let (a, b) = both(&|i| format!("step {}{}", best[i].step, epoch(best[i])));
     rows.push(("best at".into(), a, b));
     let (a, b) = both(&|i| format!("{:.4}", best[i].loss));
     rows.push(("best eval loss".into(), a, b));

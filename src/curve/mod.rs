@@ -7,7 +7,7 @@ pub mod axis;
 pub mod smooth;
 pub mod trend;
 
-use crate::event::{EvalStats, Event, ExampleLoss, Split, StepStats};
+use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Split, StepStats};
 use std::sync::Arc;
 
 /// All series of one run, each in the order of its steps.
@@ -15,17 +15,25 @@ use std::sync::Arc;
 pub struct Curves {
     /// One point an optimiser step (or a logged interval, in foreign logs).
     pub train: Vec<TrainPoint>,
-    /// One point an evaluation of the validation set.
+    /// One point an evaluation of the validation set; of the first one, where there are several.
     pub eval: Vec<EvalPoint>,
+    /// The other validation sets by name, in the order of their first evaluation.
+    pub others: Vec<(String, Vec<EvalPoint>)>,
+    /// One point an evaluation of the train probe: a fixed sample of the training rows, dropout off.
+    pub probe: Vec<EvalPoint>,
+    /// What the model wrote by itself, in the order of the steps, both sides in one series.
+    pub generated: Vec<Generated>,
     /// The evaluation of the test set, once the run is over.
     pub test: Option<EvalPoint>,
+    /// Name of the set in `eval`, once there is an evaluation.
+    first_set: Option<Option<String>>,
 }
 
 /// One training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainPoint {
     pub step: u64,
-    pub epoch: f64,
+    pub epoch: Option<f64>,
     /// Seconds since the run started.
     pub t: f64,
     /// Mean over the tokens of this step; may be NaN or infinite.
@@ -34,7 +42,7 @@ pub struct TrainPoint {
     pub tokens: u64,
     /// All tokens computed.
     pub input_tokens: u64,
-    pub learning_rate: f64,
+    pub learning_rate: Option<f64>,
     /// Before clipping.
     pub grad_norm: Option<f64>,
 }
@@ -43,7 +51,7 @@ pub struct TrainPoint {
 #[derive(Clone, Debug)]
 pub struct EvalPoint {
     pub step: u64,
-    pub epoch: f64,
+    pub epoch: Option<f64>,
     /// Seconds since the run started.
     pub t: f64,
     /// Mean over all tokens that carry loss; may be NaN or infinite.
@@ -51,6 +59,8 @@ pub struct EvalPoint {
     /// Tokens that carried loss; 0 where unknown.
     pub tokens: u64,
     pub token_accuracy: Option<f64>,
+    /// Task metrics of a foreign trainer, by their names in its log.
+    pub metrics: Vec<Metric>,
     /// Loss of every example, empty where unknown.
     pub examples: Arc<[ExampleLoss]>,
     /// Token-weighted mean of the train losses since the evaluation before this one: the train curve
@@ -67,6 +77,7 @@ impl Curves {
         match event {
             Event::Step(stats) => self.push_train(t, stats),
             Event::Eval(stats) => self.push_eval(t, stats),
+            Event::Generated(generated) => self.generated.push(generated.clone()),
             Event::RunResumed(resumed) => self.drop_after(resumed.step),
             _ => {}
         }
@@ -110,24 +121,45 @@ impl Curves {
             loss: stats.loss,
             tokens: stats.tokens,
             token_accuracy: stats.token_accuracy,
+            metrics: stats.metrics.clone(),
             examples: stats.examples.as_slice().into(),
             train_loss: None,
         };
         match stats.split {
+            Split::Valid if !self.decides(stats.set.as_ref()) => {
+                let name = stats.set.as_deref().unwrap_or_default();
+                let index = self.others.iter().position(|(other, _)| other == name).unwrap_or_else(|| {
+                    self.others.push((name.to_owned(), Vec::new()));
+                    self.others.len() - 1
+                });
+                insert_by_step(&mut self.others[index].1, point, |point| point.step);
+            }
             Split::Valid => {
+                self.first_set.get_or_insert_with(|| stats.set.clone());
                 let index = insert_by_step(&mut self.eval, point, |point| point.step);
                 self.average_train(index);
                 self.average_train(index + 1);
             }
             Split::Test => self.test = Some(point),
-            Split::TrainProbe => {}
+            Split::TrainProbe => {
+                insert_by_step(&mut self.probe, point, |point| point.step);
+            }
         }
+    }
+
+    /// Whether the evaluation set of this name is the first one.
+    fn decides(&self, set: Option<&String>) -> bool {
+        self.first_set.as_ref().is_none_or(|first| first.as_ref() == set)
     }
 
     /// Forgets what happened after `step`, as a run does that goes on from a state saved there.
     fn drop_after(&mut self, step: u64) {
         self.train.truncate(self.train.partition_point(|point| point.step <= step));
-        self.eval.truncate(self.eval.partition_point(|point| point.step <= step));
+        let others = self.others.iter_mut().map(|(_, points)| points);
+        for points in others.chain([&mut self.eval, &mut self.probe]) {
+            points.truncate(points.partition_point(|point| point.step <= step));
+        }
+        self.generated.truncate(self.generated.partition_point(|generated| generated.step <= step));
         self.test = self.test.take().filter(|point| point.step <= step);
     }
 

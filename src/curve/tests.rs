@@ -6,11 +6,11 @@ use crate::event::Resumed;
 fn step(step: u64, loss: f64, tokens: u64) -> Event {
     Event::Step(StepStats {
         step,
-        epoch: 0.0,
+        epoch: Some(0.0),
         loss,
         tokens,
         input_tokens: tokens,
-        learning_rate: 1e-3,
+        learning_rate: Some(1e-3),
         grad_norm: None,
     })
 }
@@ -18,12 +18,13 @@ fn step(step: u64, loss: f64, tokens: u64) -> Event {
 fn eval(step: u64, loss: f64) -> Event {
     Event::Eval(EvalStats {
         step,
-        epoch: 0.0,
+        epoch: Some(0.0),
         split: Split::Valid,
         loss,
         tokens: 0,
         token_accuracy: None,
         examples: Vec::new(),
+        ..EvalStats::default()
     })
 }
 

@@ -90,10 +90,8 @@ fn against_overfitting(rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
 /// The epoch of the turn, to the next half, and one half at least.
 fn train_shorter(rise: &Rise, settings: &Settings) -> Option<Advice> {
     // A turn at the baseline is no length to train for.
-    if rise.onset_epoch <= 0.0 {
-        return None;
-    }
-    let epochs = ((rise.onset_epoch - 0.05).max(0.0) * 2.0).ceil().max(1.0) / 2.0;
+    let onset = rise.onset_epoch.filter(|epoch| *epoch > 0.0)?;
+    let epochs = ((onset - 0.05).max(0.0) * 2.0).ceil().max(1.0) / 2.0;
     let planned = settings.epochs?;
     if epochs >= planned {
         return None;
@@ -101,10 +99,8 @@ fn train_shorter(rise: &Rise, settings: &Settings) -> Option<Advice> {
     let decays = settings.schedule.as_deref().is_none_or(|schedule| schedule != "constant");
     let schedule =
         if decays { ", and a shorter run also lets the learning rate fall to its end by then" } else { "" };
-    let text = format!(
-        "Train for {epochs} epochs, not {planned}: eval loss turned at epoch {:.1}{schedule}.",
-        rise.onset_epoch
-    );
+    let text =
+        format!("Train for {epochs} epochs, not {planned}: eval loss turned at epoch {onset:.1}{schedule}.");
     Some(one(text, "train.epochs", float(epochs)))
 }
 
@@ -132,15 +128,13 @@ fn decay_weights(settings: &Settings) -> Option<Advice> {
 
 fn learn_slower(rise: &Rise, settings: &Settings) -> Option<Advice> {
     let now = settings.learning_rate.filter(|now| *now > 0.0)?;
-    if rise.onset_epoch > EARLY_TURN_EPOCHS {
-        return None;
-    }
+    let onset = rise.onset_epoch.filter(|epoch| *epoch <= EARLY_TURN_EPOCHS)?;
     let next = round_down(now / 2.0);
     let text = format!(
         "Halve the learning rate, {} to {}: eval loss turned at epoch {:.1}, before the rows were seen {} times.",
         exponent(now),
         exponent(next),
-        rise.onset_epoch,
+        onset,
         EARLY_TURN_EPOCHS + 1.0
     );
     Some(one(text, "train.learning_rate", exponent(next)))

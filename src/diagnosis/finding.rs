@@ -62,7 +62,7 @@ pub enum Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Rise {
     pub best_step: u64,
-    pub best_epoch: f64,
+    pub best_epoch: Option<f64>,
     pub best_loss: f64,
     /// Step of the newest evaluation.
     pub last_step: u64,
@@ -76,7 +76,7 @@ pub struct Rise {
     pub threshold: f64,
     /// Step of the last evaluation before the rise.
     pub onset_step: u64,
-    pub onset_epoch: f64,
+    pub onset_epoch: Option<f64>,
     /// Train loss at the best evaluation and now, averaged since the evaluation before.
     pub train_at_best: Option<f64>,
     pub train_now: Option<f64>,
@@ -171,8 +171,8 @@ impl fmt::Display for Rise {
             write!(f, " \u{b1} {:.1} %", 100.0 * noise)?;
         }
         write!(f, " above its best ({:.3} at step {}", self.best_loss, self.best_step)?;
-        if self.best_epoch > 0.0 {
-            write!(f, ", epoch {:.1}", self.best_epoch)?;
+        if let Some(epoch) = self.best_epoch.filter(|epoch| *epoch > 0.0) {
+            write!(f, ", epoch {epoch:.1}")?;
         }
         f.write_str(")")?;
         if self.never_improved {

@@ -126,7 +126,8 @@ pub fn rule(case: &Case) -> Option<Finding> {
     }
     let onset = &eval[onset(case.curves, standing.best, limits)];
     let since = |point: &&crate::curve::EvalPoint| point.step >= onset.step && point.loss.is_finite();
-    let risen: Vec<(f64, f64)> = eval.iter().filter(since).map(|p| (p.epoch, p.loss / best.loss)).collect();
+    let risen: Vec<(f64, f64)> =
+        eval.iter().filter(since).filter_map(|p| Some((p.epoch?, p.loss / best.loss))).collect();
     let rise = finding::Rise {
         best_step: best.step,
         best_epoch: best.epoch,

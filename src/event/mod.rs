@@ -22,6 +22,8 @@ pub enum Event {
     Step(StepStats),
     /// One pass over a fixed evaluation set is complete.
     Eval(EvalStats),
+    /// The model was given the prompts of a few rows and wrote on by itself.
+    Generated(Generated),
     /// An adapter was written to the run folder.
     CheckpointSaved(CheckpointSaved),
     /// Something a reader should know that is neither a step nor an evaluation.
@@ -160,12 +162,13 @@ pub struct Resumed {
 }
 
 /// One optimiser step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepStats {
     /// Optimiser steps taken so far, this one included; the first step is 1.
     pub step: u64,
-    /// Passes over the training rows so far, this step included.
-    pub epoch: f64,
+    /// Passes over the training rows so far, this step included; `None` where a foreign log does not say.
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<f64>,
     /// Training loss of this step's batch, before the update, dropout on.
     #[serde(with = "num")]
     pub loss: f64,
@@ -173,8 +176,8 @@ pub struct StepStats {
     pub tokens: u64,
     /// All tokens computed in this step.
     pub input_tokens: u64,
-    #[serde(with = "num")]
-    pub learning_rate: f64,
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
     /// Global gradient norm before clipping; `None` where the trainer does not say.
     #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
     pub grad_norm: Option<f64>,
@@ -194,13 +197,18 @@ pub enum Split {
 }
 
 /// One evaluation: the mean loss over a fixed set, dropout off.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EvalStats {
     /// Optimiser steps taken before this evaluation; 0 is the untouched base.
     pub step: u64,
-    pub epoch: f64,
+    /// Passes over the training rows so far; `None` where a foreign log does not say.
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<f64>,
     #[serde(default)]
     pub split: Split,
+    /// Name of the evaluation set, where a trainer evaluates several; the first named one decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
     /// Mean over all tokens that carry loss, in the unit that [`RunInfo::eval_loss`] says.
     #[serde(with = "num")]
     pub loss: f64,
@@ -209,9 +217,20 @@ pub struct EvalStats {
     /// Share of those tokens that the model ranks first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_accuracy: Option<f64>,
+    /// Task metrics of a foreign trainer, by their names in its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
     /// Loss of every example, in the order of the set; empty where unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<ExampleLoss>,
+}
+
+/// A figure beside the loss, such as `accuracy`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    pub name: String,
+    #[serde(with = "num")]
+    pub value: f64,
 }
 
 /// The loss of one example of an evaluation set.
@@ -222,6 +241,49 @@ pub struct ExampleLoss {
     pub nats: f64,
     /// Tokens that carried loss.
     pub tokens: u32,
+}
+
+/// What the model writes when it is given the prompts of a fixed few rows of one side, greedily, and
+/// how much of that is the rows themselves.
+///
+/// Recitation is told from skill by the same figures on the other side: a model that has learnt the
+/// task regenerates held-out completions as well as trained ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// Optimiser steps taken before.
+    pub step: u64,
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<f64>,
+    /// [`Split::TrainProbe`] or [`Split::Valid`].
+    pub split: Split,
+    /// Prompts that were given.
+    pub prompts: u32,
+    /// Share of the prompts whose completion came back token by token.
+    #[serde(with = "num")]
+    pub exact: f64,
+    /// Mean share of the 8-token sequences of the reference that occur in what was written (Carlini
+    /// et al. 2023, arXiv 2202.07646, count runs of tokens likewise); of the whole reference where
+    /// it is shorter.
+    #[serde(with = "num")]
+    pub overlap: f64,
+    /// Mean share of the written 4-token sequences that were written before in the same text.
+    #[serde(with = "num")]
+    pub repetition: f64,
+    /// Mean chrF of the completion against the reference, 0 to 1 (Popovic 2015): quality, where
+    /// `exact` and `overlap` are recitation.
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub chrf: Option<f64>,
+    /// The first few, whole, for the reader.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+}
+
+/// One prompt, what the row says, and what the model says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    pub prompt: String,
+    pub reference: String,
+    pub output: String,
 }
 
 /// Which of the two adapters of a run folder.
@@ -264,7 +326,8 @@ pub struct RunEnded {
     pub reason: StopReason,
     /// Optimiser steps taken in all.
     pub step: u64,
-    pub epoch: f64,
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<f64>,
     /// The best validation point, whose adapter is in `best/`.
     pub best: Option<BestPoint>,
     /// Whether the model in memory was set back to the best adapter at the end.
@@ -275,7 +338,8 @@ pub struct RunEnded {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BestPoint {
     pub step: u64,
-    pub epoch: f64,
+    #[serde(with = "num::option", default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<f64>,
     #[serde(with = "num")]
     pub loss: f64,
 }

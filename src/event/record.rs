@@ -47,11 +47,11 @@ mod tests {
     fn step(loss: f64) -> Record {
         let event = Event::Step(StepStats {
             step: 3,
-            epoch: 0.5,
+            epoch: Some(0.5),
             loss,
             tokens: 7,
             input_tokens: 9,
-            learning_rate: 1e-3,
+            learning_rate: Some(1e-3),
             grad_norm: Some(f64::INFINITY),
         });
         Record { t: 1.5, event }
@@ -72,12 +72,13 @@ mod tests {
             t: 2.0,
             event: Event::Eval(EvalStats {
                 step: 3,
-                epoch: 0.5,
+                epoch: Some(0.5),
                 split: Split::Valid,
                 loss: 0.1 + 0.2,
                 tokens: 12,
                 token_accuracy: Some(1.0 / 3.0),
                 examples: vec![ExampleLoss { nats: 1e-300, tokens: 12 }],
+                ..EvalStats::default()
             }),
         };
         for record in [step(1.25), eval] {

@@ -70,14 +70,13 @@ pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
     let width = 2 * of_all.len().saturating_sub(1).max(3) + 1;
     let train = point.train_loss.map_or_else(|| "    -".into(), |loss| format!("{loss:.3}"));
     let mut out = format!(
-        "step {:>width$}  epoch {:>5.2}  train {train}  eval {:.3}  {:<8}",
+        "step {:>width$}{}  train {train}  eval {:.3}  {:<8}",
         format!("{}{of_all}", point.step),
-        point.epoch,
+        point.epoch.map_or(String::new(), |epoch| format!("  epoch {epoch:>5.2}")),
         point.loss,
         standing(snapshot, index, point),
     );
-    if let Some(step) = curves.train_between(None, point.step).last() {
-        let rate = step.learning_rate;
+    if let Some(rate) = curves.train_between(None, point.step).last().and_then(|step| step.learning_rate) {
         let _ = if rate == 0.0 { write!(out, "  lr 0     ") } else { write!(out, "  lr {rate:.1e}") };
     }
     if let Some(rate) = progress.tokens_per_s {
@@ -97,10 +96,9 @@ pub fn step_line(snapshot: &Snapshot) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.train.last() else { return String::new() };
     let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{total}"));
-    let mut out = format!(
-        "step {}{of_all}  epoch {:.2}  train {:.3}  lr {:.1e}",
-        point.step, point.epoch, point.loss, point.learning_rate
-    );
+    let epoch = point.epoch.map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
+    let rate = point.learning_rate.map_or(String::new(), |rate| format!("  lr {rate:.1e}"));
+    let mut out = format!("step {}{of_all}{epoch}  train {:.3}{rate}", point.step, point.loss);
     if let Some(rate) = progress.tokens_per_s {
         let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));
     }
@@ -172,10 +170,9 @@ pub fn verdict(snapshot: &Snapshot) -> String {
 }
 
 fn place(point: &EvalPoint) -> String {
-    if point.epoch > 0.0 {
-        format!("step {} (epoch {:.1})", point.step, point.epoch)
-    } else {
-        format!("step {}", point.step)
+    match point.epoch.filter(|epoch| *epoch > 0.0) {
+        Some(epoch) => format!("step {} (epoch {epoch:.1})", point.step),
+        None => format!("step {}", point.step),
     }
 }
 

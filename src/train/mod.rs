@@ -114,7 +114,8 @@ fn finish(
             sink.emit(&Event::Eval(eval_stats(set, at, plan, Split::Test)));
         }
     }
-    let ended = RunEnded { reason, step: state.step, epoch: plan.epoch_at(state.step), best, restored_best };
+    let ended =
+        RunEnded { reason, step: state.step, epoch: Some(plan.epoch_at(state.step)), best, restored_best };
     sink.emit(&Event::RunEnded(ended.clone()));
     Ok(ended)
 }
@@ -152,12 +153,13 @@ impl Evaluator<'_> {
 fn eval_stats(set: loss::SetLoss, step: u64, plan: Plan, split: Split) -> EvalStats {
     EvalStats {
         step,
-        epoch: plan.epoch_at(step),
+        epoch: Some(plan.epoch_at(step)),
         split,
         loss: set.mean(),
         tokens: set.tokens,
         token_accuracy: Some(set.token_accuracy()),
         examples: set.examples,
+        ..EvalStats::default()
     }
 }
 

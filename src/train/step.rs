@@ -52,11 +52,11 @@ impl<'a> Stepper<'a> {
         }
         Ok(StepStats {
             step,
-            epoch: self.plan.epoch_at(step),
+            epoch: Some(self.plan.epoch_at(step)),
             loss,
             tokens: tokens as u64,
             input_tokens: batches.iter().map(|batch| batch.ids.len() as u64).sum(),
-            learning_rate: rate,
+            learning_rate: Some(rate),
             grad_norm: Some(norm),
         })
     }

@@ -34,11 +34,11 @@ struct Expected {
 fn step(step: u64, loss: f64) -> Event {
     Event::Step(StepStats {
         step,
-        epoch: step as f64 / 40.0,
+        epoch: Some(step as f64 / 40.0),
         loss,
         tokens: 100,
         input_tokens: 200,
-        learning_rate: 1e-3,
+        learning_rate: Some(1e-3),
         grad_norm: None,
     })
 }
@@ -46,12 +46,13 @@ fn step(step: u64, loss: f64) -> Event {
 fn eval(step: u64, loss: f64, examples: Vec<ExampleLoss>) -> Event {
     Event::Eval(EvalStats {
         step,
-        epoch: step as f64 / 40.0,
+        epoch: Some(step as f64 / 40.0),
         split: Split::Valid,
         loss,
         tokens: 1000,
         token_accuracy: None,
         examples,
+        ..EvalStats::default()
     })
 }
 

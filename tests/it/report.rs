@@ -4,7 +4,7 @@ use tune::diagnosis::Limits;
 use tune::event::record::Record;
 use tune::event::{
     BestPoint, CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, LossMeaning,
-    ModelInfo, RunEnded, RunInfo, Settings, Split, StepStats, StopReason,
+    ModelInfo, RunEnded, RunInfo, Settings, StepStats, StopReason,
 };
 use tune::monitor::Monitor;
 use tune::report::{svg, text};
@@ -69,7 +69,8 @@ fn eval_event(step: u64) -> Event {
     let examples: Vec<ExampleLoss> = (0..50).map(example).collect();
     let tokens: u64 = examples.iter().map(|example| u64::from(example.tokens)).sum();
     let loss = examples.iter().map(|example| example.nats).sum::<f64>() / tokens as f64;
-    Event::Eval(EvalStats { step, epoch, split: Split::Valid, loss, tokens, token_accuracy: None, examples })
+    let epoch = Some(epoch);
+    Event::Eval(EvalStats { step, epoch, loss, tokens, examples, ..EvalStats::default() })
 }
 
 /// A run that overfits to its end, and the line for each evaluation.
@@ -85,11 +86,11 @@ fn run(steps: u64) -> (Monitor, Vec<String>) {
             let loss = 0.8 + 3.2 * (-epoch / 4.0).exp() + 0.25 * waver(step, 3);
             let stats = StepStats {
                 step,
-                epoch,
+                epoch: Some(epoch),
                 loss,
                 tokens: 860,
                 input_tokens: 1480,
-                learning_rate: 5e-4 * (1.0 + (std::f64::consts::PI * step as f64 / 560.0).cos()),
+                learning_rate: Some(5e-4 * (1.0 + (std::f64::consts::PI * step as f64 / 560.0).cos())),
                 grad_norm: Some(0.8),
             };
             monitor.apply(&Record { t, event: Event::Step(stats) });
@@ -116,7 +117,8 @@ fn finished() -> (Monitor, Vec<String>) {
         .best()
         .map(|best| &monitor.snapshot().curves.eval[best])
         .map(|point| BestPoint { step: point.step, epoch: point.epoch, loss: point.loss });
-    let ended = RunEnded { reason: StopReason::Finished, step: 560, epoch: 10.0, best, restored_best: true };
+    let ended =
+        RunEnded { reason: StopReason::Finished, step: 560, epoch: Some(10.0), best, restored_best: true };
     let t = monitor.snapshot().progress.elapsed_s;
     monitor.apply(&Record { t, event: Event::RunEnded(ended) });
     (monitor, lines)

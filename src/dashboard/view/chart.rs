@@ -54,7 +54,7 @@ pub fn legend<'a>(snapshot: &Snapshot<'_>, x: XAxis, width: u16, theme: Theme) -
     let best = snapshot.diagnosis.best.and_then(|i| curves.eval.get(i));
     let best_at = best.map(|best| match series::x_axis(curves, x) {
         XAxis::Step => format!("step {}", best.step),
-        XAxis::Epoch => format!("epoch {:.1}", best.epoch),
+        XAxis::Epoch => format!("epoch {:.1}", best.epoch.unwrap_or(f64::NAN)),
     });
     let none = || theme.sign("–", "-").to_owned();
     let value = |value: Option<f64>| value.map_or_else(none, fmt::loss);
@@ -240,7 +240,7 @@ impl Plot {
             let at = if axis == XAxis::Step {
                 onset.step.to_string()
             } else {
-                format!("epoch {:.1}", onset.epoch)
+                format!("epoch {:.1}", onset.epoch.unwrap_or(f64::NAN))
             };
             self.onset(self.column(onset.x(axis)) as f64, &at);
         }

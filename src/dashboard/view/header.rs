@@ -107,8 +107,8 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) ->
     let progress = &snapshot.progress;
     let mut left = Line::from(Span::styled(state(snapshot, ui), theme.strong()));
     left.push_span(format!("  {}", steps(progress)));
-    if progress.epoch > 0.0 {
-        left.push_span(format!("  epoch {:.1}", progress.epoch));
+    if let Some(epoch) = progress.epoch.filter(|epoch| *epoch > 0.0) {
+        left.push_span(format!("  epoch {epoch:.1}"));
     }
     let mut right = Vec::new();
     if let Some(share) = share(progress) {

@@ -22,7 +22,7 @@ pub fn x_axis(snapshot: &Snapshot<'_>, kind: XAxis, ended: bool) -> Axis {
     let progress = &snapshot.progress;
     let unit = match kind {
         XAxis::Step => 1.0,
-        XAxis::Epoch => progress.epoch / (progress.step.max(1) as f64),
+        XAxis::Epoch => progress.epoch.unwrap_or(0.0) / (progress.step.max(1) as f64),
     };
     let total =
         progress.total_steps.map(|total| total as f64 * unit).filter(|&total| total >= last && total > 0.0);

@@ -18,13 +18,13 @@ pub trait Place {
 
 impl Place for TrainPoint {
     fn x(&self, axis: XAxis) -> f64 {
-        if axis == XAxis::Step { self.step as f64 } else { self.epoch }
+        if axis == XAxis::Step { self.step as f64 } else { self.epoch.unwrap_or(f64::NAN) }
     }
 }
 
 impl Place for EvalPoint {
     fn x(&self, axis: XAxis) -> f64 {
-        if axis == XAxis::Step { self.step as f64 } else { self.epoch }
+        if axis == XAxis::Step { self.step as f64 } else { self.epoch.unwrap_or(f64::NAN) }
     }
 }
 
@@ -32,7 +32,7 @@ impl Place for EvalPoint {
 pub fn x_axis(curves: &Curves, wish: XAxis) -> XAxis {
     let known = |epoch: f64| epoch.is_finite() && epoch > 0.0;
     let newest = curves.train.last().map(|p| p.epoch).or(curves.eval.last().map(|p| p.epoch));
-    if newest.is_some_and(known) { wish } else { XAxis::Step }
+    if newest.flatten().is_some_and(known) { wish } else { XAxis::Step }
 }
 
 /// The training steps that fall into one column.

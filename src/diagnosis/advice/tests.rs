@@ -7,7 +7,7 @@ use crate::event::{DataInfo, ModelInfo};
 fn overfit(onset_epoch: f64) -> Diagnosis {
     let rise = Rise {
         best_step: 120,
-        best_epoch: 2.0,
+        best_epoch: Some(2.0),
         best_loss: 2.0,
         last_step: 280,
         recent_loss: 2.2,
@@ -15,7 +15,7 @@ fn overfit(onset_epoch: f64) -> Diagnosis {
         noise: Some(0.01),
         threshold: 0.05,
         onset_step: 140,
-        onset_epoch,
+        onset_epoch: Some(onset_epoch),
         train_at_best: Some(1.8),
         train_now: Some(1.2),
         rise_per_epoch: Some(0.04),

@@ -114,11 +114,11 @@ fn records(story: &Story) -> Vec<Record> {
             t += 0.2;
             let stats = StepStats {
                 step,
-                epoch,
+                epoch: Some(epoch),
                 loss: (story.train)(at) * (1.0 + 0.12 * noise(step)),
                 tokens: 900,
                 input_tokens: 1600,
-                learning_rate: 1e-3,
+                learning_rate: Some(1e-3),
                 grad_norm: Some(1.0),
             };
             push(t, Event::Step(stats));
@@ -130,12 +130,13 @@ fn records(story: &Story) -> Vec<Record> {
                 t,
                 Event::Eval(EvalStats {
                     step,
-                    epoch,
+                    epoch: Some(epoch),
                     split: Split::Valid,
                     loss,
                     tokens: 5600,
                     token_accuracy: None,
                     examples: Vec::new(),
+                    ..EvalStats::default()
                 }),
             );
             if loss < best {
@@ -151,7 +152,10 @@ fn records(story: &Story) -> Vec<Record> {
             push(t, Event::Note(Note { level: NoteLevel::Warning, text }));
         }
         let (step, epoch) = (story.steps, story.steps as f64 / PER_EPOCH);
-        push(t, Event::RunEnded(RunEnded { reason, step, epoch, best: None, restored_best: true }));
+        push(
+            t,
+            Event::RunEnded(RunEnded { reason, step, epoch: Some(epoch), best: None, restored_best: true }),
+        );
     }
     records
 }
@@ -203,7 +207,7 @@ pub fn healthy() -> Scene {
 pub fn overfitting() -> Scene {
     let rise = Rise {
         best_step: 168,
-        best_epoch: 3.0,
+        best_epoch: Some(3.0),
         best_loss: 2.359,
         last_step: 560,
         recent_loss: 2.959,
@@ -211,7 +215,7 @@ pub fn overfitting() -> Scene {
         noise: Some(0.007),
         threshold: 0.15,
         onset_step: 168,
-        onset_epoch: 3.0,
+        onset_epoch: Some(3.0),
         train_at_best: Some(1.73),
         train_now: Some(0.36),
         rise_per_epoch: Some(0.041),
