@@ -25,8 +25,8 @@ pub struct Curves {
     pub generated: Vec<Generated>,
     /// The evaluation of the test set, once the run is over.
     pub test: Option<EvalPoint>,
-    /// Name of the set in `eval`, once there is an evaluation.
-    first_set: Option<Option<String>>,
+    /// Name of the set in `eval`, where it has one.
+    first_set: Option<String>,
 }
 
 /// One training step.
@@ -135,7 +135,7 @@ impl Curves {
                 insert_by_step(&mut self.others[index].1, point, |point| point.step);
             }
             Split::Valid => {
-                self.first_set.get_or_insert_with(|| stats.set.clone());
+                self.first_set.clone_from(&stats.set);
                 let index = insert_by_step(&mut self.eval, point, |point| point.step);
                 self.average_train(index);
                 self.average_train(index + 1);
@@ -149,7 +149,7 @@ impl Curves {
 
     /// Whether the evaluation set of this name is the first one.
     fn decides(&self, set: Option<&String>) -> bool {
-        self.first_set.as_ref().is_none_or(|first| first.as_ref() == set)
+        self.eval.is_empty() || self.first_set.as_ref() == set
     }
 
     /// Forgets what happened after `step`, as a run does that goes on from a state saved there.

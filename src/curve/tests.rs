@@ -93,3 +93,16 @@ fn the_best_is_the_first_of_the_lowest_finite() {
     assert_eq!(curves(&events).best(), Some(2));
     assert_eq!(Curves::default().best(), None);
 }
+
+#[test]
+fn of_several_evaluation_sets_the_first_decides() {
+    let mut curves = Curves::default();
+    for (step, set, loss) in [(1, "new", 2.0), (1, "old", 3.0), (2, "new", 1.0), (2, "old", 4.0)] {
+        let stats = EvalStats { step, set: Some(set.into()), loss, ..EvalStats::default() };
+        curves.apply(0.0, &Event::Eval(stats));
+    }
+    let losses = |points: &[EvalPoint]| points.iter().map(|point| point.loss).collect::<Vec<_>>();
+    assert_eq!(losses(&curves.eval), [2.0, 1.0]);
+    let [(name, points)] = &curves.others[..] else { panic!("{:?}", curves.others) };
+    assert_eq!((name.as_str(), losses(points)), ("old", vec![3.0, 4.0]));
+}
