@@ -45,8 +45,10 @@ pub struct Finding {
 }
 
 /// The steps and numbers that convict, one form a rule.
+///
+/// Written for programs as the named numbers alone: the finding's kind says which form it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum Evidence {
     /// The validation loss has risen above its best.
     Rise(Rise),
