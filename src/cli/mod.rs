@@ -3,6 +3,7 @@
 //! Errors are printed here and nowhere else: what is wrong, then a `hint:`.
 
 mod compare;
+mod earlier;
 mod init;
 mod report;
 mod run;

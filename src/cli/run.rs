@@ -3,7 +3,8 @@
 //! Everything that can be wrong with what the user gave is found before the run folder is made, so
 //! that a mistake leaves nothing behind.
 
-use super::wire::{Past, Plain, View, Wire, Wishes};
+use super::earlier::Earlier;
+use super::wire::{OWN, Past, Plain, View, Wire, Wishes};
 use super::{Failure, Outcome, Output, code, open_run, print, say, stdout_is_terminal};
 use crate::config::{self, Config};
 use crate::dashboard::{self, Drawing, Exit};
@@ -334,6 +335,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
     let job = Job { config: &config, model: &model, splits: &dataset.splits, folders: &folders, info };
     let dashboard = !args.plain && !args.output.json && !args.output.quiet && stdout_is_terminal();
     let (sender, receiver) = mpsc::channel();
+    let past_runs = sender.clone();
     let view = if dashboard {
         View::Screen(sender)
     } else if args.output.json {
@@ -355,9 +357,14 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         linger: true,
         owns_run: true,
     };
+    let runs = dashboard::Runs::new(Limits::DEFAULT).with(OWN, dir.name(), monitor);
     std::thread::scope(|scope| {
+        if let (Some(parent), Some(path)) = (dir.root().parent(), &job.info.settings.config) {
+            let earlier = Earlier { folder: parent.into(), except: dir.root().into(), config: path.clone() };
+            scope.spawn(move || earlier.send(&past_runs));
+        }
         let trainer = scope.spawn(|| train_on(wire, job, state, resumed));
-        let outcome = dashboard::run(&receiver, monitor, &|command| wishes.take(command), options);
+        let outcome = dashboard::run(&receiver, runs, &|command| wishes.take(command), options);
         match &outcome {
             Ok(outcome) if outcome.exit == Exit::Abandoned => {
                 std::process::exit(i32::from(code::INTERRUPTED))
@@ -370,7 +377,8 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
             .join()
             .map_err(|_| Failure::failed(anyhow!("the trainer failed: this is a bug in tune")))?;
         let ended = trained.map_err(|error| broken(&error, &dir))?;
-        Ok((ended, outcome.map_err(Failure::failed)?.monitor))
+        let seen = outcome.map_err(Failure::failed)?.runs.into_monitor(OWN);
+        Ok((ended, seen.map_or_else(|| super::replay(&dir), Ok)?))
     })
 }
 

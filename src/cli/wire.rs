@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// Seconds between two lines of progress when no evaluation comes in between.
 const PROGRESS_S: f64 = 30.0;
 
+/// The run that this process trains, to the dashboard.
+pub(super) const OWN: usize = 0;
+
 /// Signals within this time of the first are the same request.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
@@ -82,7 +85,7 @@ impl Wishes {
 /// Who looks on.
 pub(super) enum View {
     /// The dashboard, on another thread.
-    Screen(Sender<Record>),
+    Screen(Sender<dashboard::Update>),
     /// Lines of text on stdout.
     Plain(Box<Plain>),
     /// The records themselves on stdout.
@@ -142,7 +145,7 @@ impl Sink for Wire {
         }
         match &mut self.view {
             // A dashboard that was left does not end the run.
-            View::Screen(sender) => drop(sender.send(record)),
+            View::Screen(sender) => drop(sender.send(dashboard::Update::Record { id: OWN, record })),
             View::Plain(plain) => plain.show(&record),
             View::Json => print(&(record.to_line() + "\n")),
             View::Quiet => {}

@@ -1,18 +1,19 @@
-//! The screen of a run: a loop that takes in records, draws what they make, and listens to keys.
+//! The screen of one run or of many: a loop that takes in updates, draws what they make, and listens
+//! to keys.
 //!
-//! `run -> Monitor -> Snapshot -> view`, once a frame and only when something has changed. Frame
+//! `Update -> Runs (a Monitor each) -> Scene -> view`, once a frame and only when something has changed. Frame
 //! pacing is the only use of a clock here; [`update`] and [`view`] are pure, [`term`] gives the
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
 pub mod model;
+pub mod runs;
 pub mod term;
 pub mod update;
 pub mod view;
 
 pub use model::Drawing;
+pub use runs::{Run, Runs, Update};
 
-use crate::event::record::Record;
-use crate::monitor::Monitor;
 use anyhow::Context;
 use model::{Phase, Ui};
 use ratatui::crossterm::event::{self, KeyEventKind};
@@ -20,12 +21,14 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use term::Screen;
 use update::{Message, message, update};
-use view::Theme;
+use view::{Scene, Theme};
 
 /// The shortest time between two frames, and the longest that a key or a record waits.
 const FRAME: Duration = Duration::from_millis(100);
-/// Records taken in between two looks at the keyboard, so that a replay cannot shut the user out.
-const BATCH: usize = 20_000;
+/// Updates taken in between two looks at the clock, and the time after which there is a look at the
+/// keyboard and the screen: a replay cannot shut the user out, and its first frame comes at once.
+const BATCH: usize = 256;
+const INTAKE: Duration = Duration::from_millis(25);
 
 /// How the dashboard behaves.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +38,7 @@ pub struct Options {
     pub color: bool,
     /// Whether to stay on the final screen until a key is pressed.
     pub linger: bool,
-    /// Whether the run is trained by this process, so that leaving would end it.
+    /// Whether the first run is trained by this process, so that leaving would end it.
     pub owns_run: bool,
 }
 
@@ -61,10 +64,10 @@ pub enum Exit {
     Lost,
 }
 
-/// How the dashboard was left, and all it has seen of the run.
+/// How the dashboard was left, and all it has seen of the runs.
 pub struct Outcome {
     pub exit: Exit,
-    pub monitor: Monitor,
+    pub runs: Runs,
 }
 
 impl Default for Options {
@@ -73,14 +76,17 @@ impl Default for Options {
     }
 }
 
-/// Shows the run that `monitor` knows so far and whose records come in, until the user or the run ends it. Returns with the terminal
-/// as it was before.
+/// Shows `runs`, and those that `updates` bring, until the user or the run ends it. Returns with the
+/// terminal as it was before.
+///
+/// `control` takes what the user asks of the trainer of the first run; it is asked of a run that
+/// this process owns only.
 ///
 /// # Errors
-/// When stdout is not a terminal, or can no longer be written to; the run itself is not affected.
+/// When stdout is not a terminal, or can no longer be written to; the runs themselves are not affected.
 pub fn run(
-    records: &Receiver<Record>,
-    mut monitor: Monitor,
+    updates: &Receiver<Update>,
+    mut runs: Runs,
     control: &dyn Fn(Command),
     options: Options,
 ) -> anyhow::Result<Outcome> {
@@ -91,61 +97,92 @@ pub fn run(
     let mut drawn = None::<Instant>;
     let mut news = Instant::now();
     loop {
-        let taken = take_in(records, &mut monitor, &mut ui);
-        if taken > 0 {
+        let intake = take_in(updates, &mut runs, &mut ui);
+        if intake != Intake::Nothing {
             news = Instant::now();
             dirty = true;
         }
         // Only a live run has a clock that runs on.
-        let idle_s = if ui.phase == Phase::Ended || ui.frozen { 0 } else { news.elapsed().as_secs() };
+        let over = runs.get(ui.shown).is_some_and(Run::is_over);
+        let idle_s = if over { 0 } else { news.elapsed().as_secs() };
         dirty |= idle_s != ui.idle_s;
         ui.idle_s = idle_s;
         if let Some(exit) = ui.exit {
-            return Ok(Outcome { exit, monitor });
+            return Ok(Outcome { exit, runs });
         }
         if dirty && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
-            let snapshot = monitor.snapshot();
             let extent = screen
-                .draw(|frame| view::render(frame, frame.area(), &snapshot, &ui, theme))
+                .draw(|frame| {
+                    view::render(frame, frame.area(), Scene::of(&runs, ui.shown).as_ref(), &ui, theme)
+                })
                 .context("cannot draw the dashboard")?;
             match extent {
                 Some(extent) => ui.extent = extent,
-                None => return Ok(Outcome { exit: Exit::Lost, monitor }),
+                None => return Ok(Outcome { exit: Exit::Lost, runs }),
             }
             drawn = Some(Instant::now());
             dirty = false;
         }
-        let wait = if taken == BATCH { Duration::ZERO } else { FRAME };
+        let wait = if intake == Intake::More { Duration::ZERO } else { FRAME };
         dirty |= listen(wait, &mut ui, control).context("cannot read the keyboard")?;
     }
 }
 
-/// Takes in what records there are; how many they were.
-fn take_in(records: &Receiver<Record>, monitor: &mut Monitor, ui: &mut Ui) -> usize {
-    let (mut taken, mut lost) = (0, false);
-    while taken < BATCH && !ui.frozen {
-        match records.try_recv() {
-            Ok(record) => monitor.apply(&record),
-            Err(TryRecvError::Empty) => break,
-            Err(TryRecvError::Disconnected) => {
-                lost = true;
-                break;
+/// What there was to take in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Nothing,
+    Something,
+    /// More is waiting.
+    More,
+}
+
+/// Takes in what updates there are, as long as it does not take too long.
+fn take_in(updates: &Receiver<Update>, runs: &mut Runs, ui: &mut Ui) -> Intake {
+    let start = Instant::now();
+    let mut intake = Intake::Nothing;
+    let mut lost = false;
+    loop {
+        let mut taken = 0;
+        for update in updates.try_iter().take(BATCH) {
+            runs.apply(update);
+            taken += 1;
+        }
+        if taken > 0 {
+            intake = Intake::Something;
+        }
+        if taken < BATCH {
+            // Nothing more now; perhaps nothing more ever.
+            match updates.try_recv() {
+                Ok(update) => runs.apply(update),
+                Err(error) => {
+                    lost = error == TryRecvError::Disconnected;
+                    break;
+                }
             }
         }
-        taken += 1;
+        if start.elapsed() >= INTAKE {
+            intake = Intake::More;
+            break;
+        }
     }
-    if taken > 0 {
-        // A log may hold the end of one session and the next one after it.
-        match (monitor.snapshot().ended.is_some(), ui.phase == Phase::Ended) {
-            (true, false) => update(ui, Message::Ended),
-            (false, true) => update(ui, Message::Resumed),
-            _ => None,
-        };
+    ui.runs = runs.list().len();
+    // A log may hold the end of one session and the next one after it.
+    let mut all = runs.list().iter();
+    let over =
+        if ui.owns_run { all.next().is_some_and(Run::is_over) } else { ui.runs > 0 && all.all(Run::is_over) };
+    match (over, ui.phase == Phase::Ended) {
+        (true, false) => update(ui, Message::Ended),
+        (false, true) if intake != Intake::Nothing => update(ui, Message::Resumed),
+        _ => None,
+    };
+    if lost {
+        runs.close();
     }
     if lost && ui.phase != Phase::Ended {
         update(ui, Message::Lost);
     }
-    taken
+    intake
 }
 
 /// Waits for a key or a resize and takes in all there are; whether there was any.

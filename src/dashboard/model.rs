@@ -1,5 +1,5 @@
 //! What the user has chosen to see, and how far leaving has come: everything that the screen
-//! depends on beside the [`Snapshot`](crate::monitor::Snapshot). Changed by `update` only.
+//! depends on beside the runs. Changed by `update` only.
 
 use super::Exit;
 
@@ -9,14 +9,20 @@ pub struct Ui {
     pub x: XAxis,
     pub y: Scale,
     pub panel: Panel,
+    /// Index of the run on the screen.
+    pub shown: usize,
+    /// Index of the run that the list points at.
+    pub selected: usize,
+    /// Runs whose curves are left out of the chart, by index.
+    pub hidden: Vec<usize>,
+    /// How many runs there are.
+    pub runs: usize,
     /// Lines scrolled down from the top of the verdict.
     pub verdict_scroll: usize,
     /// Lines scrolled up from the newest event; 0 follows what comes.
     pub event_scroll: usize,
     pub popup: Option<Popup>,
     pub phase: Phase,
-    /// Records are held back, so that the screen stands still.
-    pub frozen: bool,
     /// Whole seconds since the newest record came in: how far the clock has run on without news.
     pub idle_s: u64,
     /// Whether leaving would take the run along: it is trained by this process.
@@ -54,12 +60,27 @@ pub enum Scale {
     Log,
 }
 
-/// The panels below the chart; both are shown where there is room.
+/// The panels below the chart; the verdict and another are shown where there is room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Panel {
     #[default]
     Verdict,
     Events,
+    /// All runs, one of which is on the screen.
+    Runs,
+}
+
+impl Panel {
+    /// In the order in which Tab walks through them.
+    pub const ALL: [Self; 3] = [Self::Verdict, Self::Events, Self::Runs];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Verdict => "Verdict",
+            Self::Events => "Events",
+            Self::Runs => "Runs",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

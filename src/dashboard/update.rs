@@ -16,8 +16,16 @@ pub enum Message {
     Help,
     ToggleScale,
     ToggleX,
-    ToggleFrozen,
     NextPanel,
+    PreviousPanel,
+    /// To this panel, or back to the verdict.
+    Panel(Panel),
+    /// Put the next run on the screen, so many further on; negative: back.
+    NextRun(isize),
+    /// Put the run on the screen that the list points at.
+    Choose,
+    /// Show or hide the curve of the run that the list points at.
+    ToggleCurve,
     /// Lines to go down; negative: up.
     Scroll(isize),
     /// Pages to go down; negative: up.
@@ -56,13 +64,19 @@ pub fn message(key: KeyEvent, ui: &Ui) -> Option<Message> {
 fn on_screen(code: KeyCode, ui: &Ui) -> Option<Message> {
     Some(match code {
         KeyCode::Char('q') => Message::Quit,
+        KeyCode::Enter if ui.panel == Panel::Runs => Message::Choose,
         KeyCode::Enter | KeyCode::Esc if ui.phase == Phase::Ended => Message::Quit,
         KeyCode::Char('s') if ui.owns_run && ui.phase == Phase::Running => Message::Stop,
         KeyCode::Char('?' | 'h') => Message::Help,
         KeyCode::Char('l') => Message::ToggleScale,
         KeyCode::Char('x') => Message::ToggleX,
-        KeyCode::Char('f') if ui.phase == Phase::Running => Message::ToggleFrozen,
-        KeyCode::Char('e') | KeyCode::Tab => Message::NextPanel,
+        KeyCode::Tab => Message::NextPanel,
+        KeyCode::BackTab => Message::PreviousPanel,
+        KeyCode::Char('e') => Message::Panel(Panel::Events),
+        KeyCode::Char('r') if ui.runs > 1 => Message::Panel(Panel::Runs),
+        KeyCode::Char('n') if ui.runs > 1 => Message::NextRun(1),
+        KeyCode::Char('N') if ui.runs > 1 => Message::NextRun(-1),
+        KeyCode::Char(' ') if ui.panel == Panel::Runs => Message::ToggleCurve,
         KeyCode::Up | KeyCode::Char('k') => Message::Scroll(-1),
         KeyCode::Down | KeyCode::Char('j') => Message::Scroll(1),
         KeyCode::PageUp => Message::Page(-1),
@@ -89,10 +103,21 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
         Message::Help => ui.popup = if ui.popup.is_none() { Some(Popup::Help) } else { None },
         Message::ToggleScale => ui.y = if ui.y == Scale::Linear { Scale::Log } else { Scale::Linear },
         Message::ToggleX => ui.x = if ui.x == XAxis::Step { XAxis::Epoch } else { XAxis::Step },
-        Message::ToggleFrozen => ui.frozen = !ui.frozen,
-        Message::NextPanel => {
-            ui.panel = if ui.panel == Panel::Verdict { Panel::Events } else { Panel::Verdict };
+        Message::NextPanel => walk(ui, 1),
+        Message::PreviousPanel => walk(ui, -1),
+        Message::Panel(panel) => {
+            ui.panel = if ui.panel == panel { Panel::Verdict } else { panel };
         }
+        Message::NextRun(by) => {
+            let next = ui.shown.cast_signed().saturating_add(by).rem_euclid(ui.runs.max(1).cast_signed());
+            ui.selected = next.cast_unsigned();
+            show(ui, ui.selected);
+        }
+        Message::Choose => show(ui, ui.selected),
+        Message::ToggleCurve => match ui.hidden.iter().position(|&index| index == ui.selected) {
+            Some(at) => drop(ui.hidden.remove(at)),
+            None => ui.hidden.push(ui.selected),
+        },
         Message::Scroll(lines) => scroll(ui, lines),
         Message::Page(pages) => scroll(ui, pages.saturating_mul(ui.extent.page.max(1).cast_signed())),
         Message::Top => scroll(ui, isize::MIN),
@@ -102,6 +127,21 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
         Message::Ended | Message::Lost => end(ui),
     }
     None
+}
+
+/// To a neighbouring panel; the list of runs only where there are several.
+fn walk(ui: &mut Ui, by: isize) {
+    let panels: Vec<Panel> =
+        Panel::ALL.into_iter().filter(|&panel| panel != Panel::Runs || ui.runs > 1).collect();
+    let at = panels.iter().position(|&panel| panel == ui.panel).unwrap_or(0).cast_signed();
+    ui.panel = panels[(at + by).rem_euclid(panels.len().cast_signed()).cast_unsigned()];
+}
+
+/// Puts another run on the screen, from its top.
+fn show(ui: &mut Ui, index: usize) {
+    if index < ui.runs && index != ui.shown {
+        (ui.shown, ui.verdict_scroll, ui.event_scroll) = (index, 0, 0);
+    }
 }
 
 fn quit(ui: &mut Ui) -> Option<Command> {
@@ -118,12 +158,10 @@ fn quit(ui: &mut Ui) -> Option<Command> {
 fn stop(ui: &mut Ui, leave: bool) {
     ui.phase = Phase::Stopping;
     ui.leave_at_end |= leave;
-    ui.frozen = false;
 }
 
 fn interrupt(ui: &mut Ui) -> Option<Command> {
     ui.popup = None;
-    ui.frozen = false;
     match ui.phase {
         Phase::Ended => ui.exit = Some(Exit::Ended),
         Phase::Running | Phase::Stopping if ui.owns_run => {
@@ -139,7 +177,6 @@ fn interrupt(ui: &mut Ui) -> Option<Command> {
 
 fn end(ui: &mut Ui) {
     ui.phase = Phase::Ended;
-    ui.frozen = false;
     if matches!(ui.popup, Some(Popup::Confirm { .. })) {
         ui.popup = None;
     }
@@ -157,5 +194,6 @@ fn scroll(ui: &mut Ui, lines: isize) {
         Panel::Events => {
             ui.event_scroll = moved(ui.event_scroll, ui.extent.events, lines.saturating_neg());
         }
+        Panel::Runs => ui.selected = moved(ui.selected, ui.runs.saturating_sub(1), lines),
     }
 }

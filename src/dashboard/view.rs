@@ -1,6 +1,6 @@
-//! What the screen looks like: one frame from one [`Snapshot`] and the user's choices.
+//! What the screen looks like: one frame from one [`Scene`] and the user's choices.
 //!
-//! Pure: no file, no clock, no randomness, no log; the same snapshot gives the same cells.
+//! Pure: no file, no clock, no randomness, no log; the same scene gives the same cells.
 //!
 //! ```text
 //! tune  NAME                             model · rows · device     header
@@ -25,12 +25,14 @@ pub mod header;
 pub mod help;
 mod range;
 mod raster;
+pub mod runs;
 mod series;
 mod theme;
 
 pub use theme::Theme;
 
-use crate::dashboard::model::{Extent, Panel, Popup, Ui};
+use crate::dashboard::model::{Extent, Panel, Phase, Popup, Ui};
+use crate::dashboard::runs::{Run, Runs};
 use crate::monitor::Snapshot;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -46,15 +48,64 @@ const WIDE: u16 = 104;
 /// Lines of the panels, their title included.
 const PANEL_LINES: (u16, u16) = (7, 12);
 
+/// All that there is to show, beside the user's choices.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// The run on the screen.
+    pub snapshot: Snapshot<'a>,
+    pub runs: &'a [Run],
+    /// Its index among the runs.
+    pub shown: usize,
+}
+
+impl<'a> Scene<'a> {
+    /// The run of this index in front, the others behind it. `None` before there is any.
+    pub fn of(runs: &'a Runs, shown: usize) -> Option<Self> {
+        let snapshot = runs.get(shown)?.monitor.snapshot();
+        Some(Self { snapshot, runs: runs.list(), shown })
+    }
+
+    /// A run by itself.
+    pub fn lone(snapshot: Snapshot<'a>) -> Self {
+        Self { snapshot, runs: &[], shown: 0 }
+    }
+
+    /// How far the run on the screen has come: the one that this process trains, or another.
+    fn phase(&self, ui: &Ui) -> Phase {
+        match self.runs.get(self.shown) {
+            Some(run) if !ui.owns_run || self.shown > 0 => {
+                if run.is_over() {
+                    Phase::Ended
+                } else {
+                    Phase::Running
+                }
+            }
+            _ => ui.phase,
+        }
+    }
+}
+
 /// Draws one frame; says how much there is to scroll.
-pub fn render(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> Extent {
+pub fn render(frame: &mut Frame<'_>, area: Rect, scene: Option<&Scene<'_>>, ui: &Ui, theme: Theme) -> Extent {
     let area = area.intersection(frame.area());
     let buffer = frame.buffer_mut();
-    let extent = if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        summary(buffer, area, snapshot, theme);
-        Extent::default()
-    } else {
-        screen(buffer, area, snapshot, ui, theme)
+    let extent = match scene {
+        None => {
+            let text = "waiting for a run";
+            buffer.set_stringn(
+                area.x,
+                area.y + area.height / 2,
+                text,
+                usize::from(area.width),
+                theme.faint(),
+            );
+            Extent::default()
+        }
+        Some(scene) if area.width < SMALLEST.0 || area.height < SMALLEST.1 => {
+            summary(buffer, area, &scene.snapshot, theme);
+            Extent::default()
+        }
+        Some(scene) => screen(buffer, area, scene, ui, theme),
     };
     match ui.popup {
         Some(Popup::Help) => help::render(buffer, area, ui, theme),
@@ -64,7 +115,8 @@ pub fn render(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot<'_>, ui: &U
     extent
 }
 
-fn screen(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> Extent {
+fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) -> Extent {
+    let snapshot = &scene.snapshot;
     let roomy = area.height >= ROOMY_HEIGHT;
     let (header_lines, panel_lines) =
         if roomy { (2, (area.height / 3).clamp(PANEL_LINES.0, PANEL_LINES.1)) } else { (1, 2) };
@@ -75,42 +127,79 @@ fn screen(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, the
         Constraint::Length(1),
     ])
     .areas(area);
-    header::render(buffer, header, snapshot, ui, theme);
-    chart::render(buffer, chart, snapshot, ui, theme);
     help::status(buffer, status, ui, theme, area.width >= WIDE);
+    // From here on it is about the run on the screen.
+    let ui = &Ui { phase: scene.phase(ui), ..ui.clone() };
+    header::render(buffer, header, snapshot, ui, theme);
+    chart::render(buffer, chart, scene, ui, theme);
     if !roomy {
-        return Extent { page: 1, ..findings::brief(buffer, panels, snapshot, ui, theme) };
+        return Extent { page: 1, ..brief(buffer, panels, scene, ui, theme) };
     }
     let mut extent = Extent { page: usize::from(panel_lines.saturating_sub(2)), ..Extent::default() };
+    let names = Panel::ALL.into_iter().filter(|&panel| panel != Panel::Runs || scene.runs.len() > 1);
+    let names: Vec<Panel> = names.collect();
     if area.width >= WIDE {
         let [left, _, right] =
             Layout::horizontal([Constraint::Fill(3), Constraint::Length(2), Constraint::Fill(2)])
                 .areas(panels);
-        let body = titled(buffer, left, &[("Verdict", ui.panel == Panel::Verdict)], theme);
+        let body = titled(buffer, left, &[Panel::Verdict], ui.panel, theme);
         extent.verdict = findings::render(buffer, body, snapshot, ui, theme);
-        let body = titled(buffer, right, &[("Events", ui.panel == Panel::Events)], theme);
-        extent.events = events::render(buffer, body, snapshot, ui, theme);
+        let body = titled(buffer, right, &names[1..], ui.panel, theme);
+        let beside = if ui.panel == Panel::Verdict { Panel::Events } else { ui.panel };
+        panel(buffer, body, scene, beside, &mut extent, (ui, theme));
     } else {
-        let tabs = [("Verdict", ui.panel == Panel::Verdict), ("Events", ui.panel == Panel::Events)];
-        let body = titled(buffer, panels, &tabs, theme);
-        match ui.panel {
-            Panel::Verdict => extent.verdict = findings::render(buffer, body, snapshot, ui, theme),
-            Panel::Events => extent.events = events::render(buffer, body, snapshot, ui, theme),
+        let body = titled(buffer, panels, &names, ui.panel, theme);
+        if ui.panel != Panel::Verdict {
+            // The verdict is never out of sight.
+            let plate = findings::plate(snapshot, theme);
+            let width = plate.width() as u16;
+            buffer.set_span(panels.right().saturating_sub(width + 2), panels.y, &plate, width);
         }
+        panel(buffer, body, scene, ui.panel, &mut extent, (ui, theme));
+    }
+    extent
+}
+
+/// One panel.
+fn panel(
+    buffer: &mut Buffer,
+    area: Rect,
+    scene: &Scene<'_>,
+    panel: Panel,
+    extent: &mut Extent,
+    (ui, theme): (&Ui, Theme),
+) {
+    match panel {
+        Panel::Verdict => extent.verdict = findings::render(buffer, area, &scene.snapshot, ui, theme),
+        Panel::Events => extent.events = events::render(buffer, area, &scene.snapshot, ui, theme),
+        Panel::Runs => runs::render(buffer, area, scene, ui, theme),
+    }
+}
+
+/// On a low screen the state on one line, and below it a line of the chosen panel.
+fn brief(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) -> Extent {
+    let line = findings::headline(&scene.snapshot, area.width, theme);
+    buffer.set_line(area.x, area.y, &line, area.width);
+    let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    let mut extent = Extent::default();
+    if ui.panel == Panel::Verdict {
+        extent.verdict = findings::brief(buffer, below, &scene.snapshot, ui, theme);
+    } else {
+        panel(buffer, below, scene, ui.panel, &mut extent, (ui, theme));
     }
     extent
 }
 
 /// A rule that names the panels below it, the one that is shown in bold; the room that is left.
-fn titled(buffer: &mut Buffer, area: Rect, names: &[(&str, bool)], theme: Theme) -> Rect {
+fn titled(buffer: &mut Buffer, area: Rect, names: &[Panel], chosen: Panel, theme: Theme) -> Rect {
     let rule = theme.sign("─", "-");
     let mut line = Line::from(Span::styled(rule.repeat(2), theme.faint()));
-    for (i, (name, active)) in names.iter().enumerate() {
-        let style = if *active { theme.strong() } else { theme.faint() };
+    for (i, panel) in names.iter().enumerate() {
+        let style = if *panel == chosen { theme.strong() } else { theme.faint() };
         if i > 0 {
             line.push_span(Span::styled(theme.sign("│", "|"), theme.faint()));
         }
-        line.push_span(Span::styled(format!(" {name} "), style));
+        line.push_span(Span::styled(format!(" {} ", panel.name()), style));
     }
     let rest = usize::from(area.width).saturating_sub(line.width());
     line.push_span(Span::styled(rule.repeat(rest), theme.faint()));

@@ -5,21 +5,38 @@ mod stories;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
 use ratatui::style::Color;
-use stories::{diverged, empty, healthy, overfitting};
+use stories::{diverged, empty, healthy, overfitting, several};
 use tune::dashboard::Drawing;
 use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
-use tune::dashboard::view::{Theme, render};
+use tune::dashboard::view::{Scene, Theme, render};
 use tune::monitor::Snapshot;
 
 fn draw(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     let mut extent = Extent::default();
-    let frame = terminal.draw(|frame| extent = render(frame, frame.area(), snapshot, ui, theme)).unwrap();
-    let rows = frame.buffer.content.chunks(usize::from(size.0).max(1));
+    let frame = terminal
+        .draw(|frame| extent = render(frame, frame.area(), Some(&Scene::lone(*snapshot)), ui, theme))
+        .unwrap();
+    (text(frame.buffer), extent)
+}
+
+fn draw_scene(scene: Option<&Scene<'_>>, ui: &Ui, size: (u16, u16)) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    let theme = Theme::new(true, Drawing::Braille);
+    let frame = terminal
+        .draw(|frame| {
+            render(frame, frame.area(), scene, ui, theme);
+        })
+        .unwrap();
+    text(frame.buffer)
+}
+
+fn text(buffer: &Buffer) -> String {
+    let rows = buffer.content.chunks(usize::from(buffer.area.width).max(1));
     let rows = rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
-    let text = rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
-    (text, extent)
+    rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 fn screen(snapshot: &Snapshot<'_>, ui: &Ui, size: (u16, u16)) -> String {
@@ -28,16 +45,21 @@ fn screen(snapshot: &Snapshot<'_>, ui: &Ui, size: (u16, u16)) -> String {
 
 /// One snapshot file a screen: `tests/snapshots/dashboard-NAME-WIDTHxHEIGHT.snap`.
 fn assert_screens(name: &str, snapshot: &Snapshot<'_>, ui: &Ui) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../snapshots");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| {
+    snapshots(|| {
         for (width, height) in [(120, 40), (80, 24), (40, 12)] {
             let screen = screen(snapshot, ui, (width, height));
             insta::assert_snapshot!(format!("dashboard-{name}-{width}x{height}"), screen);
         }
     });
+}
+
+/// Snapshots where all of them are kept.
+fn snapshots(check: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(check);
 }
 
 fn running() -> Ui {
@@ -61,6 +83,26 @@ fn an_overfitted_run() {
 #[test]
 fn a_diverged_run() {
     assert_screens("diverged", &diverged().snapshot(), &ended());
+}
+
+#[test]
+fn several_runs() {
+    let runs = several();
+    let ui = Ui { runs: 3, selected: 1, panel: Panel::Runs, ..Ui::default() };
+    let scene = Scene::of(&runs, 0).unwrap();
+    let screens = |ui: &Ui| [(120, 40), (80, 24), (40, 12)].map(|size| draw_scene(Some(&scene), ui, size));
+    for screen in screens(&ui) {
+        assert!(screen.contains("train") && screen.contains("HEALTHY"), "{screen}");
+    }
+    let [wide, narrow, _] = screens(&ui);
+    for screen in [&wide, &narrow] {
+        assert!(screen.contains("> 2") || screen.contains("▸ 2"), "the pointer is missing:\n{screen}");
+    }
+    assert!(narrow.contains("learning rate 1e-3 → 2e-3"), "{narrow}");
+    let without = draw_scene(Some(&scene), &Ui { hidden: vec![1, 2], ..ui }, (80, 24));
+    assert_ne!(without, narrow, "hidden curves must not be drawn");
+    assert!(draw_scene(None, &Ui::default(), (80, 24)).contains("waiting for a run"));
+    snapshots(|| insta::assert_snapshot!("dashboard-several-120x40", wide));
 }
 
 #[test]
@@ -98,7 +140,7 @@ fn colours_only_where_they_are_wanted() {
         let theme = Theme::new(color, Drawing::Braille);
         let frame = terminal
             .draw(|frame| {
-                render(frame, frame.area(), &story.snapshot(), &ended(), theme);
+                render(frame, frame.area(), Some(&Scene::lone(story.snapshot())), &ended(), theme);
             })
             .unwrap();
         let coloured = frame.buffer.content.iter().any(|c| c.fg != Color::Reset || c.bg != Color::Reset);
@@ -127,7 +169,7 @@ fn no_size_breaks_the_screen() {
             let theme = Theme::new(true, drawings[turn / 7 % 3]);
             let (screen, _) = draw(story, &ui, theme, (width, height));
             if width >= 40 && height >= 12 && popup.is_none() {
-                let upright = Ui { verdict_scroll: 0, panel: Panel::Verdict, ..ui };
+                let upright = Ui { verdict_scroll: 0, ..ui };
                 let (upright, _) = draw(story, &upright, theme, (width, height));
                 assert!(screen.contains("train") && screen.contains("eval"), "{width}x{height}\n{screen}");
                 assert!(upright.contains(verdict), "{width}x{height}\n{upright}");

@@ -9,7 +9,7 @@ use super::range::{x_axis, y_axis};
 use super::raster::Raster;
 use super::series::{self, Column, Place, Point};
 use super::theme::{Layer, Theme};
-use super::{Line, Span, fitted};
+use super::{Line, Scene, Span, fitted};
 use crate::dashboard::model::{Phase, Scale, Ui, XAxis};
 use crate::event::LossUnit;
 use crate::fmt;
@@ -24,7 +24,8 @@ const GUTTER_FROM: u16 = 56;
 const MARK_GAP: usize = 2;
 
 /// Legend, plot and axes.
-pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) {
+pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) {
+    let snapshot = &scene.snapshot;
     let line = legend(snapshot, ui.x, area.width.saturating_sub(1), theme);
     buffer.set_line(area.x + 1, area.y, &line, area.width.saturating_sub(1));
     let unit = unit(snapshot, ui);
@@ -42,8 +43,15 @@ pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui,
         buffer.set_stringn(x, area.y + area.height / 2, text, usize::from(area.width), theme.faint());
         return;
     }
-    let plot = Plot::new(snapshot, ui, theme, area);
+    let plot = Plot::new(scene, ui, theme, area);
     plot.draw(buffer, area);
+}
+
+/// The eval curves of the other runs that are not hidden, each with its index.
+fn others(scene: &Scene<'_>, ui: &Ui, axis: XAxis) -> Vec<(usize, Vec<Point>)> {
+    let others = scene.runs.iter().enumerate();
+    let others = others.filter(|(index, _)| *index != scene.shown && !ui.hidden.contains(index));
+    others.map(|(index, run)| (index, series::eval(run.monitor.snapshot().curves, axis))).collect()
 }
 
 /// The newest values and the best one: the longest form that fits.
@@ -108,10 +116,12 @@ struct Plot {
 }
 
 impl Plot {
-    fn new(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, area: Rect) -> Self {
+    fn new(scene: &Scene<'_>, ui: &Ui, theme: Theme, area: Rect) -> Self {
+        let snapshot = &scene.snapshot;
         let curves = snapshot.curves;
         let x_kind = series::x_axis(curves, ui.x);
         let (eval, train) = (series::eval(curves, x_kind), series::train(curves, x_kind));
+        let others = others(scene, ui, x_kind);
         let y = y_axis(snapshot, &eval, &train, ui.y);
         let x = x_axis(snapshot, x_kind, ui.phase == Phase::Ended);
         let rows = area.height - 2;
@@ -131,10 +141,14 @@ impl Plot {
         };
         let steps = series::steps(&curves.train, x_kind, |x| plot.column(x));
         plot.steps(&steps);
+        for (index, points) in &others {
+            plot.curve(points, Layer::Other(*index as u8));
+        }
         plot.error_bars(snapshot, x_kind);
         plot.curve(&train, Layer::Train);
         plot.curve(&eval, Layer::Eval);
         plot.marks(snapshot, &eval, &train, x_kind);
+        plot.number(&others);
         plot.far_steps(&steps);
         plot
     }
@@ -297,6 +311,21 @@ impl Plot {
             if self.raster.is_free(column + 1, row, name.len() + 1) {
                 self.raster.text(column + 1, row, &format!(" {name} "), self.theme.layer(layer));
                 return;
+            }
+        }
+    }
+
+    /// The numbers of other runs, at the ends of their curves.
+    fn number(&mut self, others: &[(usize, Vec<Point>)]) {
+        for (index, points) in others {
+            let end = points.iter().rev().find_map(|&point| self.dot(point));
+            let right = self.size().0;
+            let Some((column, row)) = end.and_then(|(x, y)| self.raster.cell_of(x.min(right), y)) else {
+                continue;
+            };
+            let label = format!(" {}", index + 1);
+            if self.raster.is_free(column + 1, row, label.len()) {
+                self.raster.text(column + 1, row, &label, self.theme.layer(Layer::Other(*index as u8)));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::theme::Theme;
 use super::{Line, Span, fitted, wrapped};
-use crate::dashboard::model::{Extent, Panel, Ui};
+use crate::dashboard::model::Ui;
 use crate::diagnosis::advice::Advice;
 use crate::diagnosis::{Evidence, Severity, Verdict};
 use crate::monitor::Snapshot;
@@ -26,34 +26,30 @@ pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui,
     hidden
 }
 
-/// The state on one line, and below it the newest event or what to change, by the chosen panel.
-pub fn brief(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> Extent {
-    let line = headline(snapshot, area.width, theme);
-    buffer.set_line(area.x, area.y, &line, area.width);
-    let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-    let mut extent = Extent::default();
-    match ui.panel {
-        Panel::Events => extent.events = super::events::render(buffer, below, snapshot, ui, theme),
-        Panel::Verdict => {
-            let mut lines = reasons(snapshot, usize::from(area.width), theme);
-            // What the state's line has no room for comes first.
-            if headline(snapshot, u16::MAX, theme).width() > usize::from(area.width) {
-                lines.splice(0..0, rise(snapshot, theme).map(|words| Line::raw(format!(" {words}"))));
-            }
-            extent.verdict = lines.len().saturating_sub(usize::from(below.height));
-            for (line, row) in lines[ui.verdict_scroll.min(extent.verdict)..].iter().zip(below.rows()) {
-                buffer.set_line(row.x, row.y, line, row.width);
-            }
-        }
+/// What the state's line has no room for, then why and what to change; how many of these lines do not fit.
+pub fn brief(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> usize {
+    let mut lines = reasons(snapshot, usize::from(area.width), theme);
+    if headline(snapshot, u16::MAX, theme).width() > usize::from(area.width) {
+        lines.splice(0..0, rise(snapshot, theme).map(|words| Line::raw(format!(" {words}"))));
     }
-    extent
+    let hidden = lines.len().saturating_sub(usize::from(area.height));
+    for (line, row) in lines[ui.verdict_scroll.min(hidden)..].iter().zip(area.rows()) {
+        buffer.set_line(row.x, row.y, line, row.width);
+    }
+    hidden
+}
+
+/// The name of the state on its plate.
+pub fn plate(snapshot: &Snapshot<'_>, theme: Theme) -> Span<'static> {
+    let diagnosis = snapshot.diagnosis;
+    let name = format!(" {} ", diagnosis.verdict.to_string().to_uppercase());
+    Span::styled(name, theme.plate(diagnosis.verdict, diagnosis.severity))
 }
 
 /// The name of the state on its plate, then since when, how grave, and the rise with its noise.
 pub fn headline<'a>(snapshot: &Snapshot<'_>, width: u16, theme: Theme) -> Line<'a> {
     let diagnosis = snapshot.diagnosis;
-    let name = format!(" {} ", diagnosis.verdict.to_string().to_uppercase());
-    let mut parts = vec![vec![Span::styled(name, theme.plate(diagnosis.verdict, diagnosis.severity))]];
+    let mut parts = vec![vec![plate(snapshot, theme)]];
     let grave = (diagnosis.severity != Severity::None).then(|| diagnosis.severity.to_string());
     let standing: Vec<String> = grave.into_iter().chain(since(snapshot)).collect();
     if !standing.is_empty() {

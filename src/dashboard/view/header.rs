@@ -146,7 +146,6 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
         (None, Phase::Stopping) => "stopping, saving".into(),
         (None, Phase::Ended) => "end of log".into(),
         (None, Phase::Interrupting) => "interrupted, saving".into(),
-        (None, _) if ui.frozen => "FROZEN".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),
         (None, _) => "running".into(),
     }

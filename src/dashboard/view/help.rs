@@ -18,11 +18,12 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_si
     keys.push(("l", if ui.y == Scale::Linear { "log" } else { "linear" }));
     keys.push(("x", if ui.x == XAxis::Step { "epochs" } else { "steps" }));
     if !side_by_side {
-        keys.push(("Tab", if ui.panel == Panel::Verdict { "events" } else { "verdict" }));
+        keys.push(("Tab", if ui.panel == Panel::Verdict { "events" } else { "next panel" }));
     }
     keys.push((theme.sign("↑↓", "Up/Down"), "scroll"));
-    if ui.phase == Phase::Running {
-        keys.push(("f", if ui.frozen { "go on" } else { "freeze" }));
+    if ui.runs > 1 {
+        keys.push(("n", "next run"));
+        keys.push(("r", "runs"));
     }
     let part = |(key, what): (&'static str, &'static str)| {
         vec![Span::styled(key, theme.key()), Span::styled(format!(" {what}"), theme.faint())]
@@ -42,9 +43,10 @@ pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
     keys.extend([
         ("l", "log or linear loss"),
         ("x", "steps or epochs below"),
-        ("Tab e", "verdict or events"),
+        ("Tab", "next panel"),
+        ("e", "events"),
         (theme.sign("↑ ↓", "Up Down"), "scroll (PgUp PgDn Home End)"),
-        ("f", "freeze, and go on"),
+        ("n N r", "next run, the one before, all runs"),
         ("?", "this help"),
     ]);
     let lines: Vec<Line<'_>> = keys

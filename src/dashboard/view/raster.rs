@@ -146,6 +146,7 @@ impl Raster {
                 _ => '█',
             },
             (Drawing::Ascii, Layer::Raw) => '.',
+            (Drawing::Ascii, Layer::Other(_)) => ',',
             (Drawing::Ascii, Layer::Error) => '|',
             (Drawing::Ascii, Layer::Train) => '+',
             (Drawing::Ascii, Layer::Eval) => '*',

@@ -16,6 +16,8 @@ pub struct Theme {
 /// What a mark on the chart belongs to; later ones are drawn over earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
+    /// The eval curve of another run, by its index.
+    Other(u8),
     /// Every training step, behind its average.
     Raw,
     /// The error bars of evaluations.
@@ -31,6 +33,9 @@ const BROWN: Color = Color::Indexed(136);
 const VERMILLION: Color = Color::Indexed(202);
 const GREEN: Color = Color::Indexed(36);
 const YELLOW: Color = Color::Indexed(227);
+/// Bluish green, reddish purple, yellow and grey, each darker than the run on the screen.
+const OTHERS: [Color; 4] =
+    [Color::Indexed(30), Color::Indexed(133), Color::Indexed(143), Color::Indexed(102)];
 const GREY: Color = Color::Indexed(245);
 const BLACK: Color = Color::Indexed(16);
 
@@ -46,10 +51,20 @@ impl Theme {
     pub fn layer(self, layer: Layer) -> Style {
         match layer {
             Layer::Raw | Layer::Error if !self.color => Style::new().add_modifier(Modifier::DIM),
+            Layer::Other(run) => self.layer_of(usize::from(run)),
             Layer::Raw => self.fg(DEEP_BLUE),
             Layer::Error => self.fg(BROWN),
             Layer::Train => self.fg(BLUE),
             Layer::Eval => self.fg(ORANGE),
+        }
+    }
+
+    /// The eval curve of another run: the third colours of the palette in turn, thin and behind.
+    pub fn layer_of(self, run: usize) -> Style {
+        if self.color {
+            self.fg(OTHERS[run % OTHERS.len()])
+        } else {
+            Style::new().add_modifier(Modifier::DIM)
         }
     }
 

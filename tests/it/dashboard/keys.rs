@@ -24,9 +24,7 @@ fn keys_change_the_view() {
     for (key, expected) in [
         (KeyCode::Char('l'), Ui { y: Scale::Log, ..running() }),
         (KeyCode::Char('x'), Ui { x: XAxis::Epoch, ..running() }),
-        (KeyCode::Tab, Ui { panel: Panel::Events, ..running() }),
         (KeyCode::Char('e'), Ui { panel: Panel::Events, ..running() }),
-        (KeyCode::Char('f'), Ui { frozen: true, ..running() }),
         (KeyCode::Char('?'), Ui { popup: Some(Popup::Help), ..running() }),
         (KeyCode::Char('h'), Ui { popup: Some(Popup::Help), ..running() }),
     ] {
@@ -39,6 +37,49 @@ fn keys_change_the_view() {
     press(&mut ui, KeyCode::Char('z'));
     press(&mut ui, KeyCode::Esc);
     assert_eq!(ui, running());
+}
+
+#[test]
+fn tab_walks_through_the_panels_that_there_are() {
+    let walk = |mut ui: Ui, key: KeyCode| {
+        let panels = (0..3).map(|_| {
+            press(&mut ui, key);
+            ui.panel
+        });
+        panels.collect::<Vec<_>>()
+    };
+    assert_eq!(walk(running(), KeyCode::Tab), [Panel::Events, Panel::Verdict, Panel::Events]);
+    let several = Ui { runs: 2, ..running() };
+    assert_eq!(walk(several.clone(), KeyCode::Tab), [Panel::Events, Panel::Runs, Panel::Verdict]);
+    assert_eq!(walk(several, KeyCode::BackTab), [Panel::Runs, Panel::Events, Panel::Verdict]);
+}
+
+#[test]
+fn another_run_is_put_on_the_screen() {
+    let mut ui = Ui { runs: 3, verdict_scroll: 2, ..Ui::default() };
+    let shown = |ui: &mut Ui, key: char| {
+        press(ui, KeyCode::Char(key));
+        ui.shown
+    };
+    assert_eq!(['n', 'n', 'n', 'N', 'N'].map(|key| shown(&mut ui, key)), [1, 2, 0, 2, 1]);
+    assert_eq!((ui.selected, ui.verdict_scroll), (1, 0));
+    // From the list.
+    press(&mut ui, KeyCode::Char('r'));
+    press(&mut ui, KeyCode::Down);
+    press(&mut ui, KeyCode::Down);
+    assert_eq!((ui.panel, ui.selected, ui.shown), (Panel::Runs, 2, 1));
+    press(&mut ui, KeyCode::Char(' '));
+    assert_eq!(ui.hidden, [2]);
+    press(&mut ui, KeyCode::Char(' '));
+    assert_eq!(ui.hidden, [0; 0]);
+    press(&mut ui, KeyCode::Enter);
+    assert_eq!((ui.shown, ui.exit), (2, None));
+    // A lone run has no list.
+    let mut lone = Ui { runs: 1, ..Ui::default() };
+    for key in ['n', 'r', ' '] {
+        press(&mut lone, KeyCode::Char(key));
+    }
+    assert_eq!(lone, Ui { runs: 1, ..Ui::default() });
 }
 
 #[test]
@@ -74,10 +115,9 @@ fn quitting_a_run_asks_first_and_waits_for_it_to_be_saved() {
 
 #[test]
 fn stopping_a_run_stays_on_its_last_screen() {
-    let mut ui = Ui { frozen: true, ..running() };
+    let mut ui = running();
     assert_eq!(press(&mut ui, KeyCode::Char('s')), None);
     assert_eq!(press(&mut ui, KeyCode::Char('y')), Some(Command::Stop));
-    assert!(!ui.frozen, "the end must be seen");
     assert_eq!(press(&mut ui, KeyCode::Char('s')), None);
     update(&mut ui, Message::Ended);
     assert_eq!((ui.phase, ui.popup, ui.exit), (Phase::Ended, None, None));
@@ -88,9 +128,9 @@ fn stopping_a_run_stays_on_its_last_screen() {
 #[test]
 fn ctrl_c_interrupts_and_a_second_one_does_not_wait() {
     for popup in [None, Some(Popup::Help), Some(Popup::Confirm { leave: false })] {
-        let mut ui = Ui { popup, frozen: true, ..running() };
+        let mut ui = Ui { popup, ..running() };
         assert_eq!(ctrl_c(&mut ui), Some(Command::Interrupt));
-        assert_eq!((ui.phase, ui.popup, ui.frozen, ui.exit), (Phase::Interrupting, None, false, None));
+        assert_eq!((ui.phase, ui.popup, ui.exit), (Phase::Interrupting, None, None));
         assert_eq!(ctrl_c(&mut ui), None);
         assert_eq!(ui.exit, Some(Exit::Abandoned));
     }

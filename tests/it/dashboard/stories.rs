@@ -1,6 +1,7 @@
 //! Three invented runs, told as records: losses as functions of the step, with noise that is the same
 //! every time.
 
+use tune::dashboard::{Runs, Update};
 use tune::diagnosis::advice::Advice;
 use tune::diagnosis::finding::{NonFinite, Rise};
 use tune::diagnosis::{Diagnosis, Evidence, Finding, Limits, Severity, Verdict};
@@ -182,6 +183,25 @@ impl Scene {
         let (diagnosis, advice, log) = (&self.diagnosis, &self.advice, &self.log);
         Snapshot { diagnosis, advice, log, ..self.monitor.snapshot() }
     }
+}
+
+/// Three runs of one configuration, judged as they are.
+pub fn several() -> Runs {
+    let mut runs = Runs::default();
+    for (id, (name, story, rate)) in
+        [("now", &HEALTHY, 1e-3), ("wed", &OVERFITTING, 2e-3), ("tue", &DIVERGED, 1e-2)]
+            .into_iter()
+            .enumerate()
+    {
+        runs.apply(Update::Run { id, name: name.into() });
+        for mut record in records(story) {
+            if let Event::RunStarted(info) = &mut record.event {
+                info.settings.learning_rate = Some(rate);
+            }
+            runs.apply(Update::Record { id, record });
+        }
+    }
+    runs
 }
 
 pub fn empty() -> Monitor {

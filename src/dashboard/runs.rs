@@ -1,0 +1,167 @@
+//! The runs that the dashboard knows, and what reaches it about them: one [`Monitor`] a run, in the
+//! order in which they appeared. Draws nothing and reads no channel.
+
+use crate::diagnosis::Limits;
+use crate::event::record::Record;
+use crate::monitor::Monitor;
+use std::collections::VecDeque;
+
+/// Lines of a foreign trainer's output that are kept.
+const OUTPUT_LINES: usize = 5000;
+/// Characters of such a line that are kept.
+const OUTPUT_WIDTH: usize = 500;
+
+/// What reaches the dashboard. The sender chooses the ids; they need not follow each other.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// A run begins, or begins anew: whatever was known under this id is forgotten.
+    Run { id: usize, name: String },
+    /// Something happened in a run.
+    Record { id: usize, record: Record },
+    /// A line that a foreign trainer printed, for the log panel.
+    Output { id: usize, line: String },
+    /// No more will come of this run.
+    Gone { id: usize },
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    id: usize,
+    pub name: String,
+    pub monitor: Monitor,
+    /// The newest lines that its trainer printed, oldest first.
+    pub output: VecDeque<String>,
+    /// No more will come.
+    pub gone: bool,
+}
+
+/// All runs, in the order in which they appeared.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    limits: Limits,
+    list: Vec<Run>,
+}
+
+impl Run {
+    fn new(id: usize, name: String, monitor: Monitor) -> Self {
+        Self { id, name, monitor, output: VecDeque::new(), gone: false }
+    }
+
+    /// Whether there is nothing to wait for: the run has ended, or its log has.
+    pub fn is_over(&self) -> bool {
+        self.gone || self.monitor.snapshot().ended.is_some()
+    }
+}
+
+impl Runs {
+    /// No runs yet; those that come are judged by `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, list: Vec::new() }
+    }
+
+    /// With a run of which something is known already.
+    #[must_use]
+    pub fn with(mut self, id: usize, name: impl Into<String>, monitor: Monitor) -> Self {
+        self.list.push(Run::new(id, name.into(), monitor));
+        self
+    }
+
+    pub fn list(&self) -> &[Run] {
+        &self.list
+    }
+
+    pub fn get(&self, index: usize) -> Option<&Run> {
+        self.list.get(index)
+    }
+
+    /// Where the run with this id is in the list.
+    pub fn position(&self, id: usize) -> Option<usize> {
+        self.list.iter().position(|run| run.id == id)
+    }
+
+    /// The run with this id, and all that was seen of it.
+    pub fn into_monitor(self, id: usize) -> Option<Monitor> {
+        self.list.into_iter().find(|run| run.id == id).map(|run| run.monitor)
+    }
+
+    /// Takes in one update.
+    pub fn apply(&mut self, update: Update) {
+        match update {
+            Update::Run { id, name } => {
+                let run = Run::new(id, name, Monitor::new(self.limits));
+                match self.position(id) {
+                    Some(index) => self.list[index] = run,
+                    None => self.list.push(run),
+                }
+            }
+            Update::Record { id, record } => self.run(id).monitor.apply(&record),
+            Update::Output { id, line } => {
+                let output = &mut self.run(id).output;
+                if output.len() == OUTPUT_LINES {
+                    output.pop_front();
+                }
+                output.push_back(line.chars().take(OUTPUT_WIDTH).collect());
+            }
+            Update::Gone { id } => self.run(id).gone = true,
+        }
+    }
+
+    /// No more will come of any run.
+    pub fn close(&mut self) {
+        self.list.iter_mut().for_each(|run| run.gone = true);
+    }
+
+    /// The run with this id; one without a name where it was not announced.
+    fn run(&mut self, id: usize) -> &mut Run {
+        let index = self.position(id).unwrap_or_else(|| {
+            self.list.push(Run::new(id, String::new(), Monitor::new(self.limits)));
+            self.list.len() - 1
+        });
+        &mut self.list[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, StepStats};
+
+    fn step(id: usize, step: u64) -> Update {
+        let stats = StepStats { step, loss: 1.0, ..StepStats::default() };
+        Update::Record { id, record: Record { t: 0.0, event: Event::Step(stats) } }
+    }
+
+    #[test]
+    fn each_run_has_a_monitor_of_its_own_and_may_begin_anew() {
+        let mut runs = Runs::default();
+        let name = |name: &str| name.to_owned();
+        for update in [
+            Update::Run { id: 7, name: name("a") },
+            step(7, 1),
+            step(7, 2),
+            Update::Run { id: 3, name: name("b") },
+            step(3, 9),
+            Update::Run { id: 7, name: name("a") },
+            step(7, 5),
+            Update::Gone { id: 3 },
+        ] {
+            runs.apply(update);
+        }
+        let steps: Vec<u64> = runs.list().iter().map(|run| run.monitor.snapshot().progress.step).collect();
+        assert_eq!(steps, [5, 9]);
+        assert_eq!(runs.get(0).unwrap().monitor.snapshot().curves.train.len(), 1);
+        assert_eq!(runs.list().iter().map(Run::is_over).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn output_is_bounded() {
+        let mut runs = Runs::default();
+        for i in 0..OUTPUT_LINES + 10 {
+            runs.apply(Update::Output { id: 0, line: format!("{i} {}", "x".repeat(2 * OUTPUT_WIDTH)) });
+        }
+        let output = &runs.get(0).unwrap().output;
+        assert_eq!(output.len(), OUTPUT_LINES);
+        assert!(output[0].starts_with("10 ") && output[0].len() == OUTPUT_WIDTH);
+    }
+}
