@@ -2,6 +2,7 @@
 //!
 //! Errors are printed here and nowhere else: what is wrong, then a `hint:`.
 
+mod bench;
 mod compare;
 mod earlier;
 mod init;
@@ -39,6 +40,8 @@ enum Command {
     Run(run::RunArgs),
     /// Put two runs side by side, with the paired error of their difference
     Compare(compare::CompareArgs),
+    /// Measure how fast this machine trains a model
+    Bench(bench::BenchArgs),
     /// Draw the chart of a run as a self-contained picture
     Report(report::ReportArgs),
     /// Print a commented configuration to start from
@@ -110,6 +113,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Report(args) => report::report(&args),
         Command::Init => {
             init::init();

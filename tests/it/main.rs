@@ -1,5 +1,6 @@
 //! The integration tests, one binary: a module a subject.
 
+mod bench;
 mod cli;
 mod curves;
 mod dashboard;
