@@ -6,7 +6,7 @@
 pub mod log;
 mod pace;
 
-use crate::curve::Curves;
+use crate::curve::{Curves, TrainPoint};
 use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Evidence, Limits, diagnose};
 use crate::event::record::Record;
@@ -102,7 +102,7 @@ impl Monitor {
             Event::RunResumed(resumed) => {
                 let kept = |saved: &CheckpointSaved| saved.step <= resumed.step;
                 (self.progress.step, self.ended) = (resumed.step, None);
-                self.progress.epoch = self.curves.train.last().and_then(|point| point.epoch);
+                self.progress.epoch = self.curves.train.last().and_then(TrainPoint::epoch);
                 self.best_saved = self.best_saved.filter(kept);
                 self.last_saved = self.last_saved.filter(kept);
                 self.say(record.t, format!("resumed from step {}", resumed.step), false);

@@ -4,11 +4,16 @@
 //! and [`axis`] puts round numbers beside a curve.
 
 pub mod axis;
+pub mod small;
 pub mod smooth;
+pub mod summary;
 pub mod trend;
 
 use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Split, StepStats};
+use small::Small;
+use std::ops::Range;
 use std::sync::Arc;
+use summary::{Blocks, Summary};
 
 /// All series of one run, each in the order of its steps.
 #[derive(Clone, Debug, Default)]
@@ -27,24 +32,57 @@ pub struct Curves {
     pub test: Option<EvalPoint>,
     /// Name of the set in `eval`, where it has one.
     first_set: Option<String>,
+    /// Of `train`.
+    blocks: Blocks,
 }
 
-/// One training step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// One training step, in 32 bytes: a long run has a million of them.
+#[derive(Clone, Copy, Debug)]
 pub struct TrainPoint {
     pub step: u64,
-    pub epoch: Option<f64>,
-    /// Seconds since the run started.
-    pub t: f64,
     /// Mean over the tokens of this step; may be NaN or infinite.
     pub loss: f64,
     /// Tokens that carried loss.
-    pub tokens: u64,
-    /// All tokens computed.
-    pub input_tokens: u64,
-    pub learning_rate: Option<f64>,
-    /// Before clipping.
-    pub grad_norm: Option<f64>,
+    pub tokens: u32,
+    t: f32,
+    /// NaN where unknown.
+    epoch: f32,
+    learning_rate: Small,
+    grad_norm: Small,
+}
+
+impl TrainPoint {
+    fn new(t: f64, stats: &StepStats) -> Self {
+        Self {
+            step: stats.step,
+            loss: stats.loss,
+            tokens: u32::try_from(stats.tokens).unwrap_or(u32::MAX),
+            t: t as f32,
+            epoch: stats.epoch.unwrap_or(f64::NAN) as f32,
+            learning_rate: Small::new(stats.learning_rate),
+            grad_norm: Small::new(stats.grad_norm),
+        }
+    }
+
+    /// Passes over the training rows so far, to six digits.
+    pub fn epoch(&self) -> Option<f64> {
+        Some(f64::from(self.epoch)).filter(|epoch| !epoch.is_nan())
+    }
+
+    /// Seconds since the run started, to six digits.
+    pub fn t(&self) -> f64 {
+        f64::from(self.t)
+    }
+
+    /// To three digits.
+    pub fn learning_rate(&self) -> Option<f64> {
+        self.learning_rate.get()
+    }
+
+    /// Before clipping, to three digits.
+    pub fn grad_norm(&self) -> Option<f64> {
+        self.grad_norm.get()
+    }
 }
 
 /// One evaluation.
@@ -96,18 +134,14 @@ impl Curves {
         &self.train[from.min(to)..to]
     }
 
+    /// What the training steps of these indices come to, without a walk along them.
+    pub fn train_summary(&self, steps: Range<usize>) -> Summary {
+        self.blocks.over(&self.train, steps)
+    }
+
     fn push_train(&mut self, t: f64, stats: &StepStats) {
-        let point = TrainPoint {
-            step: stats.step,
-            epoch: stats.epoch,
-            t,
-            loss: stats.loss,
-            tokens: stats.tokens,
-            input_tokens: stats.input_tokens,
-            learning_rate: stats.learning_rate,
-            grad_norm: stats.grad_norm,
-        };
-        insert_by_step(&mut self.train, point, |point| point.step);
+        let index = insert_by_step(&mut self.train, TrainPoint::new(t, stats), |point| point.step);
+        self.blocks.renew(&self.train, index);
         // Some trainers log the evaluation before the steps that led to it.
         let index = self.eval.partition_point(|eval| eval.step < stats.step);
         self.average_train(index);
@@ -155,6 +189,7 @@ impl Curves {
     /// Forgets what happened after `step`, as a run does that goes on from a state saved there.
     fn drop_after(&mut self, step: u64) {
         self.train.truncate(self.train.partition_point(|point| point.step <= step));
+        self.blocks.renew(&self.train, self.train.len());
         let others = self.others.iter_mut().map(|(_, points)| points);
         for points in others.chain([&mut self.eval, &mut self.probe]) {
             points.truncate(points.partition_point(|point| point.step <= step));
@@ -174,9 +209,9 @@ impl Curves {
 
 /// Mean over the tokens of several steps, or over the steps where the tokens are not known.
 fn mean_loss(points: &[TrainPoint]) -> Option<f64> {
-    let tokens: u64 = points.iter().map(|point| point.tokens).sum();
+    let tokens: u64 = points.iter().map(|point| u64::from(point.tokens)).sum();
     // A step without a token has no loss, and may call that NaN.
-    let weight = |point: &TrainPoint| if tokens == 0 { 1.0 } else { point.tokens as f64 };
+    let weight = |point: &TrainPoint| if tokens == 0 { 1.0 } else { f64::from(point.tokens) };
     let (mut sum, mut total) = (0.0, 0.0);
     for point in points.iter().filter(|point| weight(point) > 0.0) {
         sum += weight(point) * point.loss;

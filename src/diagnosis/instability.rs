@@ -28,7 +28,7 @@ fn open(curves: &Curves) -> Option<finding::NonFinite> {
     let train = &curves.train;
     let since = |bad: &dyn Fn(usize) -> bool, len: usize| (0..len).rev().take_while(|i| bad(*i)).last();
     let loss = since(&|i| !train[i].loss.is_finite(), train.len()).map(|i| (train[i].step, "train loss"));
-    let norm = since(&|i| train[i].grad_norm.is_some_and(|norm| !norm.is_finite()), train.len())
+    let norm = since(&|i| train[i].grad_norm().is_some_and(|norm| !norm.is_finite()), train.len())
         .map(|i| (train[i].step, "gradient norm"));
     let eval = since(&|i| !curves.eval[i].loss.is_finite(), curves.eval.len())
         .map(|i| (curves.eval[i].step, "eval loss"));

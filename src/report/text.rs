@@ -2,7 +2,7 @@
 //!
 //! For a log that people scroll through: no colours, no cursor movements, figures in columns.
 
-use crate::curve::EvalPoint;
+use crate::curve::{EvalPoint, TrainPoint};
 use crate::diagnosis::advice;
 use crate::diagnosis::{Severity, Verdict};
 use crate::event::{RunInfo, Settings};
@@ -76,7 +76,7 @@ pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
         point.loss,
         standing(snapshot, index, point),
     );
-    if let Some(rate) = curves.train_between(None, point.step).last().and_then(|step| step.learning_rate) {
+    if let Some(rate) = curves.train_between(None, point.step).last().and_then(TrainPoint::learning_rate) {
         let _ = if rate == 0.0 { write!(out, "  lr 0     ") } else { write!(out, "  lr {rate:.1e}") };
     }
     if let Some(rate) = progress.tokens_per_s {
@@ -96,8 +96,8 @@ pub fn step_line(snapshot: &Snapshot) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.train.last() else { return String::new() };
     let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{total}"));
-    let epoch = point.epoch.map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
-    let rate = point.learning_rate.map_or(String::new(), |rate| format!("  lr {rate:.1e}"));
+    let epoch = point.epoch().map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
+    let rate = point.learning_rate().map_or(String::new(), |rate| format!("  lr {rate:.1e}"));
     let mut out = format!("step {}{of_all}{epoch}  train {:.3}{rate}", point.step, point.loss);
     if let Some(rate) = progress.tokens_per_s {
         let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));

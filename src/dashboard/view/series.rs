@@ -18,7 +18,7 @@ pub trait Place {
 
 impl Place for TrainPoint {
     fn x(&self, axis: XAxis) -> f64 {
-        if axis == XAxis::Step { self.step as f64 } else { self.epoch.unwrap_or(f64::NAN) }
+        if axis == XAxis::Step { self.step as f64 } else { self.epoch().unwrap_or(f64::NAN) }
     }
 }
 
@@ -31,7 +31,7 @@ impl Place for EvalPoint {
 /// Steps, or epochs where they are asked for and known.
 pub fn x_axis(curves: &Curves, wish: XAxis) -> XAxis {
     let known = |epoch: f64| epoch.is_finite() && epoch > 0.0;
-    let newest = curves.train.last().map(|p| p.epoch).or(curves.eval.last().map(|p| p.epoch));
+    let newest = curves.train.last().map(TrainPoint::epoch).or(curves.eval.last().map(|p| p.epoch));
     if newest.flatten().is_some_and(known) { wish } else { XAxis::Step }
 }
 
