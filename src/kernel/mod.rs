@@ -84,6 +84,15 @@ pub struct Heads {
     pub key_value: usize,
     /// Size of a head.
     pub dim: usize,
+    /// How many tokens each one attends to at most, itself included; `None` is all that came before it.
+    pub window: Option<usize>,
+}
+
+impl Heads {
+    /// The first token of a row that token `query` of the row attends to.
+    pub fn first_key(self, query: usize) -> usize {
+        self.window.map_or(0, |window| (query + 1).saturating_sub(window))
+    }
 }
 
 /// Cosines and sines of the rotary embedding, each `(positions, dim / 2)`.
@@ -195,7 +204,7 @@ impl Kernels {
         dispatch!(self, rope(x, rope, layout, head_dim, inverse))
     }
 
-    /// Causal attention inside each row, never across rows.
+    /// Causal attention inside each row, never across rows, over [`Heads::window`] tokens where that is given.
     ///
     /// `q` is `(n, query * dim)`, `k` and `v` are `(n, key_value * dim)`. Gives the mixed values, of the shape
     /// of `q`, and the log-sum-exp of each query's scores, `(n, query)`, from which the backward pass
@@ -225,6 +234,25 @@ impl Kernels {
         heads: Heads,
     ) -> Result<(Tensor, Tensor, Tensor)> {
         dispatch!(self, attention_backward(grad, q, k, v, out, lse, layout, heads))
+    }
+
+    /// `y + bias`, the same for every row.
+    ///
+    /// `y` is `(n, out)`, `bias` `(out)`. It is frozen, and the backward pass leaves the gradient as it is.
+    pub fn add_bias(self, y: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        dispatch!(self, add_bias(y, bias))
+    }
+
+    /// [`Kernels::rms_norm`] of each head by itself.
+    ///
+    /// `x` is `(n, heads * dim)`, `weight` `(dim)`.
+    pub fn head_norm(self, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+        self.rms_norm(&split(x, weight)?, weight, eps)?.reshape(x.dims())
+    }
+
+    /// Backward of [`Kernels::head_norm`]: the gradient with respect to `x`.
+    pub fn head_norm_backward(self, dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+        self.rms_norm_backward(&split(dy, weight)?, &split(x, weight)?, weight, eps, None)?.reshape(x.dims())
     }
 
     /// `a + b`, of one shape.
@@ -271,6 +299,11 @@ impl Kernels {
         }
         Ok(all)
     }
+}
+
+/// Each head as a row of its own, `(n * heads, dim)`: the same elements, nothing is copied.
+fn split(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    x.reshape(((), weight.elem_count()))
 }
 
 #[cfg(test)]

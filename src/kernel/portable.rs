@@ -129,13 +129,16 @@ fn sum_groups(x: &Tensor, heads: Heads) -> Result<Tensor> {
     x.reshape((heads.key_value, query / heads.key_value, length, dim))?.sum(1)
 }
 
-/// Scaled scores with the future at minus infinity, `(heads, length, length)`.
-fn scores(q: &Tensor, k: &Tensor) -> Result<Tensor> {
+/// Scaled scores, `(heads, length, length)`, at minus infinity where a query does not see a key.
+fn scores(q: &Tensor, k: &Tensor, heads: Heads) -> Result<Tensor> {
     let (_, length, dim) = q.dims3()?;
-    let future: Vec<f32> =
-        (0..length * length).map(|i| if i % length > i / length { f32::NEG_INFINITY } else { 0.0 }).collect();
-    let future = Tensor::from_vec(future, (1, length, length), q.device())?;
-    q.matmul(&k.t()?)?.affine(1.0 / (dim as f64).sqrt(), 0.0)?.broadcast_add(&future)
+    let hidden: Vec<f32> = (0..length * length)
+        .map(|i| (i / length, i % length))
+        .map(|(query, key)| key <= query && key >= heads.first_key(query))
+        .map(|seen| if seen { 0.0 } else { f32::NEG_INFINITY })
+        .collect();
+    let hidden = Tensor::from_vec(hidden, (1, length, length), q.device())?;
+    q.matmul(&k.t()?)?.affine(1.0 / (dim as f64).sqrt(), 0.0)?.broadcast_add(&hidden)
 }
 
 pub(super) fn attention(
@@ -151,7 +154,7 @@ pub(super) fn attention(
         let q = split_heads(q, start, length, heads.dim)?;
         let k = repeat_heads(&split_heads(k, start, length, heads.dim)?, heads)?;
         let v = repeat_heads(&split_heads(v, start, length, heads.dim)?, heads)?;
-        let scores = scores(&q, &k)?;
+        let scores = scores(&q, &k, heads)?;
         let lse = scores.log_sum_exp(D::Minus1)?;
         let probabilities = scores.broadcast_sub(&lse.unsqueeze(2)?)?.exp()?;
         outs.push(join_heads(&probabilities.matmul(&v)?)?);
@@ -181,7 +184,7 @@ pub(super) fn attention_backward(
         let grad = split_heads(grad, start, length, heads.dim)?;
         let out = split_heads(out, start, length, heads.dim)?;
         let lse = lse.narrow(0, start, length)?.t()?.contiguous()?;
-        let p = scores(&q, &k)?.broadcast_sub(&lse.unsqueeze(2)?)?.exp()?;
+        let p = scores(&q, &k, heads)?.broadcast_sub(&lse.unsqueeze(2)?)?.exp()?;
         let dv = p.t()?.contiguous()?.matmul(&grad)?;
         let dp = grad.matmul(&v.t()?)?;
         let inner = (&grad * &out)?.sum_keepdim(D::Minus1)?;
@@ -191,6 +194,10 @@ pub(super) fn attention_backward(
         dvs.push(join_heads(&sum_groups(&dv, heads)?)?);
     }
     Ok((Tensor::cat(&dqs, 0)?, Tensor::cat(&dks, 0)?, Tensor::cat(&dvs, 0)?))
+}
+
+pub(super) fn add_bias(y: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    y.broadcast_add(bias)
 }
 
 pub(super) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {

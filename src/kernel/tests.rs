@@ -11,7 +11,9 @@ fn layout() -> Layout {
     Layout { starts, positions }
 }
 
-const HEADS: Heads = Heads { query: 4, key_value: 2, dim: 6 };
+const HEADS: Heads = Heads { query: 4, key_value: 2, dim: 6, window: None };
+/// Smaller than a block of queries, and larger than one.
+const WINDOWS: [Option<usize>; 3] = [None, Some(5), Some(67)];
 
 struct Random(ChaCha8Rng);
 
@@ -91,6 +93,14 @@ fn native_pointwise_equals_portable() {
     assert_close("swiglu d_gate", &back(Kernels::Cpu).0, &back(Kernels::Portable).0);
     assert_close("swiglu d_up", &back(Kernels::Cpu).1, &back(Kernels::Portable).1);
 
+    let bias = |k: Kernels| k.add_bias(&x, &weight).unwrap();
+    assert_close("bias", &bias(Kernels::Cpu), &bias(Kernels::Portable));
+    let weight = random.vector(20);
+    let norm = |k: Kernels| k.head_norm(&x, &weight, 1e-5).unwrap();
+    assert_close("head norm", &norm(Kernels::Cpu), &norm(Kernels::Portable));
+    let back = |k: Kernels| k.head_norm_backward(&dy, &x, &weight, 1e-5).unwrap();
+    assert_close("head norm backward", &back(Kernels::Cpu), &back(Kernels::Portable));
+
     let rope = Rope { cos: random.matrix(128, 5), sin: random.matrix(128, 5) };
     for inverse in [false, true] {
         let turn = |k: Kernels| k.rope(&x, &rope, &layout(), 10, inverse).unwrap();
@@ -105,16 +115,39 @@ fn native_attention_equals_portable() {
     let (q, k, v) = (random.matrix(n, wide), random.matrix(n, narrow), random.matrix(n, narrow));
     let grad = random.matrix(n, wide);
     let layout = layout();
-    let (out, lse) = Kernels::Cpu.attention(&q, &k, &v, &layout, HEADS).unwrap();
-    let (out_ref, lse_ref) = Kernels::Portable.attention(&q, &k, &v, &layout, HEADS).unwrap();
-    assert_close("out", &out, &out_ref);
-    assert_close("lse", &lse, &lse_ref);
-    let back =
-        |kernels: Kernels| kernels.attention_backward(&grad, &q, &k, &v, &out, &lse, &layout, HEADS).unwrap();
-    let (ours, reference) = (back(Kernels::Cpu), back(Kernels::Portable));
-    assert_close("dq", &ours.0, &reference.0);
-    assert_close("dk", &ours.1, &reference.1);
-    assert_close("dv", &ours.2, &reference.2);
+    for window in WINDOWS {
+        let heads = Heads { window, ..HEADS };
+        let (out, lse) = Kernels::Cpu.attention(&q, &k, &v, &layout, heads).unwrap();
+        let (out_ref, lse_ref) = Kernels::Portable.attention(&q, &k, &v, &layout, heads).unwrap();
+        assert_close("out", &out, &out_ref);
+        assert_close("lse", &lse, &lse_ref);
+        let back = |kernels: Kernels| {
+            kernels.attention_backward(&grad, &q, &k, &v, &out, &lse, &layout, heads).unwrap()
+        };
+        let (ours, reference) = (back(Kernels::Cpu), back(Kernels::Portable));
+        assert_close("dq", &ours.0, &reference.0);
+        assert_close("dk", &ours.1, &reference.1);
+        assert_close("dv", &ours.2, &reference.2);
+    }
+}
+
+#[test]
+fn a_window_hides_what_is_too_far_back() {
+    let mut random = Random::new(9);
+    let (n, wide, narrow) = (88, HEADS.query * HEADS.dim, HEADS.key_value * HEADS.dim);
+    let (q, k) = (random.matrix(n, wide), random.matrix(n, narrow));
+    // The value of the first token of the first row is seen by as many queries as the window is long.
+    let mut values = vec![0f32; n * narrow];
+    values[..narrow].fill(1.0);
+    let v = Tensor::from_vec(values, (n, narrow), &Device::Cpu).unwrap();
+    for kernels in [Kernels::Cpu, Kernels::Portable] {
+        let heads = Heads { window: Some(5), ..HEADS };
+        let (out, _) = kernels.attention(&q, &k, &v, &layout(), heads).unwrap();
+        let seen = |row: &Vec<f32>| row.iter().all(|&x| x > 0.0);
+        let rows = out.to_vec2::<f32>().unwrap();
+        assert_eq!(rows.iter().take_while(|row| seen(row)).count(), 5, "{kernels:?}");
+        assert!(rows[5..].iter().flatten().all(|&x| x == 0.0), "{kernels:?}");
+    }
 }
 
 #[test]
@@ -192,20 +225,27 @@ fn gradients_agree_with_finite_differences() {
     let dx = kernels.rms_norm_backward(&dy, &x, &weight, 1e-5, None).unwrap();
     check_gradient("rms_norm", &x, &dx, &|x| weighted(&kernels.rms_norm(x, &weight, 1e-5).unwrap(), &dy));
 
+    let weight = random.vector(HEADS.dim);
+    let dx = kernels.head_norm_backward(&dy, &x, &weight, 1e-5).unwrap();
+    check_gradient("head_norm", &x, &dx, &|x| weighted(&kernels.head_norm(x, &weight, 1e-5).unwrap(), &dy));
+
     let up = random.matrix(n, wide);
     let (d_gate, d_up) = kernels.swiglu_backward(&dy, &x, &up).unwrap();
     check_gradient("swiglu gate", &x, &d_gate, &|x| weighted(&kernels.swiglu(x, &up).unwrap(), &dy));
     check_gradient("swiglu up", &up, &d_up, &|up| weighted(&kernels.swiglu(&x, up).unwrap(), &dy));
 
     let (k, v) = (random.matrix(n, narrow), random.matrix(n, narrow));
-    let (out, lse) = kernels.attention(&x, &k, &v, &layout, HEADS).unwrap();
-    let (dq, dk, dv) = kernels.attention_backward(&dy, &x, &k, &v, &out, &lse, &layout, HEADS).unwrap();
-    let run = |q: &Tensor, k: &Tensor, v: &Tensor| {
-        weighted(&kernels.attention(q, k, v, &layout, HEADS).unwrap().0, &dy)
-    };
-    check_gradient("attention q", &x, &dq, &|q| run(q, &k, &v));
-    check_gradient("attention k", &k, &dk, &|k| run(&x, k, &v));
-    check_gradient("attention v", &v, &dv, &|v| run(&x, &k, v));
+    for window in [None, Some(3)] {
+        let heads = Heads { window, ..HEADS };
+        let (out, lse) = kernels.attention(&x, &k, &v, &layout, heads).unwrap();
+        let (dq, dk, dv) = kernels.attention_backward(&dy, &x, &k, &v, &out, &lse, &layout, heads).unwrap();
+        let run = |q: &Tensor, k: &Tensor, v: &Tensor| {
+            weighted(&kernels.attention(q, k, v, &layout, heads).unwrap().0, &dy)
+        };
+        check_gradient("attention q", &x, &dq, &|q| run(q, &k, &v));
+        check_gradient("attention k", &k, &dk, &|k| run(&x, k, &v));
+        check_gradient("attention v", &v, &dv, &|v| run(&x, &k, v));
+    }
 
     let w = Weight { matrix: random.matrix(wide, wide) };
     let lora = Lora { a: random.matrix(3, wide), b: random.matrix(wide, 3), scale: 0.5 };

@@ -87,7 +87,7 @@ impl Spec {
             vocab: size(&config, "vocab_size")?,
             hidden,
             layers: size(&config, "num_hidden_layers")?,
-            heads: Heads { query, key_value, dim },
+            heads: Heads { query, key_value, dim, window: None },
             intermediate: size(&config, "intermediate_size")?,
             norm_eps: positive(&config, "rms_norm_eps")?.unwrap_or(1e-6),
             rope_theta,

@@ -42,6 +42,40 @@ struct Task {
     head: usize,
 }
 
+/// Queries that go through together, and the keys that any of them sees.
+#[derive(Clone, Copy)]
+struct Block {
+    /// The first query and the first key, as tokens of the row.
+    from: usize,
+    first_key: usize,
+    /// Behind the last query, and the last key.
+    reach: usize,
+}
+
+impl Block {
+    fn new(from: usize, length: usize, heads: Heads) -> Self {
+        Self { from, first_key: heads.first_key(from), reach: length.min(from + BLOCK) }
+    }
+
+    fn queries(self) -> usize {
+        self.reach - self.from
+    }
+
+    fn keys(self) -> usize {
+        self.reach - self.first_key
+    }
+
+    /// The scores of query `i` of the block for the keys that it sees; the others become zero.
+    fn show(self, scores: &mut [f32], i: usize, heads: Heads) -> &mut [f32] {
+        let query = self.from + i;
+        let (past, future) = scores.split_at_mut(query + 1 - self.first_key);
+        let (gone, seen) = past.split_at_mut(heads.first_key(query) - self.first_key);
+        gone.fill(0.0);
+        future.fill(0.0);
+        seen
+    }
+}
+
 /// All tasks, the longest rows first so that no thread is left with a long one at the end.
 fn tasks(layout: &Layout, heads: usize) -> Vec<Task> {
     let mut tasks: Vec<Task> = layout
@@ -53,35 +87,32 @@ fn tasks(layout: &Layout, heads: usize) -> Vec<Task> {
     tasks
 }
 
-/// Scaled scores of the queries `from..from + rows` against the keys up to the last of them.
+/// Scaled scores of a block of queries against the keys that any of them sees.
 fn scores(out: &mut [f32], q: Mat, k: Mat, dim: usize) {
     product(out, k.rows, Into::Overwrite, q, k.t(), 1.0 / (dim as f32).sqrt(), Threads::One);
 }
 
 vectorized! {
-    /// Turns the scores of one block into probabilities, the future into zeros; gives the log-sum-exps.
-    fn softmax_block(scores: &mut [f32], keys: usize, from: usize, lse: &mut [f32]) {
-        for (i, row) in scores.chunks_exact_mut(keys).enumerate() {
-            let (past, future) = row.split_at_mut(from + i + 1);
-            let top = max(past);
-            let total = exp_shifted(past, top);
+    /// Turns the scores of one block into probabilities, those of unseen keys into zeros; gives the log-sum-exps.
+    fn softmax_block(scores: &mut [f32], block: Block, heads: Heads, lse: &mut [f32]) {
+        for (i, row) in scores.chunks_exact_mut(block.keys()).enumerate() {
+            let seen = block.show(row, i, heads);
+            let top = max(seen);
+            let total = exp_shifted(seen, top);
             lse[i] = top + total.ln();
             let scale = 1.0 / total;
-            for p in past {
+            for p in seen {
                 *p *= scale;
             }
-            future.fill(0.0);
         }
     }
 }
 
 vectorized! {
     /// The probabilities again, from the scores and their log-sum-exps.
-    fn probabilities_block(scores: &mut [f32], keys: usize, from: usize, lse: &[f32]) {
-        for (i, row) in scores.chunks_exact_mut(keys).enumerate() {
-            let (past, future) = row.split_at_mut(from + i + 1);
-            exp_shifted(past, lse[i]);
-            future.fill(0.0);
+    fn probabilities_block(scores: &mut [f32], block: Block, heads: Heads, lse: &[f32]) {
+        for (i, row) in scores.chunks_exact_mut(block.keys()).enumerate() {
+            exp_shifted(block.show(row, i, heads), lse[i]);
         }
     }
 }
@@ -125,12 +156,12 @@ pub(in crate::kernel) fn attention(
             let (mut out, mut lse) = (vec![0.0; length * dim], vec![0.0; length]);
             let mut p = vec![0.0; BLOCK.min(length) * length];
             for from in (0..length).step_by(BLOCK) {
-                let rows = BLOCK.min(length - from);
-                let reach = from + rows;
-                let p = &mut p[..rows * reach];
-                scores(p, queries.rows(q, from, rows, dim), keys.rows(k, 0, reach, dim), dim);
-                softmax_block(p, reach, from, &mut lse[from..reach]);
-                let (p, v) = (Mat::new(p, rows, reach), keys.rows(v, 0, reach, dim));
+                let block = Block::new(from, length, heads);
+                let (rows, seen, first) = (block.queries(), block.keys(), block.first_key);
+                let p = &mut p[..rows * seen];
+                scores(p, queries.rows(q, from, rows, dim), keys.rows(k, first, seen, dim), dim);
+                softmax_block(p, block, heads, &mut lse[from..block.reach]);
+                let (p, v) = (Mat::new(p, rows, seen), keys.rows(v, first, seen, dim));
                 product(&mut out[from * dim..], dim, Into::Overwrite, p, v, 1.0, Threads::One);
             }
             (task, out, lse)
@@ -190,27 +221,28 @@ pub(in crate::kernel) fn attention_backward(
             let size = BLOCK.min(length) * length;
             let (mut p, mut dp) = (vec![0.0; size], vec![0.0; size]);
             for from in (0..length).step_by(BLOCK) {
-                let rows = BLOCK.min(length - from);
-                let reach = from + rows;
-                let (p, dp) = (&mut p[..rows * reach], &mut dp[..rows * reach]);
-                let (q, k) = (queries.rows(q, from, rows, dim), keys.rows(k, 0, reach, dim));
-                let (v, grad) = (keys.rows(v, 0, reach, dim), queries.rows(grad, from, rows, dim));
+                let block = Block::new(from, length, heads);
+                let (rows, seen, first) = (block.queries(), block.keys(), block.first_key);
+                let (p, dp) = (&mut p[..rows * seen], &mut dp[..rows * seen]);
+                let (q, k) = (queries.rows(q, from, rows, dim), keys.rows(k, first, seen, dim));
+                let (v, grad) = (keys.rows(v, first, seen, dim), queries.rows(grad, from, rows, dim));
                 let out = queries.rows(out, from, rows, dim);
                 scores(p, q, k, dim);
                 let row_lse: Vec<f32> =
-                    (from..reach).map(|i| lse[(start + i) * heads.query + head]).collect();
-                probabilities_block(p, reach, from, &row_lse);
-                product(&mut dv, dim, Into::Add, Mat::new(p, rows, reach).t(), grad, 1.0, Threads::One);
-                product(dp, reach, Into::Overwrite, grad, v.t(), 1.0, Threads::One);
+                    (from..block.reach).map(|i| lse[(start + i) * heads.query + head]).collect();
+                probabilities_block(p, block, heads, &row_lse);
+                let d_values = &mut dv[first * dim..];
+                product(d_values, dim, Into::Add, Mat::new(p, rows, seen).t(), grad, 1.0, Threads::One);
+                product(dp, seen, Into::Overwrite, grad, v.t(), 1.0, Threads::One);
                 for i in 0..rows {
                     let at = i * grad.row_stride;
                     let inner = dot_row(&grad.data[at..at + dim], &out.data[at..at + dim]);
-                    let row = i * reach..(i + 1) * reach;
+                    let row = i * seen..(i + 1) * seen;
                     score_grad_row(&mut dp[row.clone()], &p[row], inner, scale);
                 }
-                let ds = Mat::new(dp, rows, reach);
+                let ds = Mat::new(dp, rows, seen);
                 product(&mut dq[from * dim..], dim, Into::Overwrite, ds, k, 1.0, Threads::One);
-                product(&mut dk, dim, Into::Add, ds.t(), q, 1.0, Threads::One);
+                product(&mut dk[first * dim..], dim, Into::Add, ds.t(), q, 1.0, Threads::One);
             }
             (task, [dq, dk, dv])
         })

@@ -14,7 +14,7 @@ mod simd;
 pub(super) use attention::{attention, attention_backward};
 pub(super) use head::head_chunk;
 pub(super) use linear::{linear, linear_backward};
-pub(super) use pointwise::{add, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward};
+pub(super) use pointwise::{add, add_bias, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward};
 pub use simd::level_name;
 
 use candle_core::{CpuStorage, Device, Result, Storage, Tensor};

@@ -113,6 +113,23 @@ vectorized! {
     }
 }
 
+pub(in crate::kernel) fn add_bias(y: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (n, width) = y.dims2()?;
+    let bias = view(bias)?;
+    let bias = &*bias;
+    let mut sum = view(y)?.to_vec();
+    sum.par_chunks_mut(width).with_min_len(MIN_ROWS).for_each(|row| add_to(row, bias));
+    tensor(sum, n, width)
+}
+
+vectorized! {
+    fn add_to(row: &mut [f32], bias: &[f32]) {
+        for (y, b) in row.iter_mut().zip(bias) {
+            *y += b;
+        }
+    }
+}
+
 pub(in crate::kernel) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (n, width) = a.dims2()?;
     let (a, b) = (view(a)?, view(b)?);
