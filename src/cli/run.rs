@@ -161,7 +161,8 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     dir.sweep().map_err(Failure::failed)?;
     let saved = folders(&config, &dir).load(state.clone()).map_err(Failure::usage)?;
     let Some(state) = saved else {
-        if monitor.snapshot().best_saved.is_some() || monitor.snapshot().last_saved.is_some() {
+        // Killed between the best adapter and the first state, it has lost nothing that cannot begin again.
+        if monitor.snapshot().last_saved.is_some() {
             return Err(Failure::usage(anyhow!(
                 "{}: the saved state is missing, the run cannot go on\n  hint: its best adapter is in {}; start anew with tune run",
                 dir.state().display(),
