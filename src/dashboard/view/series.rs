@@ -110,7 +110,7 @@ fn newest_steps(curves: &Curves, count: usize) -> &[TrainPoint] {
 /// Mean train loss over all tokens of some steps.
 fn mean(steps: &[TrainPoint]) -> f64 {
     let (sum, weight) = steps.iter().fold((0.0, 0.0), |(sum, weight), step| {
-        let tokens = step.tokens.max(1) as f64;
+        let tokens = f64::from(step.tokens.max(1));
         (sum + step.loss * tokens, weight + tokens)
     });
     sum / weight
