@@ -7,7 +7,7 @@ use super::earlier::Earlier;
 use super::wire::{OWN, Past, Plain, View, Wire, Wishes};
 use super::{Failure, Outcome, Output, code, open_run, print, say, stdout_is_terminal};
 use crate::config::{self, Config};
-use crate::dashboard::{self, Drawing, Exit};
+use crate::dashboard::{self, Exit, Look};
 use crate::data::encode::{Encoder, TokenizerFiles};
 use crate::data::{self, Dataset};
 use crate::device;
@@ -353,8 +353,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         return Ok((ended, monitor));
     }
     let options = dashboard::Options {
-        drawing: Drawing::from_locale(|name| std::env::var(name).ok()),
-        color: args.output.colors(),
+        look: Look::from_environment(args.output.colors(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
     };

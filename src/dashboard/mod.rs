@@ -11,7 +11,7 @@ pub mod term;
 pub mod update;
 pub mod view;
 
-pub use model::Drawing;
+pub use model::{Drawing, Look};
 pub use runs::{Run, Runs, Update};
 
 use anyhow::Context;
@@ -20,7 +20,7 @@ use ratatui::crossterm::event::{self, KeyEventKind};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use term::Screen;
-use update::{Message, message, update};
+use update::{Message, message, pointed, update};
 use view::{Scene, Theme};
 
 /// The shortest time between two frames, and the longest that a key or a record waits.
@@ -33,9 +33,7 @@ const INTAKE: Duration = Duration::from_millis(25);
 /// How the dashboard behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    pub drawing: Drawing,
-    /// Whether colours may be used at all.
-    pub color: bool,
+    pub look: Look,
     /// Whether to stay on the final screen until a key is pressed.
     pub linger: bool,
     /// Whether the first run is trained by this process, so that leaving would end it.
@@ -72,7 +70,7 @@ pub struct Outcome {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { drawing: Drawing::default(), color: true, linger: true, owns_run: true }
+        Self { look: Look::default(), linger: true, owns_run: true }
     }
 }
 
@@ -90,8 +88,8 @@ pub fn run(
     control: &dyn Fn(Command),
     options: Options,
 ) -> anyhow::Result<Outcome> {
-    let theme = Theme::new(options.color, options.drawing);
-    let mut ui = Ui { owns_run: options.owns_run, leave_at_end: !options.linger, ..Ui::default() };
+    let Options { look: Look { drawing, color, light }, owns_run, .. } = options;
+    let mut ui = Ui { owns_run, leave_at_end: !options.linger, drawing, light, ..Ui::default() };
     let mut screen = Screen::take().context("cannot open the dashboard")?;
     let mut dirty = true;
     let mut drawn = None::<Instant>;
@@ -111,6 +109,7 @@ pub fn run(
             return Ok(Outcome { exit, runs });
         }
         if dirty && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
+            let theme = Theme::new(color, ui.drawing).on(ui.light);
             let extent = screen
                 .draw(|frame| {
                     view::render(frame, frame.area(), Scene::of(&runs, ui.shown).as_ref(), &ui, theme)
@@ -192,11 +191,12 @@ fn listen(wait: Duration, ui: &mut Ui, control: &dyn Fn(Command)) -> std::io::Re
     while event::poll(wait)? {
         heard = true;
         wait = Duration::ZERO;
-        if let event::Event::Key(key) = event::read()?
-            && key.kind != KeyEventKind::Release
-            && let Some(message) = message(key, ui)
-            && let Some(command) = update(ui, message)
-        {
+        let message = match event::read()? {
+            event::Event::Key(key) if key.kind != KeyEventKind::Release => message(key, ui),
+            event::Event::Mouse(mouse) => pointed(mouse, ui),
+            _ => None,
+        };
+        if let Some(command) = message.and_then(|message| update(ui, message)) {
             control(command);
         }
     }

@@ -8,6 +8,11 @@ use super::Exit;
 pub struct Ui {
     pub x: XAxis,
     pub y: Scale,
+    pub unit: Unit,
+    pub average: Average,
+    pub window: Window,
+    /// Where the crosshair stands, in units of the x axis.
+    pub cursor: Option<f64>,
     pub panel: Panel,
     /// Index of the run on the screen.
     pub shown: usize,
@@ -29,13 +34,17 @@ pub struct Ui {
     pub owns_run: bool,
     /// Whether to leave as soon as the run has ended.
     pub leave_at_end: bool,
+    /// What the chart is drawn with.
+    pub drawing: Drawing,
+    /// Whether the terminal has a light background.
+    pub light: bool,
     /// Set when the dashboard is to be left now.
     pub exit: Option<Exit>,
     pub extent: Extent,
 }
 
-/// How much there is to scroll, as the newest frame found it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How much there is to scroll and where things are, as the newest frame found it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Extent {
     /// Lines of the verdict that do not fit.
     pub verdict: usize,
@@ -43,6 +52,42 @@ pub struct Extent {
     pub events: usize,
     /// Lines of a page.
     pub page: usize,
+    pub plot: PlotExtent,
+}
+
+/// Where the chart is, and which x it shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PlotExtent {
+    /// Cells of the screen: the leftmost column, the uppermost row, and how many there are.
+    pub left: u16,
+    pub top: u16,
+    pub columns: u16,
+    pub rows: u16,
+    /// The x at its ends.
+    pub lo: f64,
+    pub hi: f64,
+    /// The x of the newest point, and the ends of the chart that shows all.
+    pub newest: f64,
+    pub whole: (f64, f64),
+}
+
+impl PlotExtent {
+    /// The x of a column of the screen, where it is one of the chart.
+    pub fn x_at(&self, column: u16) -> Option<f64> {
+        let within = (self.left..self.left + self.columns).contains(&column) && self.columns > 1;
+        let share = f64::from(column.saturating_sub(self.left)) / f64::from(self.columns.max(2) - 1);
+        within.then_some(self.lo + share * (self.hi - self.lo))
+    }
+
+    /// Whether a cell of the screen is one of the chart.
+    pub fn contains(&self, column: u16, row: u16) -> bool {
+        self.x_at(column).is_some() && (self.top..self.top + self.rows).contains(&row)
+    }
+
+    /// How much x a column is.
+    pub fn column_width(&self) -> f64 {
+        (self.hi - self.lo) / f64::from(self.columns.max(2) - 1)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +95,8 @@ pub enum XAxis {
     #[default]
     Step,
     Epoch,
+    /// Seconds since the start of the run.
+    Time,
 }
 
 /// How losses are spread along their axis.
@@ -58,6 +105,49 @@ pub enum Scale {
     #[default]
     Linear,
     Log,
+}
+
+/// In which unit losses are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// As they are recorded.
+    #[default]
+    Nats,
+    /// Their exponential.
+    Perplexity,
+}
+
+impl Unit {
+    /// A loss in this unit.
+    pub fn of(self, loss: f64) -> f64 {
+        match self {
+            Self::Nats => loss,
+            Self::Perplexity => loss.exp(),
+        }
+    }
+}
+
+/// Which line is laid through the training steps; the steps themselves are always drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Average {
+    /// The mean between two evaluations, which is what an evaluation compares with.
+    #[default]
+    Interval,
+    /// The mean around each place over a small share of what is on the screen.
+    Moving,
+    None,
+}
+
+/// Which part of the x axis is on the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Window {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The newest stretch of this length; it moves on as the run does.
+    Latest(f64),
+    /// From here to there: it stands still.
+    Fixed(f64, f64),
 }
 
 /// The panels below the chart; the verdict and another are shown where there is room.
@@ -117,16 +207,47 @@ pub enum Drawing {
 }
 
 impl Drawing {
-    /// The best that the locale allows, told from the variables that name it, where
-    /// `variable` looks one up.
-    pub fn from_locale(variable: impl Fn(&str) -> Option<String>) -> Self {
+    /// The best that the terminal can show, told from its name and the locale, where `variable` looks
+    /// up what the environment says. The Linux console has no braille in its font.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let console = variable("TERM").is_some_and(|name| name == "linux");
         let named = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|name| variable(name));
         let locale = named.into_iter().find(|value| !value.is_empty()).unwrap_or_default();
         let locale = locale.to_ascii_lowercase();
         if cfg!(windows) || locale.contains("utf-8") || locale.contains("utf8") {
-            Self::Braille
+            if console { Self::HalfBlock } else { Self::Braille }
         } else {
             Self::Ascii
         }
     }
+}
+
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub drawing: Drawing,
+    /// Whether colours may be used at all.
+    pub color: bool,
+    /// Whether its background is light.
+    pub light: bool,
+}
+
+impl Look {
+    /// As the environment tells, where `variable` looks up what it says.
+    pub fn from_environment(color: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
+        Self { drawing: Drawing::from_environment(&variable), color, light: is_light(&variable) }
+    }
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { drawing: Drawing::default(), color: true, light: false }
+    }
+}
+
+/// Whether the terminal has a light background, as far as its environment tells: `COLORFGBG` ends
+/// with the number of the background, of which 7 and 9 to 15 are light.
+pub fn is_light(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let background = variable("COLORFGBG").and_then(|value| value.rsplit(';').next()?.parse::<u8>().ok());
+    background.is_some_and(|number| number == 7 || (9..=15).contains(&number))
 }

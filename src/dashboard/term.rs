@@ -4,6 +4,7 @@
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -35,7 +36,7 @@ impl Screen {
         HOOK.call_once(restore_on_panic);
         TAKEN.store(true, Ordering::SeqCst);
         let taken = enable_raw_mode()
-            .and_then(|()| execute!(stdout(), EnterAlternateScreen))
+            .and_then(|()| execute!(stdout(), EnterAlternateScreen, EnableMouseCapture))
             .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         match taken {
             Ok(terminal) => Ok(Self { terminal }),
@@ -75,7 +76,7 @@ pub fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // Nothing can be done about a failure here, and no place is left to report it.
         let _ = disable_raw_mode();
-        let _ = execute!(stdout(), EndSynchronizedUpdate, LeaveAlternateScreen, Show);
+        let _ = execute!(stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);
     }
 }
 

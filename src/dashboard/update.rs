@@ -1,12 +1,16 @@
 //! What keys mean and what they change: key -> [`Message`] -> [`Ui`], and now and then a
 //! [`Command`] to the trainer. Pure: no terminal, no clock, no channel.
 
-use super::model::{Panel, Phase, Popup, Scale, Ui, XAxis};
+use super::model::{Average, Drawing, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
 use super::{Command, Exit};
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
+/// How much closer one zoom goes, and what share of the screen one move goes on.
+const ZOOM: f64 = 0.7;
+const PAN: f64 = 0.5;
 
 /// Something that the user or the run did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Message {
     Quit,
     Stop,
@@ -15,7 +19,26 @@ pub enum Message {
     Interrupt,
     Help,
     ToggleScale,
-    ToggleX,
+    NextX,
+    ToggleUnit,
+    NextAverage,
+    NextDrawing,
+    ToggleLight,
+    /// Show this share of what is shown now, around the crosshair or the newest point.
+    Zoom(f64),
+    /// The same around an x.
+    ZoomAt(f64, f64),
+    /// Move on by this share of what is shown; negative: back.
+    Pan(f64),
+    /// Show all.
+    Whole,
+    /// Stand still, or follow what comes again.
+    ToggleFollow,
+    /// Move the crosshair by so many columns; negative: back.
+    Cursor(isize),
+    /// Put the crosshair at an x.
+    CursorAt(f64),
+    CursorOff,
     NextPanel,
     PreviousPanel,
     /// To this panel, or back to the verdict.
@@ -57,19 +80,33 @@ pub fn message(key: KeyEvent, ui: &Ui) -> Option<Message> {
             KeyCode::Char('?' | 'h' | 'q') | KeyCode::Esc | KeyCode::Enter => Some(Message::Help),
             _ => None,
         },
-        None => on_screen(key.code, ui),
+        None => on_screen(key, ui),
     }
 }
 
-fn on_screen(code: KeyCode, ui: &Ui) -> Option<Message> {
-    Some(match code {
+fn on_screen(key: KeyEvent, ui: &Ui) -> Option<Message> {
+    let columns = if key.modifiers.contains(KeyModifiers::SHIFT) { 10 } else { 1 };
+    Some(match key.code {
+        KeyCode::Left => Message::Cursor(-columns),
+        KeyCode::Right => Message::Cursor(columns),
+        KeyCode::Esc if ui.cursor.is_some() => Message::CursorOff,
+        KeyCode::Char('+' | '=') => Message::Zoom(ZOOM),
+        KeyCode::Char('-' | '_') => Message::Zoom(1.0 / ZOOM),
+        KeyCode::Char('<' | ',') => Message::Pan(-PAN),
+        KeyCode::Char('>' | '.') => Message::Pan(PAN),
+        KeyCode::Char('0') => Message::Whole,
+        KeyCode::Char('f') => Message::ToggleFollow,
+        KeyCode::Char('p') => Message::ToggleUnit,
+        KeyCode::Char('a') => Message::NextAverage,
+        KeyCode::Char('b') => Message::NextDrawing,
+        KeyCode::Char('t') => Message::ToggleLight,
         KeyCode::Char('q') => Message::Quit,
         KeyCode::Enter if ui.panel == Panel::Runs => Message::Choose,
         KeyCode::Enter | KeyCode::Esc if ui.phase == Phase::Ended => Message::Quit,
         KeyCode::Char('s') if ui.owns_run && ui.phase == Phase::Running => Message::Stop,
         KeyCode::Char('?' | 'h') => Message::Help,
         KeyCode::Char('l') => Message::ToggleScale,
-        KeyCode::Char('x') => Message::ToggleX,
+        KeyCode::Char('x') => Message::NextX,
         KeyCode::Tab => Message::NextPanel,
         KeyCode::BackTab => Message::PreviousPanel,
         KeyCode::Char('e') => Message::Panel(Panel::Events),
@@ -102,7 +139,41 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
         Message::Interrupt => return interrupt(ui),
         Message::Help => ui.popup = if ui.popup.is_none() { Some(Popup::Help) } else { None },
         Message::ToggleScale => ui.y = if ui.y == Scale::Linear { Scale::Log } else { Scale::Linear },
-        Message::ToggleX => ui.x = if ui.x == XAxis::Step { XAxis::Epoch } else { XAxis::Step },
+        Message::ToggleUnit => {
+            ui.unit = if ui.unit == Unit::Nats { Unit::Perplexity } else { Unit::Nats };
+        }
+        Message::ToggleLight => ui.light = !ui.light,
+        Message::NextAverage => {
+            ui.average = match ui.average {
+                Average::Interval => Average::Moving,
+                Average::Moving => Average::None,
+                Average::None => Average::Interval,
+            }
+        }
+        Message::NextDrawing => {
+            ui.drawing = match ui.drawing {
+                Drawing::Braille => Drawing::HalfBlock,
+                Drawing::HalfBlock => Drawing::Ascii,
+                Drawing::Ascii => Drawing::Braille,
+            }
+        }
+        Message::NextX => {
+            ui.x = match ui.x {
+                XAxis::Step => XAxis::Epoch,
+                XAxis::Epoch => XAxis::Time,
+                XAxis::Time => XAxis::Step,
+            };
+            // Places on the other axis mean nothing on this one.
+            (ui.window, ui.cursor) = (Window::Whole, None);
+        }
+        Message::Zoom(_)
+        | Message::ZoomAt(..)
+        | Message::Pan(_)
+        | Message::Whole
+        | Message::ToggleFollow
+        | Message::Cursor(_)
+        | Message::CursorAt(_)
+        | Message::CursorOff => look(ui, message),
         Message::NextPanel => walk(ui, 1),
         Message::PreviousPanel => walk(ui, -1),
         Message::Panel(panel) => {
@@ -127,6 +198,87 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
         Message::Ended | Message::Lost => end(ui),
     }
     None
+}
+
+/// What the mouse means; nothing needs it.
+pub fn pointed(mouse: MouseEvent, ui: &Ui) -> Option<Message> {
+    let plot = ui.extent.plot;
+    let x = plot.x_at(mouse.column).filter(|_| plot.contains(mouse.column, mouse.row));
+    if ui.popup.is_some() {
+        return None;
+    }
+    match (mouse.kind, x) {
+        (MouseEventKind::ScrollUp, Some(x)) => Some(Message::ZoomAt(x, ZOOM)),
+        (MouseEventKind::ScrollDown, Some(x)) => Some(Message::ZoomAt(x, 1.0 / ZOOM)),
+        (MouseEventKind::ScrollLeft, Some(_)) => Some(Message::Pan(-PAN / 4.0)),
+        (MouseEventKind::ScrollRight, Some(_)) => Some(Message::Pan(PAN / 4.0)),
+        (MouseEventKind::ScrollUp, None) => Some(Message::Scroll(-1)),
+        (MouseEventKind::ScrollDown, None) => Some(Message::Scroll(1)),
+        (MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left), Some(x)) => {
+            Some(Message::CursorAt(x))
+        }
+        (MouseEventKind::Down(MouseButton::Right), Some(_)) => Some(Message::CursorOff),
+        _ => None,
+    }
+}
+
+/// Moves the window and the crosshair, by what the newest frame said is shown.
+fn look(ui: &mut Ui, message: Message) {
+    let plot = ui.extent.plot;
+    let span = plot.hi - plot.lo;
+    if plot.columns < 2 || span <= 0.0 {
+        return;
+    }
+    let shown = (plot.lo, plot.hi);
+    match message {
+        Message::Zoom(factor) => {
+            let newest = plot.newest.min(plot.hi);
+            zoom(ui, ui.cursor.filter(|x| (shown.0..=shown.1).contains(x)).unwrap_or(newest), factor);
+        }
+        Message::ZoomAt(x, factor) => zoom(ui, x, factor),
+        Message::Pan(share) => {
+            // Not beyond what there is.
+            let by =
+                (span * share).clamp(plot.whole.0.min(shown.0) - shown.0, plot.newest.max(shown.1) - shown.1);
+            ui.window = settled(ui, shown.0 + by, shown.1 + by, share > 0.0);
+        }
+        Message::Whole => ui.window = Window::Whole,
+        Message::ToggleFollow => {
+            ui.window = match ui.window {
+                Window::Fixed(..) if shown == plot.whole => Window::Whole,
+                Window::Fixed(..) => Window::Latest(span),
+                Window::Whole | Window::Latest(_) => Window::Fixed(shown.0, shown.1),
+            }
+        }
+        Message::Cursor(columns) => {
+            // It appears at the newest point.
+            let from = ui.cursor.unwrap_or(plot.newest.min(plot.hi));
+            let by = if ui.cursor.is_some() { columns as f64 * plot.column_width() } else { 0.0 };
+            ui.cursor = Some((from + by).clamp(shown.0, shown.1));
+        }
+        Message::CursorAt(x) => ui.cursor = Some(x),
+        _ => ui.cursor = None,
+    }
+}
+
+/// Shows this share of what is shown, so that `x` stays where it is.
+fn zoom(ui: &mut Ui, x: f64, factor: f64) {
+    /// No further in than this share of the whole.
+    const CLOSEST: f64 = 1e-6;
+    let plot = ui.extent.plot;
+    let whole = plot.whole.1 - plot.whole.0;
+    let (lo, hi) = (x - (x - plot.lo) * factor, x + (plot.hi - x) * factor);
+    if hi - lo >= whole {
+        ui.window = Window::Whole;
+    } else if hi - lo > whole * CLOSEST {
+        ui.window = settled(ui, lo.max(plot.whole.0), hi.min(plot.whole.1), true);
+    }
+}
+
+/// A window that follows where it reaches the newest point and may, else one that stands still.
+fn settled(ui: &Ui, lo: f64, hi: f64, may_follow: bool) -> Window {
+    let newest = ui.extent.plot.newest;
+    if may_follow && hi >= newest { Window::Latest(newest - lo) } else { Window::Fixed(lo, hi) }
 }
 
 /// To a neighbouring panel; the list of runs only where there are several.

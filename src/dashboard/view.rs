@@ -23,10 +23,13 @@ pub mod events;
 pub mod findings;
 pub mod header;
 pub mod help;
+mod legend;
+mod plot;
 mod range;
 mod raster;
 pub mod runs;
 mod series;
+mod strip;
 mod theme;
 
 pub use theme::Theme;
@@ -131,11 +134,11 @@ fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Th
     // From here on it is about the run on the screen.
     let ui = &Ui { phase: scene.phase(ui), ..ui.clone() };
     header::render(buffer, header, snapshot, ui, theme);
-    chart::render(buffer, chart, scene, ui, theme);
+    let plot = chart::render(buffer, chart, scene, ui, theme);
     if !roomy {
-        return Extent { page: 1, ..brief(buffer, panels, scene, ui, theme) };
+        return Extent { page: 1, plot, ..brief(buffer, panels, scene, ui, theme) };
     }
-    let mut extent = Extent { page: usize::from(panel_lines.saturating_sub(2)), ..Extent::default() };
+    let mut extent = Extent { page: usize::from(panel_lines.saturating_sub(2)), plot, ..Extent::default() };
     let names = Panel::ALL.into_iter().filter(|&panel| panel != Panel::Runs || scene.runs.len() > 1);
     let names: Vec<Panel> = names.collect();
     if area.width >= WIDE {
@@ -211,7 +214,7 @@ fn titled(buffer: &mut Buffer, area: Rect, names: &[Panel], chosen: Panel, theme
 fn summary(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, theme: Theme) {
     let lines = [
         findings::headline(snapshot, area.width, theme),
-        chart::legend(snapshot, crate::dashboard::model::XAxis::Step, area.width, theme),
+        chart::legend(snapshot, area.width, theme),
         header::brief(snapshot, area.width),
     ];
     for (line, row) in lines.iter().zip(area.rows()) {

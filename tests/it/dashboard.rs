@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 use stories::{diverged, empty, healthy, overfitting, several};
 use tune::dashboard::Drawing;
-use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
+use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
 use tune::dashboard::view::{Scene, Theme, render};
 use tune::monitor::Snapshot;
 
@@ -83,6 +83,32 @@ fn an_overfitted_run() {
 #[test]
 fn a_diverged_run() {
     assert_screens("diverged", &diverged().snapshot(), &ended());
+}
+
+#[test]
+fn every_way_to_look_at_the_chart() {
+    let story = overfitting();
+    let plot = draw(&story.snapshot(), &ended(), Theme::new(true, Drawing::Braille), (120, 40)).1.plot;
+    assert_eq!((plot.lo, plot.hi, plot.newest, plot.whole), (0.0, 560.0, 560.0, (0.0, 560.0)));
+    let ui = Ui { extent: Extent { plot, ..Extent::default() }, ..ended() };
+    let crosshair = Ui { cursor: Some(251.0), ..ui.clone() };
+    let shown = screen(&story.snapshot(), &crosshair, (120, 40));
+    for words in ["step 251", "train 0.9", "5 steps)", "eval 2.453 @ step 252", "lr 1.00e-3", "grad 1.000"] {
+        assert!(shown.contains(words), "{words} is missing:\n{shown}");
+    }
+    let close = Ui { window: Window::Fixed(150.0, 200.0), ..ui.clone() };
+    let shown = screen(&story.snapshot(), &close, (120, 40));
+    assert!(shown.contains("STANDS STILL at 150–step 200, f follows"), "{shown}");
+    assert_screens("overfitting-close", &story.snapshot(), &close);
+    let perplexity = Ui { unit: Unit::Perplexity, average: Average::Moving, ..ui.clone() };
+    let shown = screen(&story.snapshot(), &perplexity, (120, 40));
+    assert!(shown.contains("perplexity, moving average") && shown.contains("best 10.58"), "{shown}");
+    let time = Ui { x: XAxis::Time, window: Window::Latest(60.0), ..ui };
+    let shown = screen(&story.snapshot(), &time, (120, 40));
+    assert!(shown.contains("1:30") && shown.contains("time") && shown.contains("the latest"), "{shown}");
+    // Without colours the gap is dotted.
+    let plain = Theme::new(false, Drawing::HalfBlock);
+    assert!(draw(&story.snapshot(), &ended(), plain, (80, 24)).0.contains('·'));
 }
 
 #[test]
@@ -165,7 +191,15 @@ fn no_size_breaks_the_screen() {
             let (story, verdict) = &stories[turn % 3];
             let popup = popups[turn / 3 % 5 % 3];
             let panel = if turn % 2 == 0 { Panel::Verdict } else { Panel::Events };
-            let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..running() };
+            let window = [Window::Whole, Window::Latest(100.0), Window::Fixed(20.0, 30.0)][turn / 5 % 3];
+            let cursor = (turn % 4 == 0).then_some(turn as f64);
+            let (x, unit, average) = (
+                [XAxis::Step, XAxis::Epoch, XAxis::Time][turn / 2 % 3],
+                [Unit::Nats, Unit::Perplexity][turn / 4 % 2],
+                [Average::Interval, Average::Moving, Average::None][turn / 6 % 3],
+            );
+            let look = Ui { x, unit, average, window, cursor, ..running() };
+            let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..look };
             let theme = Theme::new(true, drawings[turn / 7 % 3]);
             let (screen, _) = draw(story, &ui, theme, (width, height));
             if width >= 40 && height >= 12 && popup.is_none() {

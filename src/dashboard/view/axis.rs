@@ -4,6 +4,7 @@
 
 use crate::curve::axis::{labels, ticks};
 use crate::dashboard::model::Scale;
+use crate::fmt;
 
 impl Scale {
     /// Where a value lies on this scale; `None` where it has no place.
@@ -28,6 +29,8 @@ pub struct Axis {
     lo: f64,
     hi: f64,
     scale: Scale,
+    /// Whether the values are seconds.
+    clock: bool,
 }
 
 /// A labelled place on an axis.
@@ -46,7 +49,18 @@ impl Axis {
         let close = hi - lo <= hi.abs().max(lo.abs()) * 1e-9;
         let room = if lo == 0.0 { 1.0 } else { lo.abs() * 0.1 };
         let (lo, hi) = if close { (lo - room * 0.5, hi + room * 0.5) } else { (lo, hi) };
-        Self { lo, hi, scale }
+        Self { lo, hi, scale, clock: false }
+    }
+
+    /// The same range, of seconds.
+    #[must_use]
+    pub fn of_seconds(self) -> Self {
+        Self { clock: true, ..self }
+    }
+
+    /// The ends of the range.
+    pub fn ends(&self) -> (f64, f64) {
+        (self.lo, self.hi)
     }
 
     /// Wider at both ends by a share of itself, but not below zero if it was not.
@@ -55,7 +69,7 @@ impl Axis {
         let (Some(lo), Some(hi)) = (self.scale.warp(self.lo), self.scale.warp(self.hi)) else { return *self };
         let room = (hi - lo) * share;
         let (low, high) = (self.scale.unwarp(lo - room), self.scale.unwarp(hi + room));
-        Self { lo: if self.lo >= 0.0 { low.max(0.0) } else { low }, hi: high, scale: self.scale }
+        Self { lo: if self.lo >= 0.0 { low.max(0.0) } else { low }, hi: high, ..*self }
     }
 
     /// Place of a value: 0 at the low end, 1 at the high end, beyond them outside the range. `None`
@@ -72,7 +86,25 @@ impl Axis {
         {
             return ticks;
         }
-        self.linear_ticks(limit)
+        if self.clock { self.clock_ticks(limit) } else { self.linear_ticks(limit) }
+    }
+
+    /// Round times, which are no round numbers of seconds.
+    fn clock_ticks(&self, limit: usize) -> Vec<Tick> {
+        const ROUND: [f64; 18] = [
+            1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
+            10_800.0, 21_600.0, 43_200.0, 86_400.0,
+        ];
+        let count = |every: f64| ((self.hi / every).floor() - (self.lo / every).ceil() + 1.0).max(0.0);
+        let every = ROUND.into_iter().find(|&every| count(every) <= limit as f64);
+        // Of more days than that the ticks are days again, a round number of them.
+        let Some(every) = every else {
+            let days = ticks(self.lo / 86_400.0, self.hi / 86_400.0, limit);
+            return days.iter().map(|d| Tick { value: d * 86_400.0, label: format!("{d}d") }).collect();
+        };
+        let first = (self.lo / every).ceil();
+        let values = (0..count(every) as usize).map(|i| (first + i as f64) * every);
+        values.map(|value| Tick { value, label: fmt::clock(value) }).collect()
     }
 
     fn linear_ticks(&self, limit: usize) -> Vec<Tick> {
@@ -133,6 +165,18 @@ mod tests {
         assert_eq!(labels(0.02, 3.4, Scale::Log, 8), "0.02 0.05 0.1 0.2 0.5 1 2");
         assert_eq!(labels(0.02, 3.4, Scale::Log, 5), "0.03 0.1 0.3 1 3");
         assert_eq!(labels(2.1, 2.9, Scale::Log, 5), "2.2 2.4 2.6 2.8");
+    }
+
+    #[test]
+    fn times_are_round() {
+        let labels = |lo, hi, limit| {
+            let ticks = Axis::new(lo, hi, Scale::Linear).of_seconds().ticks(limit);
+            ticks.into_iter().map(|t| t.label).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(labels(0.0, 133.0, 6), "0:00 0:30 1:00 1:30 2:00");
+        assert_eq!(labels(0.0, 5000.0, 6), "0:00 15:00 30:00 45:00 1:00:00 1:15:00");
+        assert_eq!(labels(0.0, 2e6, 5), "0d 5d 10d 15d 20d");
+        assert_eq!(labels(0.0, 0.4, 5), "0:00");
     }
 
     #[test]

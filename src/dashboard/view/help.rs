@@ -16,7 +16,12 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_si
     }
     keys.push(("?", "help"));
     keys.push(("l", if ui.y == Scale::Linear { "log" } else { "linear" }));
-    keys.push(("x", if ui.x == XAxis::Step { "epochs" } else { "steps" }));
+    let next = match ui.x {
+        XAxis::Step => "epochs",
+        XAxis::Epoch => "time",
+        XAxis::Time => "steps",
+    };
+    keys.push(("x", next));
     if !side_by_side {
         keys.push(("Tab", if ui.panel == Panel::Verdict { "events" } else { "next panel" }));
     }

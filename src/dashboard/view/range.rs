@@ -1,14 +1,26 @@
-//! Which part of the plane the chart shows: the steps so far and a little of what is to come, and the
-//! losses that tell the story.
+//! Which part of the plane the chart shows: the steps so far and a little of what is to come, or the
+//! part that the user has chosen; and the losses that tell the story.
 
 use super::axis::{Axis, robust_range};
-use super::series::{Place, Point};
-use crate::dashboard::model::{Scale, XAxis};
+use super::series::{self, Place, Point};
+use crate::dashboard::model::{Phase, Scale, Ui, Window, XAxis};
 use crate::monitor::Snapshot;
 
+/// The x axis as the window has it; then that of the whole run, and the x of its newest point.
+pub fn x_axis(snapshot: &Snapshot<'_>, kind: XAxis, ui: &Ui) -> (Axis, Axis, f64) {
+    let (whole, newest) = whole(snapshot, kind, ui.phase == Phase::Ended);
+    let axis = match ui.window {
+        Window::Whole => whole,
+        Window::Latest(span) => Axis::new((newest - span).max(whole.ends().0), newest, Scale::Linear),
+        Window::Fixed(lo, hi) => Axis::new(lo, hi, Scale::Linear),
+    };
+    let timed = |axis: Axis| if kind == XAxis::Time { axis.of_seconds() } else { axis };
+    (timed(axis), timed(whole), newest)
+}
+
 /// From the start to a round share of the whole, so that the picture does not move at every step;
-/// once the run is over, to its last step.
-pub fn x_axis(snapshot: &Snapshot<'_>, kind: XAxis, ended: bool) -> Axis {
+/// once the run is over, to its last step. And the newest point.
+fn whole(snapshot: &Snapshot<'_>, kind: XAxis, ended: bool) -> (Axis, f64) {
     const STAGES: f64 = 8.0;
     let curves = snapshot.curves;
     let ends = [
@@ -20,29 +32,46 @@ pub fn x_axis(snapshot: &Snapshot<'_>, kind: XAxis, ended: bool) -> Axis {
     let ends = ends.into_iter().flatten().filter(|x| x.is_finite());
     let (first, last) = ends.fold((f64::MAX, 0.0f64), |(lo, hi), x| (lo.min(x), hi.max(x)));
     let progress = &snapshot.progress;
-    let unit = match kind {
-        XAxis::Step => 1.0,
-        XAxis::Epoch => progress.epoch.unwrap_or(0.0) / (progress.step.max(1) as f64),
+    let total = match kind {
+        XAxis::Step => progress.total_steps.map(|total| total as f64),
+        XAxis::Epoch => {
+            let epoch_a_step = progress.epoch.unwrap_or(0.0) / (progress.step.max(1) as f64);
+            progress.total_steps.map(|total| total as f64 * epoch_a_step)
+        }
+        XAxis::Time => progress.eta_s.map(|eta| progress.elapsed_s + eta),
     };
-    let total =
-        progress.total_steps.map(|total| total as f64 * unit).filter(|&total| total >= last && total > 0.0);
-    let hi = match total {
+    let hi = match total.filter(|&total| total >= last && total > 0.0) {
         _ if ended || snapshot.ended.is_some() => last,
         Some(total) => (last / total * STAGES).ceil().max(1.0) / STAGES * total,
         None => last * 1.1,
     };
     // A log that starts late is shown from its start.
     let lo = if first > last / 2.0 { first } else { 0.0 };
-    Axis::new(lo, hi.max(lo), Scale::Linear)
+    (Axis::new(lo, hi.max(lo), Scale::Linear), last)
 }
 
-/// The range around the best point: evaluations from there on and the bulk of what was before.
-pub fn y_axis(snapshot: &Snapshot<'_>, eval: &[Point], train: &[Point], scale: Scale) -> Axis {
+/// The losses to show: of the whole run the range around the best point, of a part of it what is
+/// there.
+pub fn y_axis(snapshot: &Snapshot<'_>, x: &Axis, eval: &[Point], train: &[Point], ui: &Ui) -> Axis {
+    let range = if ui.window == Window::Whole {
+        story(snapshot, eval, train, ui)
+    } else {
+        part(snapshot, x, eval, train, ui)
+    };
+    let (lo, hi) = range.unwrap_or((0.0, 1.0));
+    Axis::new(lo, hi, ui.y).padded(0.04)
+}
+
+fn finite(points: &[Point]) -> Vec<f64> {
+    points.iter().map(|p| p.1).filter(|y| y.is_finite()).collect()
+}
+
+/// Evaluations from the best on and the bulk of what was before.
+fn story(snapshot: &Snapshot<'_>, eval: &[Point], train: &[Point], ui: &Ui) -> Option<(f64, f64)> {
     /// Beyond this many times the best loss a curve explodes, and leaves the picture.
     const EXPLODED: f64 = 8.0;
     /// Below this share of the best loss the train curve leaves the logarithmic picture.
     const VANISHED: f64 = 0.003;
-    let values = |points: &[Point]| points.iter().map(|p| p.1).filter(|y| y.is_finite()).collect::<Vec<_>>();
     let best = snapshot.diagnosis.best.unwrap_or(0).min(eval.len());
     let best_loss = eval.get(best).map(|p| p.1).filter(|y| y.is_finite());
     let bulk = |mut points: Vec<f64>| {
@@ -51,19 +80,36 @@ pub fn y_axis(snapshot: &Snapshot<'_>, eval: &[Point], train: &[Point], scale: S
         points.truncate(points.len() - points.len().div_ceil(4));
         points
     };
-    let mut core = values(&eval[best..]);
-    core.extend(bulk(values(&eval[..best])));
-    core.extend(bulk(values(train)));
+    let mut core = finite(&eval[best..]);
+    core.extend(bulk(finite(&eval[..best])));
+    core.extend(bulk(finite(train)));
     if let Some(best) = best_loss.filter(|&best| best > 0.0) {
         core.retain(|y| (VANISHED * best..=EXPLODED * best).contains(y));
     }
-    let mut rest = values(eval);
-    rest.extend(values(train));
+    let mut rest = finite(eval);
+    rest.extend(finite(train));
     if rest.is_empty() {
-        rest.extend(snapshot.curves.train.iter().map(|p| p.loss));
+        let all = snapshot.curves.train_summary(0..snapshot.curves.train.len());
+        rest.extend([all.low, all.high].map(|loss| ui.unit.of(loss)));
     }
     // What has turned is the story then; until it does, the fall is.
     let stretch = if snapshot.diagnosis.onset.is_some() { 0.25 } else { 1.2 };
-    let (lo, hi) = robust_range(&core, &rest, stretch, scale).unwrap_or((0.0, 1.0));
-    Axis::new(lo, hi, scale).padded(0.04)
+    robust_range(&core, &rest, stretch, ui.y)
+}
+
+/// Every point of the curves between the ends of the axis, and the steps around them as far as they
+/// are not far off.
+fn part(snapshot: &Snapshot<'_>, x: &Axis, eval: &[Point], train: &[Point], ui: &Ui) -> Option<(f64, f64)> {
+    let (lo, hi) = x.ends();
+    // One point beyond each end: the lines to them are seen too.
+    let within = |points: &[Point]| {
+        let from = points.partition_point(|p| p.0 < lo).saturating_sub(1);
+        let to = (points.partition_point(|p| p.0 <= hi) + 1).min(points.len());
+        finite(&points[from..to.max(from)])
+    };
+    let mut core = within(eval);
+    core.extend(within(train));
+    let kind = series::x_axis(snapshot.curves, ui.x);
+    let steps = snapshot.curves.train_summary(series::between(&snapshot.curves.train, kind, lo, hi));
+    robust_range(&core, &[steps.low, steps.high].map(|loss| ui.unit.of(loss)), 1.0, ui.y)
 }

@@ -23,6 +23,8 @@ struct Cell {
     layer: Option<Layer>,
     /// A sign that takes the place of the dots.
     mark: Option<(char, Style)>,
+    /// Whether it lies between two curves.
+    shaded: bool,
 }
 
 impl Raster {
@@ -90,6 +92,23 @@ impl Raster {
         }
     }
 
+    /// The same, without what is right of `right`: beside the plot there is room for names only.
+    pub fn line_left_of(&mut self, right: f64, from: (f64, f64), to: (f64, f64), layer: Layer) {
+        if from.0 > right {
+            return;
+        }
+        let share = if to.0 > right { (right - from.0) / (to.0 - from.0) } else { 1.0 };
+        let to = (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share);
+        self.line(from, to, layer);
+    }
+
+    /// Shades one cell, behind whatever is there.
+    pub fn shade(&mut self, column: usize, row: usize) {
+        if column < self.width && row < self.height {
+            self.cells[row * self.width + column].shaded = true;
+        }
+    }
+
     /// A sign in one cell, over whatever is there.
     pub fn mark(&mut self, column: usize, row: usize, sign: char, style: Style) {
         if column < self.width && row < self.height {
@@ -128,7 +147,14 @@ impl Raster {
                 let (sign, style) = match (cell.mark, cell.layer) {
                     (Some(mark), _) => mark,
                     (None, Some(layer)) => (self.sign(cell.dots, layer), theme.layer(layer)),
-                    (None, None) => continue,
+                    (None, None) => (' ', Style::new()),
+                };
+                let (sign, style) = match cell.shaded {
+                    true => {
+                        (if sign == ' ' { theme.shade_sign(column, row) } else { sign }, theme.shaded(style))
+                    }
+                    false if sign == ' ' => continue,
+                    false => (sign, style),
                 };
                 if let Some(target) = buffer.cell_mut((area.x + column as u16, area.y + row as u16)) {
                     target.set_char(sign).set_style(style);
@@ -148,6 +174,7 @@ impl Raster {
             (Drawing::Ascii, Layer::Raw) => '.',
             (Drawing::Ascii, Layer::Other(_)) => ',',
             (Drawing::Ascii, Layer::Error) => '|',
+            (Drawing::Ascii, Layer::Probe) => '=',
             (Drawing::Ascii, Layer::Train) => '+',
             (Drawing::Ascii, Layer::Eval) => '*',
         }

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug)]
 pub struct Theme {
     color: bool,
+    light: bool,
     pub drawing: Drawing,
 }
 
@@ -22,38 +23,102 @@ pub enum Layer {
     Raw,
     /// The error bars of evaluations.
     Error,
+    /// The training rows, measured as the held-out ones are.
+    Probe,
     Train,
     Eval,
 }
 
-const BLUE: Color = Color::Indexed(75);
-const DEEP_BLUE: Color = Color::Indexed(25);
-const ORANGE: Color = Color::Indexed(214);
-const BROWN: Color = Color::Indexed(136);
-const VERMILLION: Color = Color::Indexed(202);
-const GREEN: Color = Color::Indexed(36);
-const YELLOW: Color = Color::Indexed(227);
-/// Bluish green, reddish purple, yellow and grey, each darker than the run on the screen.
-const OTHERS: [Color; 4] =
-    [Color::Indexed(30), Color::Indexed(133), Color::Indexed(143), Color::Indexed(102)];
-const GREY: Color = Color::Indexed(245);
+/// A colour on a dark background and on a light one.
+type Tone = (Color, Color);
+
+const fn tone(dark: u8, light: u8) -> Tone {
+    (Color::Indexed(dark), Color::Indexed(light))
+}
+
+const BLUE: Tone = tone(75, 25);
+const DEEP_BLUE: Tone = tone(25, 110);
+const CYAN: Tone = tone(44, 30);
+const ORANGE: Tone = tone(214, 166);
+const BROWN: Tone = tone(136, 180);
+const VERMILLION: Tone = tone(202, 160);
+const GREEN: Tone = tone(36, 29);
+/// Bluish green, reddish purple, yellow and grey, each fainter than the run on the screen.
+const OTHERS: [Tone; 4] = [tone(30, 73), tone(133, 176), tone(143, 178), tone(102, 247)];
+const GREY: Tone = tone(245, 242);
+/// Behind the gap between the curves.
+const SHADE: Tone = tone(235, 255);
 const BLACK: Color = Color::Indexed(16);
+/// The plates, which carry black letters on any background.
+const PLATES: [Color; 5] =
+    [Color::Indexed(202), Color::Indexed(214), Color::Indexed(227), Color::Indexed(36), Color::Indexed(245)];
 
 impl Theme {
     pub fn new(color: bool, drawing: Drawing) -> Self {
-        Self { color, drawing }
+        Self { color, light: false, drawing }
     }
 
-    fn fg(self, color: Color) -> Style {
-        if self.color { Style::new().fg(color) } else { Style::new() }
+    /// The same on a light background, or on a dark one.
+    #[must_use]
+    pub fn on(self, light: bool) -> Self {
+        Self { light, ..self }
+    }
+
+    fn pick(self, tone: Tone) -> Color {
+        if self.light { tone.1 } else { tone.0 }
+    }
+
+    fn fg(self, tone: Tone) -> Style {
+        if self.color { Style::new().fg(self.pick(tone)) } else { Style::new() }
+    }
+
+    /// The same in the gap between the curves.
+    pub fn shaded(self, style: Style) -> Style {
+        match (self.color, style.fg) {
+            (true, _) => style.bg(self.pick(SHADE)),
+            (false, None) => style.add_modifier(Modifier::DIM),
+            (false, _) => style,
+        }
+    }
+
+    /// What fills an empty cell of the gap: nothing where a colour is behind it, else now and then a dot.
+    pub fn shade_sign(self, column: usize, row: usize) -> char {
+        match (self.color, self.unicode()) {
+            (false, true) if (column + 2 * row).is_multiple_of(4) => '·',
+            (false, false) if (column + 2 * row).is_multiple_of(4) => '\'',
+            _ => ' ',
+        }
+    }
+
+    /// The crosshair, and where it stands.
+    pub fn crosshair(self) -> Style {
+        self.fg(VERMILLION).add_modifier(Modifier::BOLD)
+    }
+
+    /// Something that must not be overlooked.
+    pub fn notice(self) -> Style {
+        let plate = if self.color {
+            Style::new().fg(BLACK).bg(PLATES[2])
+        } else {
+            Style::new().add_modifier(Modifier::REVERSED)
+        };
+        plate.add_modifier(Modifier::BOLD)
+    }
+
+    /// The strips below the chart.
+    pub fn strip(self) -> Style {
+        if self.color { self.fg(DEEP_BLUE) } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
     pub fn layer(self, layer: Layer) -> Style {
         match layer {
-            Layer::Raw | Layer::Error if !self.color => Style::new().add_modifier(Modifier::DIM),
+            Layer::Raw | Layer::Error | Layer::Other(_) if !self.color => {
+                Style::new().add_modifier(Modifier::DIM)
+            }
             Layer::Other(run) => self.layer_of(usize::from(run)),
             Layer::Raw => self.fg(DEEP_BLUE),
             Layer::Error => self.fg(BROWN),
+            Layer::Probe => self.fg(CYAN),
             Layer::Train => self.fg(BLUE),
             Layer::Eval => self.fg(ORANGE),
         }
@@ -101,12 +166,13 @@ impl Theme {
 
     /// The plate that carries the name of the state.
     pub fn plate(self, verdict: Verdict, severity: Severity) -> Style {
+        let [severe, warn, watch, fine, unknown] = PLATES;
         let color = match (severity, verdict) {
-            (Severity::Severe, _) => VERMILLION,
-            (Severity::Warn, _) => ORANGE,
-            (Severity::Watch, _) => YELLOW,
-            (Severity::None, Verdict::Healthy) => GREEN,
-            (Severity::None, _) => GREY,
+            (Severity::Severe, _) => severe,
+            (Severity::Warn, _) => warn,
+            (Severity::Watch, _) => watch,
+            (Severity::None, Verdict::Healthy) => fine,
+            (Severity::None, _) => unknown,
         };
         let plate = if self.color {
             Style::new().fg(BLACK).bg(color)

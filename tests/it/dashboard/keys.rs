@@ -1,9 +1,11 @@
 //! What every key does, key by key.
 
 use super::{ended, running};
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use tune::dashboard::model::{Extent, Panel, Phase, Popup, Scale, Ui, XAxis};
-use tune::dashboard::update::{Message, message, update};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use tune::dashboard::model::{
+    Average, Extent, Panel, Phase, PlotExtent, Popup, Scale, Ui, Unit, Window, XAxis, is_light,
+};
+use tune::dashboard::update::{Message, message, pointed, update};
 use tune::dashboard::{Command, Drawing, Exit};
 
 fn press(ui: &mut Ui, code: KeyCode) -> Option<Command> {
@@ -23,7 +25,8 @@ fn keys_change_the_view() {
     let mut ui = running();
     for (key, expected) in [
         (KeyCode::Char('l'), Ui { y: Scale::Log, ..running() }),
-        (KeyCode::Char('x'), Ui { x: XAxis::Epoch, ..running() }),
+        (KeyCode::Char('p'), Ui { unit: Unit::Perplexity, ..running() }),
+        (KeyCode::Char('t'), Ui { light: true, ..running() }),
         (KeyCode::Char('e'), Ui { panel: Panel::Events, ..running() }),
         (KeyCode::Char('?'), Ui { popup: Some(Popup::Help), ..running() }),
         (KeyCode::Char('h'), Ui { popup: Some(Popup::Help), ..running() }),
@@ -84,7 +87,7 @@ fn another_run_is_put_on_the_screen() {
 
 #[test]
 fn scrolling_stays_within_what_there_is() {
-    let extent = Extent { verdict: 3, events: 20, page: 6 };
+    let extent = Extent { verdict: 3, events: 20, page: 6, ..Extent::default() };
     let mut ui = Ui { panel: Panel::Events, extent, ..running() };
     let mut seen = Vec::new();
     for key in
@@ -168,12 +171,122 @@ fn watching_leaves_the_run_alone() {
 #[test]
 fn the_drawing_follows_the_locale() {
     let from = |pairs: &[(&str, &str)]| {
-        Drawing::from_locale(|name| pairs.iter().find(|p| p.0 == name).map(|p| p.1.to_owned()))
+        Drawing::from_environment(|name| pairs.iter().find(|p| p.0 == name).map(|p| p.1.to_owned()))
     };
     if !cfg!(windows) {
         assert_eq!(from(&[("LANG", "de_DE.UTF-8")]), Drawing::Braille);
         assert_eq!(from(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]), Drawing::Ascii);
         assert_eq!(from(&[("LC_ALL", ""), ("LC_CTYPE", "C.utf8")]), Drawing::Braille);
         assert_eq!(from(&[]), Drawing::Ascii);
+        assert_eq!(from(&[("LANG", "C.UTF-8"), ("TERM", "linux")]), Drawing::HalfBlock);
     }
+}
+
+#[test]
+fn the_background_follows_the_environment() {
+    let light = |value: Option<&str>| is_light(|name| value.filter(|_| name == "COLORFGBG").map(Into::into));
+    let found = [None, Some("15;0"), Some("0;15"), Some("0;default;7"), Some("?")].map(light);
+    assert_eq!(found, [false, false, true, true, false]);
+}
+
+#[test]
+fn keys_that_walk_through_several() {
+    let mut ui = running();
+    let mut press = |key: char| {
+        press(&mut ui, KeyCode::Char(key));
+        (ui.x, ui.average, ui.drawing)
+    };
+    assert_eq!(['x', 'x', 'x'].map(|key| press(key).0), [XAxis::Epoch, XAxis::Time, XAxis::Step]);
+    let averages = ['a', 'a', 'a'].map(|key| press(key).1);
+    assert_eq!(averages, [Average::Moving, Average::None, Average::Interval]);
+    let drawings = ['b', 'b', 'b'].map(|key| press(key).2);
+    assert_eq!(drawings, [Drawing::HalfBlock, Drawing::Ascii, Drawing::Braille]);
+}
+
+/// A chart of 101 columns that shows steps 0 to 1000 of a run that has come to step 800.
+fn at_a_chart() -> Ui {
+    let plot = PlotExtent {
+        left: 10,
+        top: 5,
+        columns: 101,
+        rows: 20,
+        lo: 0.0,
+        hi: 1000.0,
+        newest: 800.0,
+        whole: (0.0, 1000.0),
+    };
+    Ui { extent: Extent { plot, ..Extent::default() }, ..running() }
+}
+
+#[test]
+fn zooming_follows_until_the_past_is_looked_at() {
+    let mut ui = at_a_chart();
+    press(&mut ui, KeyCode::Char('+'));
+    // Around the newest point, and on with it.
+    assert_eq!(ui.window, Window::Latest(800.0 * 0.7));
+    (ui.extent.plot.lo, ui.extent.plot.hi) = (240.0, 800.0);
+    press(&mut ui, KeyCode::Char('<'));
+    assert_eq!(ui.window, Window::Fixed(0.0, 560.0), "looking back must stand still");
+    (ui.extent.plot.lo, ui.extent.plot.hi) = (0.0, 560.0);
+    press(&mut ui, KeyCode::Char('<'));
+    assert_eq!(ui.window, Window::Fixed(0.0, 560.0), "there is nothing before the start");
+    press(&mut ui, KeyCode::Char('>'));
+    assert_eq!(ui.window, Window::Latest(560.0), "back at the newest point it follows again");
+    press(&mut ui, KeyCode::Char('0'));
+    assert_eq!(ui.window, Window::Whole);
+    // Standing still on request, and not.
+    let mut ui = at_a_chart();
+    press(&mut ui, KeyCode::Char('f'));
+    assert_eq!(ui.window, Window::Fixed(0.0, 1000.0));
+    press(&mut ui, KeyCode::Char('f'));
+    assert_eq!(ui.window, Window::Whole);
+    press(&mut ui, KeyCode::Char('-'));
+    assert_eq!(ui.window, Window::Whole, "there is no more than all");
+    // Another axis knows nothing of this one's places.
+    ui.window = Window::Fixed(3.0, 4.0);
+    press(&mut ui, KeyCode::Char('x'));
+    assert_eq!((ui.window, ui.cursor), (Window::Whole, None));
+}
+
+#[test]
+fn the_crosshair_moves_by_columns_and_stays_in_the_chart() {
+    let mut ui = at_a_chart();
+    let mut at = |key, modifiers| {
+        press_with(&mut ui, key, modifiers);
+        ui.cursor
+    };
+    let none = KeyModifiers::NONE;
+    assert_eq!(at(KeyCode::Left, none), Some(800.0), "it appears at the newest point");
+    assert_eq!(at(KeyCode::Left, none), Some(790.0));
+    assert_eq!(at(KeyCode::Right, KeyModifiers::SHIFT), Some(890.0));
+    assert_eq!(at(KeyCode::Right, KeyModifiers::SHIFT), Some(990.0));
+    assert_eq!(at(KeyCode::Right, KeyModifiers::SHIFT), Some(1000.0));
+    assert_eq!(at(KeyCode::Esc, none), None);
+    // Nothing is shown yet: nothing happens.
+    let mut ui = running();
+    for key in ['+', '-', '<', '>', 'f'] {
+        press(&mut ui, KeyCode::Char(key));
+    }
+    press(&mut ui, KeyCode::Left);
+    assert_eq!(ui, running());
+}
+
+#[test]
+fn the_mouse_does_what_keys_do() {
+    let mut ui = at_a_chart();
+    let mut point = |kind, column, row| {
+        let mouse = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+        if let Some(message) = pointed(mouse, &ui) {
+            update(&mut ui, message);
+        }
+        (ui.window, ui.cursor)
+    };
+    let left = MouseButton::Left;
+    assert_eq!(point(MouseEventKind::Down(left), 60, 10), (Window::Whole, Some(500.0)));
+    assert_eq!(point(MouseEventKind::Drag(left), 10, 10), (Window::Whole, Some(0.0)));
+    assert_eq!(point(MouseEventKind::Down(left), 60, 30), (Window::Whole, Some(0.0)), "below the chart");
+    let (window, _) = point(MouseEventKind::ScrollUp, 40, 10);
+    let Window::Fixed(lo, hi) = window else { panic!("{window:?}") };
+    assert!((lo - 90.0).abs() < 1e-9 && (hi - 790.0).abs() < 1e-9, "{window:?}");
+    assert_eq!(point(MouseEventKind::Down(MouseButton::Right), 60, 10).1, None);
 }
