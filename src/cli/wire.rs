@@ -196,7 +196,9 @@ impl Plain {
             Event::Eval(stats) if stats.split == Split::Valid => {
                 text::eval_line(&snapshot, snapshot.curves.eval.len() - 1) + "\n"
             }
-            Event::Eval(stats) => format!("test rows: loss {:.4} at step {}\n", stats.loss, stats.step),
+            Event::Eval(stats) if stats.split == Split::Test => {
+                format!("test rows: loss {:.4} at step {}\n", stats.loss, stats.step)
+            }
             Event::Step(_) if self.verbose || record.t > self.printed + PROGRESS_S => {
                 text::step_line(&snapshot) + "\n"
             }

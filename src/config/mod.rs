@@ -161,6 +161,12 @@ sections! {
         batch_size: usize = 8,
     }
 
+    /// What is asked of the model beside the held-out rows, at each of their evaluations.
+    probe: Probe {
+        /// Training rows, always the same ones, whose loss is measured as that of the held-out rows is, dropout off; 0 for none. Each costs as much as a held-out row.
+        rows: usize = 32,
+    }
+
     /// When to stop before the end.
     early_stopping: EarlyStopping {
         /// Stop once the validation loss has not improved for `patience` evaluations.

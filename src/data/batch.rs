@@ -63,7 +63,7 @@ impl Packed {
 
 /// Shuffles by Fisher and Yates's method. Written out, since an order once published must not change
 /// with a version of a library.
-pub(super) fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
+pub fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for i in (1..items.len()).rev() {
         // The high half of a 64 by 64 bit product is uniform below `i + 1` to within 2^-64 `i`.
         let j = (u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64;

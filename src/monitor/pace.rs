@@ -5,7 +5,7 @@
 //! waited for.
 
 use crate::event::record::Record;
-use crate::event::{Event, RunInfo};
+use crate::event::{EvalStats, Event, RunInfo, Split};
 use std::collections::VecDeque;
 
 /// Steps that the pace is averaged over.
@@ -25,6 +25,8 @@ pub struct Pace {
     /// Steps between the last two evaluations, and the step of the last.
     eval_every: Option<u64>,
     last_eval: Option<u64>,
+    /// Seconds spent on the evaluation to come.
+    probing: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +53,12 @@ impl Pace {
                     );
                 }
             }
+            // What comes before an evaluation at the same step is part of it.
+            (Event::Eval(EvalStats { split: Split::TrainProbe, .. }) | Event::Generated(_), seconds) => {
+                self.probing += seconds.unwrap_or_default();
+            }
             (Event::Eval(stats), seconds) => {
+                let seconds = seconds.map(|seconds| seconds + std::mem::take(&mut self.probing));
                 let since = self.last_eval.map(|last| stats.step.saturating_sub(last));
                 self.eval_every = since.filter(|steps| *steps > 0).or(self.eval_every);
                 self.last_eval = Some(stats.step);

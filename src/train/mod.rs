@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod loss;
 pub mod optim;
 pub mod plan;
+pub mod probe;
 pub mod schedule;
 pub mod step;
 
@@ -19,6 +20,7 @@ use crate::model::CausalLm;
 use anyhow::{Result, ensure};
 use checkpoint::{Folders, State};
 use plan::Plan;
+use probe::Probe;
 use step::Stepper;
 
 /// The end of a run whose loss is no number.
@@ -49,8 +51,9 @@ pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> 
     );
     let plan = Plan::new(config, splits.train.len());
     let mut stepper = Stepper::new(model, &splits.train, &config.train, plan);
-    let evaluator =
-        Evaluator { model, valid: &splits.valid, batch_size: config.eval.batch_size, plan, folders };
+    let probe = Probe::new(config, splits);
+    let batch_size = config.eval.batch_size;
+    let evaluator = Evaluator { model, valid: &splits.valid, probe, batch_size, plan, folders };
 
     let mut wish = if resumed {
         folders.save_best(&state)?;
@@ -124,6 +127,7 @@ fn finish(
 struct Evaluator<'a> {
     model: &'a CausalLm,
     valid: &'a [Example],
+    probe: Probe,
     batch_size: usize,
     plan: Plan,
     folders: &'a Folders,
@@ -131,11 +135,19 @@ struct Evaluator<'a> {
 
 impl Evaluator<'_> {
     /// One evaluation. The event is out before the state is saved: a log may know more than a state, never less.
+    ///
+    /// The probe comes first, so that whoever judges by the validation loss has it at hand.
     fn run(&self, state: &mut State, sink: &mut dyn Sink) -> Result<Control> {
+        let mut wish = Control::Continue;
+        if !self.probe.rows.is_empty() {
+            let set = loss::evaluate(self.model, &state.adapter, &self.probe.rows, self.batch_size)?;
+            let stats = eval_stats(set, state.step, self.plan, Split::TrainProbe);
+            wish = wish.max(sink.emit(&Event::Eval(stats)));
+        }
         let set = loss::evaluate(self.model, &state.adapter, self.valid, self.batch_size)?;
         let stats = eval_stats(set, state.step, self.plan, Split::Valid);
         let (step, epoch, loss) = (stats.step, stats.epoch, stats.loss);
-        let mut wish = sink.emit(&Event::Eval(stats));
+        wish = wish.max(sink.emit(&Event::Eval(stats)));
         if !loss.is_finite() {
             return Ok(BROKEN);
         }

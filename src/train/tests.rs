@@ -28,6 +28,7 @@ fn config() -> Config {
     config.train.schedule = Schedule::Constant;
     config.train.learning_rate = 5e-3;
     config.eval.every_steps = Some(3);
+    config.probe.rows = 4;
     config
 }
 
@@ -124,6 +125,26 @@ fn a_run_learns_evaluates_on_its_cadence_and_keeps_its_best() {
     for folder in ["best", "last"] {
         assert!(dir.path().join(folder).join("adapter_model.safetensors").exists());
     }
+}
+
+#[test]
+fn the_probe_is_measured_as_the_held_out_rows_are() {
+    let bench = Bench::new(config());
+    let mut events = Vec::new();
+    bench.run(tempfile::tempdir().unwrap().path(), bench.fresh(), false, &mut events);
+    let (probe, valid) = (evals(&events, Split::TrainProbe), evals(&events, Split::Valid));
+    let at = |evals: &[&EvalStats]| evals.iter().map(|eval| eval.step).collect::<Vec<_>>();
+    assert_eq!(at(&probe), at(&valid));
+    assert!(probe.iter().all(|eval| eval.examples.len() == 4 && eval.tokens == probe[0].tokens));
+    // The rows that are learnt get better faster than those that are not.
+    let gained = |evals: &[&EvalStats]| evals[0].loss - evals[3].loss;
+    assert!(gained(&probe) > gained(&valid), "{} and {}", gained(&probe), gained(&valid));
+    let first = |split| {
+        let found =
+            |event: &Event| matches!(event, Event::Eval(eval) if eval.split == split && eval.step == 3);
+        events.iter().position(found).unwrap()
+    };
+    assert!(first(Split::TrainProbe) < first(Split::Valid));
 }
 
 #[test]

@@ -151,8 +151,10 @@ fn curve(events: &[Value]) -> Vec<Value> {
     curve
 }
 
-fn evals(events: &[Value]) -> Vec<Value> {
-    curve(events).into_iter().filter(|event| event["kind"] == "eval").collect()
+/// The evaluations of one side.
+fn evals(events: &[Value], split: &str) -> Vec<Value> {
+    let of_side = |event: &Value| event["kind"] == "eval" && event["split"] == split;
+    curve(events).into_iter().filter(of_side).collect()
 }
 
 fn last(events: &[Value]) -> &Value {
@@ -331,7 +333,7 @@ fn a_run_killed_at_any_moment_can_go_on() {
         assert_eq!(files(&run), FILES, "kill {kill}");
         nothing_is_half_written(&run);
     }
-    assert_eq!(evals(&reference).len(), 7);
+    assert_eq!(["valid", "train_probe"].map(|split| evals(&reference, split).len()), [7, 7]);
     assert_eq!(none + begun + resumed + over, kills);
     // Shown with --nocapture.
     let counts = format!(
