@@ -45,6 +45,7 @@
 //!
 //! *Shells*
 //! - [`store`]: a run's folder and its log on the disk.
+//! - [`ingest`]: the logs of other trainers, as the same records.
 //! - [`dashboard`]: the screen of a run, its keys, the loop that draws.
 //! - [`cli`]: the commands; the only place where all of these meet, and where the clock is read.
 //!
@@ -76,8 +77,8 @@
 //! - *Another rule*: a file in `diagnosis/` that makes a `Finding` of curves, its line in the list of
 //!   rules, its words in `diagnosis/advice.rs`, and curves in `tests/curves/` that it must and must not
 //!   find.
-//! - *Another trainer's log*: a module `ingest` beside [`store`], a file a format, which makes records of
-//!   lines; everything after the record is there already.
+//! - *Another trainer's log*: a file in `ingest/` and a log with its truth in `tests/logs/`; [`ingest`]
+//!   says how.
 //! - *Another model family*: [`model::spec`] reads its `config.json`; what its layer does differently
 //!   is in `model/layer.rs`, over the same operations; `model/oracle.rs` is the test to pass.
 //! - *Native CUDA kernels*: `kernel/cuda/`, one more variant of [`kernel::Kernels`], measured against
@@ -98,5 +99,6 @@ pub mod diagnosis;
 pub mod monitor;
 pub mod report;
 pub mod store;
+pub mod ingest;
 pub mod dashboard;
 pub mod cli;

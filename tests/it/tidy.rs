@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("monitor", &["event", "fmt", "curve", "diagnosis"]),
     ("report", &["event", "fmt", "curve", "diagnosis", "monitor"]),
     ("store", &["event"]),
+    ("ingest", &["event"]),
     ("dashboard", &["event", "fmt", "curve", "diagnosis", "monitor"]),
     ("cli", ANY),
 ];

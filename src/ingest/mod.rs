@@ -1,0 +1,126 @@
+//! Foreign logs as events: what any trainer wrote, read into the vocabulary that everything else speaks.
+//!
+//! ```text
+//! bytes -> Reader -> Parsed { records, skipped } -> Monitor, as if the run had been our own
+//! text:   lines -> Format (one file a trainer) -> Points (order, steps, restarts) -> records
+//! ```
+//!
+//! A [`Reader`] is fed chunks of one stream and knows nothing of files: following, rotation and the clock
+//! are the business of whoever pushes. Any split of a stream into chunks gives the same records, and no
+//! byte sequence makes it panic; what it cannot use it counts in [`Skipped`].
+//!
+//! # Another trainer
+//!
+//! A file that implements [`Format`] for one line at a time, its line in `text::formats`, and a log of
+//! it under `tests/logs/<trainer>/<case>/` with its `truth.json`. The names of columns (`val_loss`,
+//! `eval/mails_loss`) are understood in one place, `names`.
+
+mod lines;
+mod mlx;
+mod nanogpt;
+pub mod points;
+pub mod scan;
+mod text;
+
+pub use points::Points;
+
+use crate::event::record::Record;
+
+/// An incremental reader of one stream of bytes.
+pub trait Reader: Send {
+    /// Takes the next bytes; what has become certain is appended to `out`.
+    fn push(&mut self, chunk: &[u8], out: &mut Parsed);
+
+    /// The stream is over: a last line that was never ended is read as it stands.
+    fn finish(&mut self, out: &mut Parsed);
+
+    /// Who wrote the stream, as far as it can be told yet; else what holds it (`text`, `csv`).
+    fn trainer(&self) -> &'static str;
+}
+
+/// What the user says of a source, where it cannot say so itself.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--format`: the name of a trainer or a container.
+    pub format: Option<String>,
+    /// `--map`: the columns that are what, by their names in the file.
+    pub map: Map,
+}
+
+/// Which columns hold what, as `--map eval=COLUMN,train=COLUMN,step=COLUMN` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Map {
+    pub eval: Option<String>,
+    pub train: Option<String>,
+    pub step: Option<String>,
+}
+
+/// A reader for the stream of this name. It looks at the first bytes that it is given, and chooses.
+pub fn open(_path: &std::path::Path, _options: &Options) -> Box<dyn Reader> {
+    Box::new(text::Text::new())
+}
+
+/// What a reader has made of its stream. Whoever drains `records` keeps memory flat.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parsed {
+    /// Times (`t`) are 0 where the stream does not tell them.
+    pub records: Vec<Record>,
+    pub skipped: Skipped,
+}
+
+/// Lines that looked like something and could not be used, by reason. Bounded, however long the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Skipped {
+    /// How many there were of each reason.
+    pub counts: Vec<(&'static str, u64)>,
+    /// The first few, with the number of the line, or of the record in files without lines, from 1.
+    pub first: Vec<(u64, &'static str)>,
+}
+
+impl Skipped {
+    /// How many are kept with their numbers.
+    const KEPT: usize = 20;
+
+    /// Counts one.
+    pub fn add(&mut self, line: u64, reason: &'static str) {
+        match self.counts.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((reason, 1)),
+        }
+        if self.first.len() < Self::KEPT {
+            self.first.push((line, reason));
+        }
+    }
+
+    /// Adds what another has counted.
+    fn merge(&mut self, other: Self) {
+        let room = Self::KEPT.saturating_sub(self.first.len());
+        self.first.extend(other.first.into_iter().take(room));
+        for (reason, more) in other.counts {
+            match self.counts.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, count)) => *count += more,
+                None => self.counts.push((reason, more)),
+            }
+        }
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// The lines of one trainer. Called for every line until one format claims one, and from then on for
+/// that format alone.
+pub trait Format: Send {
+    /// The trainer's name, as reports give it.
+    fn trainer(&self) -> &'static str;
+
+    /// Reads one line (colours, carriage returns and rank prefixes are gone); true claims the stream:
+    /// the line can have come from this trainer only. A line of no interest has to be turned away
+    /// cheaply: most are.
+    fn line(&mut self, line: &[u8], points: &mut Points) -> bool;
+
+    /// The stream is over; what was held back for a later line is given out.
+    fn finish(&mut self, _points: &mut Points) {}
+}

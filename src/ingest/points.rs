@@ -1,0 +1,289 @@
+//! Points of a foreign log put in order: which step they are of, where a run begins again, what it goes on from.
+//!
+//! Every reader hands its points to [`Points`], and gets the same rules: the run starts with its first
+//! point; a step that is not written is worked out, and a note says how; a train or eval series that
+//! steps back is a resumed run, or, from its first step on, another run.
+
+use super::{Parsed, Skipped};
+use crate::event::record::Record;
+use crate::event::{EvalStats, Event, Note, NoteLevel, Resumed, RunInfo, Split, StepStats};
+
+/// Evaluation sets whose order is followed.
+const MOST_SETS: usize = 1000;
+
+/// Where in the run a point lies, as far as its line says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct At {
+    /// Optimiser steps (or whatever the trainer counts), where the line or a bar beside it says so.
+    pub step: Option<u64>,
+    /// Whether `step` was read from a progress bar beside the line.
+    pub from_bar: bool,
+    pub epoch: Option<f64>,
+}
+
+impl At {
+    pub fn step(step: u64) -> Self {
+        Self { step: Some(step), ..Self::default() }
+    }
+
+    pub fn epoch(epoch: f64) -> Self {
+        Self { epoch: Some(epoch), ..Self::default() }
+    }
+}
+
+/// One training figure.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Train {
+    pub at: At,
+    pub loss: f64,
+    pub learning_rate: Option<f64>,
+    pub grad_norm: Option<f64>,
+}
+
+/// How the steps of points without one are worked out, decided by the first of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scale {
+    /// The line says the step.
+    Written,
+    /// The progress bar beside the line does.
+    Bar,
+    /// By the epoch and the known number of steps in one.
+    PerEpoch(f64),
+    /// Whole epochs are counted.
+    Epochs,
+    /// No more than the epoch is known, and it is not whole: thousandths of an epoch are counted.
+    Thousandths,
+    /// The points themselves are counted.
+    Ordinal,
+}
+
+/// Makes records of points.
+#[derive(Debug)]
+pub struct Points {
+    info: RunInfo,
+    records: Vec<Record>,
+    skipped: Skipped,
+    /// Number of the line that is being read.
+    pub line: u64,
+    /// Seconds since the start of the run, where the log says them.
+    pub t: f64,
+    started: bool,
+    scale: Option<Scale>,
+    /// The step of the first train point of the run, and of the last.
+    first_train: Option<u64>,
+    last_train: Option<u64>,
+    /// Train points so far.
+    trained: u64,
+    /// Whether there was a train point after the last evaluation.
+    train_since_eval: bool,
+    /// The evaluation sets, each with its first and its last step.
+    sets: Vec<(Option<String>, u64, u64)>,
+    /// Evaluations of the set that has the most.
+    evaluated: u64,
+    /// The whole epoch of the last point with a written step, to tell steps that begin anew in every epoch.
+    last_epoch: Option<f64>,
+    /// Steps before the current epoch, where steps begin anew in every one.
+    before_epoch: u64,
+}
+
+impl Points {
+    pub fn new(trainer: &'static str) -> Self {
+        let info =
+            RunInfo { format: crate::event::record::FORMAT, trainer: trainer.into(), ..RunInfo::default() };
+        Self {
+            info,
+            records: Vec::new(),
+            skipped: Skipped::default(),
+            line: 0,
+            t: 0.0,
+            started: false,
+            scale: None,
+            first_train: None,
+            last_train: None,
+            trained: 0,
+            train_since_eval: false,
+            sets: Vec::new(),
+            evaluated: 0,
+            last_epoch: None,
+            before_epoch: 0,
+        }
+    }
+
+    /// Moves what has been made to `out`.
+    pub fn drain(&mut self, out: &mut Parsed) {
+        out.records.append(&mut self.records);
+        if self.skipped.total() > 0 {
+            out.skipped.merge(std::mem::take(&mut self.skipped));
+        }
+    }
+
+    /// What is known of the run; a change after the first point is announced with the next run only.
+    pub fn info(&mut self) -> &mut RunInfo {
+        &mut self.info
+    }
+
+    /// Whether a point has been made.
+    pub fn started(&self) -> bool {
+        self.started
+    }
+
+    /// The step of the newest train point.
+    pub fn last_train(&self) -> Option<u64> {
+        self.last_train
+    }
+
+    /// The line holds a loss that cannot be used.
+    pub fn skip(&mut self, reason: &'static str) {
+        self.skipped.add(self.line, reason);
+    }
+
+    /// A remark for the reader of the log.
+    pub fn note(&mut self, level: NoteLevel, text: impl Into<String>) {
+        let event = Event::Note(Note { level, text: text.into() });
+        self.records.push(Record { t: self.t, event });
+    }
+
+    /// Another run begins: what comes now is not of the one before.
+    pub fn restart(&mut self) {
+        let (info, records, skipped) =
+            (self.info.clone(), std::mem::take(&mut self.records), std::mem::take(&mut self.skipped));
+        *self = Self { info, records, skipped, line: self.line, t: self.t, ..Self::new("") };
+    }
+
+    /// A training figure.
+    pub fn train(&mut self, train: Train) {
+        let step = self.step(train.at, true);
+        self.turn_back(step, self.first_train, self.last_train);
+        self.start();
+        self.push(Event::Step(StepStats {
+            step,
+            epoch: train.at.epoch,
+            loss: train.loss,
+            tokens: 0,
+            input_tokens: 0,
+            learning_rate: train.learning_rate,
+            grad_norm: train.grad_norm,
+        }));
+        self.first_train = self.first_train.or(Some(step));
+        self.last_train = Some(step);
+        self.trained += 1;
+        self.train_since_eval = true;
+    }
+
+    /// An evaluation, whose `step` and `epoch` are taken from `at`.
+    pub fn eval(&mut self, at: At, stats: EvalStats) {
+        let step = self.step(at, false);
+        if stats.split == Split::Valid {
+            let seen =
+                self.sets.iter().find(|(set, ..)| *set == stats.set).map(|&(_, first, last)| (first, last));
+            self.turn_back(step, seen.map(|seen| seen.0), seen.map(|seen| seen.1));
+            match self.sets.iter().position(|(set, ..)| *set == stats.set) {
+                Some(known) => self.sets[known].2 = step,
+                // A log that names a set for every evaluation is no reason to run out of memory.
+                None if self.sets.len() < MOST_SETS => self.sets.push((stats.set.clone(), step, step)),
+                None => {}
+            }
+        }
+        self.start();
+        self.evaluated += 1;
+        self.train_since_eval = false;
+        self.push(Event::Eval(EvalStats { step, epoch: at.epoch, ..stats }));
+    }
+
+    fn push(&mut self, event: Event) {
+        self.records.push(Record { t: self.t, event });
+    }
+
+    fn start(&mut self) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        let event = Event::RunStarted(Box::new(self.info.clone()));
+        self.records.push(Record { t: self.t, event });
+        let text = match self.scale {
+            Some(Scale::Bar) => "steps are read from the progress bar beside each figure",
+            Some(Scale::PerEpoch(_)) => "steps are worked out from the epoch and the number of steps in one",
+            Some(Scale::Epochs) => "no steps are written: epochs are counted in their place",
+            Some(Scale::Thousandths) => {
+                "no steps are written: thousandths of an epoch are counted in their place"
+            }
+            Some(Scale::Ordinal) => "neither steps nor epochs are written: the figures are counted",
+            Some(Scale::Written) | None => return,
+        };
+        self.note(NoteLevel::Info, text);
+    }
+
+    /// A series that steps back was resumed, or, from its first step on, is of another run.
+    fn turn_back(&mut self, step: u64, first: Option<u64>, last: Option<u64>) {
+        let (Some(first), Some(last)) = (first, last) else { return };
+        if step >= last || !self.started {
+            return;
+        }
+        if step <= first {
+            self.restart();
+            return;
+        }
+        let kept = step - 1;
+        self.push(Event::RunResumed(Resumed { step: kept }));
+        self.last_train = self.last_train.map(|last| last.min(kept));
+        for (_, _, last) in &mut self.sets {
+            *last = (*last).min(kept);
+        }
+    }
+
+    /// The step of a point.
+    fn step(&mut self, at: At, train: bool) -> u64 {
+        if let Some(step) = at.step {
+            self.scale.get_or_insert(if at.from_bar { Scale::Bar } else { Scale::Written });
+            return self.unwrapped(step, at.epoch, train);
+        }
+        let written = matches!(self.scale, Some(Scale::Written | Scale::Bar));
+        if written && let Some(last) = self.last_train {
+            // The evaluation, or the figure, belongs to the last step that was written.
+            return last;
+        }
+        let scale = match (self.scale, at.epoch, self.info.steps_per_epoch) {
+            (Some(scale), ..) if !written => scale,
+            (_, Some(_), Some(per_epoch)) if per_epoch > 0.0 => Scale::PerEpoch(per_epoch),
+            (_, Some(epoch), _) if epoch.fract() == 0.0 => Scale::Epochs,
+            (_, Some(epoch), _) if epoch.is_finite() => Scale::Thousandths,
+            _ => Scale::Ordinal,
+        };
+        self.scale = Some(scale);
+        let by_epoch = |scale: f64| at.epoch.map(|epoch| (epoch * scale).round().max(0.0) as u64);
+        let step = match scale {
+            Scale::PerEpoch(per_epoch) => by_epoch(per_epoch),
+            Scale::Epochs => by_epoch(1.0),
+            Scale::Thousandths => by_epoch(1000.0),
+            _ => None,
+        };
+        let ordinal = if train {
+            self.trained + 1
+        } else if self.train_since_eval {
+            self.trained
+        } else {
+            self.evaluated + 1
+        };
+        step.unwrap_or(match scale {
+            Scale::Ordinal => ordinal,
+            _ => self.last_train.unwrap_or(ordinal),
+        })
+    }
+
+    /// The step in the whole run, where the log counts the steps of every epoch from the start.
+    fn unwrapped(&mut self, step: u64, epoch: Option<f64>, train: bool) -> u64 {
+        let Some(epoch) = epoch.filter(|epoch| epoch.fract() == 0.0) else { return step };
+        let advanced = self.last_epoch.is_some_and(|last| epoch > last);
+        if let Some(last) = self.last_train.filter(|_| advanced)
+            && step.saturating_add(self.before_epoch) < last + u64::from(train)
+        {
+            self.before_epoch = last;
+        }
+        if self.last_epoch.is_some_and(|last| epoch < last) {
+            self.before_epoch = 0;
+        }
+        self.last_epoch = Some(epoch);
+        step.saturating_add(self.before_epoch)
+    }
+}
