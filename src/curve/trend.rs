@@ -11,6 +11,10 @@ pub struct VFit {
     pub fitted: Vec<f64>,
     /// Index of the lowest fitted value, the last of equals.
     pub lowest: usize,
+    /// Squared error of the fit.
+    pub error: f64,
+    /// Squared error of the best fit that never rises: what the rise explains is the difference.
+    pub falling_error: f64,
 }
 
 /// Fits a series that falls and then rises: for every place to turn, isotonic regression by
@@ -24,6 +28,7 @@ pub fn v_fit(values: &[f64]) -> Option<VFit> {
     // `turn` values fall, the others rise.
     let error = |turn: usize| falls[turn] + rises[values.len() - turn];
     let turn = (1..=values.len()).min_by(|a, b| error(*a).total_cmp(&error(*b)))?;
+    let (least, falling_error) = (error(turn), falls[values.len()]);
     let mut fitted = isotonic(&negated[..turn]);
     let mut rising = isotonic(&backwards[..values.len() - turn]);
     rising.reverse();
@@ -32,7 +37,7 @@ pub fn v_fit(values: &[f64]) -> Option<VFit> {
         *value = -*value;
     }
     let lowest = (0..fitted.len()).rev().min_by(|a, b| fitted[*a].total_cmp(&fitted[*b]))?;
-    Some(VFit { fitted, lowest })
+    Some(VFit { fitted, lowest, error: least, falling_error })
 }
 
 impl VFit {

@@ -21,6 +21,8 @@ pub struct Advice {
 const MAX_DROPOUT: f64 = 0.2;
 /// The usual weight decay of AdamW where it is meant to regularise.
 const WEIGHT_DECAY: f64 = 0.1;
+/// A learning rate above this is never advised: adapters are trained at 1e-5 to 1e-2.
+const MAX_LEARNING_RATE: f64 = 1e-3;
 /// A turn before this many passes over the rows is too fast for them.
 const EARLY_TURN_EPOCHS: f64 = 2.0;
 /// Adapter parameters for each trained token above which a smaller rank is suggested.
@@ -35,7 +37,9 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         Evidence::NearZeroTrain(_) => against_overfitting(None, run),
         // What has recovered needs no cure.
         Evidence::NonFinite(found) if found.recovered => Vec::new(),
-        Evidence::Explosion(_) | Evidence::NonFinite(_) => against_divergence(run),
+        Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => against_divergence(run),
+        Evidence::ExactZeros(_) => Vec::new(),
+        Evidence::NothingLearnt(_) => against_underfitting(run),
     });
     // The gravest that has a cure: cures of two sicknesses at once may contradict each other.
     cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default()
@@ -188,6 +192,21 @@ fn against_divergence(run: &RunInfo) -> Vec<Advice> {
     let text = "Warm up over the first tenth of the run: AdamW's first steps are its least informed.";
     advice.push(one(text.into(), "train.warmup_ratio", "0.1".into()));
     advice
+}
+
+fn against_underfitting(run: &RunInfo) -> Vec<Advice> {
+    let Some(now) = run.settings.learning_rate.filter(|now| *now > 0.0) else { return Vec::new() };
+    let next = (10.0 * now).min(MAX_LEARNING_RATE);
+    if next <= now {
+        return Vec::new();
+    }
+    let text = format!(
+        "Raise the learning rate from {} to {}: at {} no loss has moved.",
+        exponent(now),
+        exponent(next),
+        exponent(now)
+    );
+    vec![one(text, "train.learning_rate", exponent(next))]
 }
 
 fn one(text: String, key: &str, value: String) -> Advice {

@@ -2,6 +2,9 @@
 //!
 //! A finding without evidence cannot be built: its kind follows from its evidence.
 
+pub use super::sanity::{AboveChance, ExactZeros};
+pub use super::underfit::NothingLearnt;
+
 use serde::Serialize;
 use std::fmt;
 
@@ -58,6 +61,12 @@ pub enum Evidence {
     NonFinite(NonFinite),
     /// Train and validation loss rise together.
     Explosion(Rise),
+    /// Most losses are above that of knowing nothing.
+    AboveChance(AboveChance),
+    /// The train loss is exactly zero.
+    ExactZeros(ExactZeros),
+    /// Both losses are where they began.
+    NothingLearnt(NothingLearnt),
 }
 
 /// Where the validation loss was lowest, and how far above that it is now.
@@ -74,8 +83,11 @@ pub struct Rise {
     pub rise: f64,
     /// One standard error of the rise, as a share of the best; `None` where it cannot be measured.
     pub noise: Option<f64>,
-    /// The rise that would have been needed for this severity.
-    pub threshold: f64,
+    /// Chance of so high a recent loss without a true rise, from the losses of the rows and with all
+    /// looks of the run counted; `None` where the rows are not known.
+    pub p: Option<f64>,
+    /// How many standard deviations of its noise the rise of the curve explains.
+    pub strength: f64,
     /// Step of the last evaluation before the rise.
     pub onset_step: u64,
     pub onset_epoch: Option<f64>,
@@ -146,7 +158,11 @@ impl Finding {
         match self.evidence {
             Evidence::Rise(_) => Verdict::Overfitting,
             Evidence::NearZeroTrain(_) => Verdict::Memorizing,
-            Evidence::NonFinite(_) | Evidence::Explosion(_) => Verdict::Diverged,
+            Evidence::NonFinite(_)
+            | Evidence::Explosion(_)
+            | Evidence::AboveChance(_)
+            | Evidence::ExactZeros(_) => Verdict::Diverged,
+            Evidence::NothingLearnt(_) => Verdict::Underfitting,
         }
     }
 
@@ -162,6 +178,9 @@ impl Finding {
             Evidence::Explosion(rise) => format!("train and eval loss rise together: {rise}"),
             Evidence::NearZeroTrain(found) => found.to_string(),
             Evidence::NonFinite(found) => found.to_string(),
+            Evidence::AboveChance(found) => found.to_string(),
+            Evidence::ExactZeros(found) => found.to_string(),
+            Evidence::NothingLearnt(found) => found.to_string(),
         }
     }
 }

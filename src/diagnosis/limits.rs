@@ -19,23 +19,44 @@ pub struct Limits {
     /// A newest evaluation no further than this above the best is a recovery, whatever came before;
     /// and a best no further than this below an earlier one is no improvement worth the name.
     pub recovered_rise: f64,
-    /// Chance that noise alone brings a run to `watch` at some time, shared out over all pairs of
-    /// evaluations: what a rise must exceed widens as evaluations grow in number.
-    pub false_watch: f64,
-    /// The same for `warn` and above.
-    pub false_warn: f64,
-    /// However few evaluations there are, `warn` needs this many standard errors.
-    pub min_guard: f64,
-    /// Noise that a curve is taken to have, as a share of its best, until it has shown its own. A
-    /// foreign curve that is noisier than this and flat from its first few evaluations on is the
-    /// one that false alarms are left for.
+    /// What is added to `watch_rise` with `few_evals` evaluations or fewer; it fades with the third
+    /// power of their number.
+    pub few_rise: f64,
+    pub few_evals: f64,
+    /// How many standard deviations of its noise a rise must explain for `watch`.
+    pub strength_watch: f64,
+    /// The same, and for `warn`, where the train loss has fallen by the second share of
+    /// `corroborating_fall` since the best; from the first share on it counts in part.
+    pub strength_learnt: f64,
+    pub strength_warn_learnt: f64,
+    pub corroborating_fall: (f64, f64),
+    /// For `warn`, the strength times the rise: a small rise must be very sure.
+    pub weight_warn: f64,
+    /// Noise of an evaluation that is assumed, as a share of the best, until the curve has shown its
+    /// own, and how many values that is worth.
     pub assumed_noise: f64,
-    /// How many independent values that assumption is worth when it is weighed against the curve's.
     pub assumed_worth: f64,
-    /// The turn ends where the V-fit is more noise than this above its lowest.
-    pub onset_noise: f64,
+    /// Noise where there are too few evaluations to show any.
+    pub unknown_noise: f64,
+    /// Evaluations around and after the lowest that make their noise the one that counts.
+    pub own_noise_evals: usize,
+    /// What is further than this many times the noise from the median of it and its neighbours is
+    /// brought back to there.
+    pub tame_noise: f64,
+    /// How much a fitted end may owe to noise, in times of that noise and of no less than the second.
+    pub end_noise: f64,
+    pub least_end_noise: f64,
+    /// Correlation of neighbouring residuals that the fit itself causes, turned round.
+    pub own_correlation: f64,
     /// Examples that two evaluations must share before their paired difference is trusted.
     pub min_paired: usize,
+    /// Chance that drawing these rows and no others brings a run to a paired finding, all looks counted.
+    pub false_paired: f64,
+    /// A paired rise worth a look, and the strength of the curve that it needs beside it: rows do
+    /// not tell a checkpoint that wavers from one that has turned.
+    pub paired_rise: f64,
+    pub strength_paired: f64,
+    pub strength_paired_warn: f64,
     /// A train loss risen by more than this with the eval loss is divergence, not overfitting.
     pub train_rise: f64,
     /// Train and eval loss both risen by more than this: the run has blown up.
@@ -54,13 +75,26 @@ impl Limits {
         warn_rise: 0.05,
         severe_rise: 0.15,
         recovered_rise: 0.015,
-        false_watch: 0.25,
-        false_warn: 0.02,
-        min_guard: 3.0,
-        assumed_noise: 0.012,
-        assumed_worth: 4.0,
-        onset_noise: 0.5,
+        few_rise: 0.18,
+        few_evals: 6.0,
+        strength_watch: 10.5,
+        strength_learnt: 3.5,
+        strength_warn_learnt: 8.0,
+        corroborating_fall: (0.15, 0.4),
+        weight_warn: 0.6,
+        assumed_noise: 0.005,
+        assumed_worth: 2.0,
+        unknown_noise: 0.03,
+        own_noise_evals: 30,
+        tame_noise: 1.5,
+        end_noise: 3.0,
+        least_end_noise: 0.005,
+        own_correlation: 0.4,
         min_paired: 8,
+        false_paired: 0.05,
+        paired_rise: 0.02,
+        strength_paired: 4.0,
+        strength_paired_warn: 6.0,
         train_rise: 0.10,
         explosion: 0.25,
         near_zero_train: 0.05,

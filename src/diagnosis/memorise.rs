@@ -4,11 +4,15 @@
 
 use super::{Case, Evidence, Finding, Severity, finding};
 
+/// Trainers whose losses are of no text.
+const TABULAR: &[&str] = &["xgboost", "lightgbm", "catboost"];
+
 /// Train loss near zero while the eval loss has hardly improved since.
 pub fn rule(case: &Case) -> Option<Finding> {
-    let (standing, limits, eval) = (case.standing?, case.limits, &case.curves.eval);
+    let (standing, limits, eval) = (case.standing.as_ref()?, case.limits, &case.curves.eval);
+    // Of a loss that is not a token's, near zero means nothing.
     let comparable = case.run.train_loss.comparable(case.run.eval_loss);
-    if !comparable || standing.finite < limits.min_evals {
+    if !comparable || TABULAR.contains(&case.run.trainer.as_str()) || standing.finite < limits.min_evals {
         return None;
     }
     let near_zero = |index: &usize| eval[*index].train_loss.is_some_and(|loss| loss < limits.near_zero_train);

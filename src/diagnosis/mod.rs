@@ -5,20 +5,24 @@
 //! about it is said in `advice`, and nowhere else.
 
 pub mod advice;
+mod chance;
 pub mod finding;
 mod instability;
 mod limits;
 mod memorise;
 mod overfit;
 pub mod paired;
+mod sanity;
+pub mod standing;
 pub mod stopping;
+mod underfit;
 
 pub use finding::{Evidence, Finding, Severity, Verdict};
 pub use limits::Limits;
 
 use crate::curve::Curves;
 use crate::event::RunInfo;
-use overfit::Standing;
+use standing::Standing;
 
 /// What a rule looks at: the run, and the facts that several rules need, worked out once.
 struct Case<'a> {
@@ -32,7 +36,14 @@ struct Case<'a> {
 type Rule = fn(&Case) -> Option<Finding>;
 
 /// All rules. Of equally grave findings the one of the earlier rule names the verdict.
-const RULES: &[Rule] = &[instability::rule, overfit::rule, memorise::rule];
+const RULES: &[Rule] = &[
+    instability::rule,
+    sanity::above_chance,
+    sanity::exact_zeros,
+    overfit::rule,
+    memorise::rule,
+    underfit::rule,
+];
 
 /// The judgement of a run as it stands.
 #[derive(Clone, Debug)]
@@ -60,7 +71,7 @@ pub struct Diagnosis {
 /// Costs a few passes over the evaluations and two over the examples of one evaluation, so that it
 /// may be called after each of them.
 pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
-    let case = Case { curves, run, limits, standing: overfit::standing(curves, limits) };
+    let case = Case { curves, run, limits, standing: standing::standing(curves, limits) };
     let mut findings: Vec<Finding> = RULES.iter().filter_map(|rule| rule(&case)).collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let undecided = too_little(curves, limits);
@@ -77,9 +88,9 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         findings,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
         best,
-        rise: case.standing.map(|standing| standing.rise),
-        noise: case.standing.and_then(|standing| standing.noise).map(|noise| noise.error),
-        onset: best.filter(|_| overfitting).map(|best| overfit::onset(curves, best, limits)),
+        rise: case.standing.as_ref().map(|standing| standing.rise),
+        noise: case.standing.as_ref().and_then(|standing| standing.noise),
+        onset: case.standing.filter(|_| overfitting).map(|standing| standing.climb.onset),
     }
 }
 

@@ -1,131 +1,40 @@
-//! The rise of the eval loss above its best: how far, how sure, since when.
+//! The rise of the eval loss above its best: whether it is one, how grave, and of which sickness.
 //!
-//! The median of the last three evaluations is compared with the best one, so that neither one bad
-//! evaluation nor one lucky recent one decides. Whether a rise is overfitting or divergence is told
-//! by the train loss.
+//! The facts are those of `standing`; here they meet the limits. Whether a rise is overfitting or
+//! divergence is told by the train loss.
 
-use super::{Case, Evidence, Finding, Limits, Severity, finding, paired};
-use crate::curve::{Curves, smooth, trend};
-
-/// Variance of the median of three normal values, as a share of that of one (David & Nagaraja
-/// 2003, "Order Statistics", table 4.2); the asymptotic `pi / 2 / 3` overstates it.
-const MEDIAN3_VARIANCE: f64 = 0.4487;
-
-/// The eval loss against its best, as a fact: no threshold has been applied.
-#[derive(Clone, Copy, Debug)]
-pub struct Standing {
-    /// Index of the best evaluation.
-    pub best: usize,
-    /// Index of the evaluation that is the median of the last three.
-    pub recent: usize,
-    /// Index of the newest finite evaluation.
-    pub last: usize,
-    /// Finite evaluations so far.
-    pub finite: usize,
-    /// How far the recent loss is above the best, as a share of the best.
-    pub rise: f64,
-    /// How uncertain that is, where it can be measured.
-    pub noise: Option<Noise>,
-}
-
-/// The uncertainty of a rise.
-#[derive(Clone, Copy, Debug)]
-pub struct Noise {
-    /// One standard error, as a share of the best.
-    pub error: f64,
-    /// How many independent values it was estimated from: the degrees of freedom.
-    pub worth: f64,
-}
-
-/// Where the eval loss stands; `None` before the first finite evaluation, or where the best is not
-/// positive, so that nothing can be a share of it.
-pub fn standing(curves: &Curves, limits: &Limits) -> Option<Standing> {
-    let best = curves.best().filter(|best| curves.eval[*best].loss > 0.0)?;
-    // The window never reaches back behind the best: what came before it is no rise.
-    let since_best = (best..curves.eval.len()).rev().filter(|index| curves.eval[*index].loss.is_finite());
-    let mut window: Vec<usize> = since_best.take(3).collect();
-    let last = *window.first()?;
-    window.sort_by(|a, b| curves.eval[*a].loss.total_cmp(&curves.eval[*b].loss));
-    // Of two the lower: a single evaluation above the best convicts nobody.
-    let recent = window[(window.len() - 1) / 2];
-    let rise = curves.eval[recent].loss / curves.eval[best].loss - 1.0;
-    // With nothing risen yet, the newest evaluation tells how sharp the comparison would be.
-    let compared = if recent == best { last } else { recent };
-    let noise = paired_noise(curves, best, compared, limits).or_else(|| curve_noise(curves, best, limits));
-    let finite = curves.eval.iter().filter(|point| point.loss.is_finite()).count();
-    Some(Standing { best, recent, last, finite, rise, noise })
-}
-
-/// The noise of a rise from the same examples in both evaluations.
-fn paired_noise(curves: &Curves, best: usize, recent: usize, limits: &Limits) -> Option<Noise> {
-    let (before, after) = (&curves.eval[best], &curves.eval[recent]);
-    if before.examples.len() < limits.min_paired || recent == best {
-        return None;
-    }
-    let error = paired::standard_error(&before.examples, &after.examples)? / before.loss;
-    Some(Noise { error, worth: before.examples.len() as f64 - 1.0 })
-}
-
-/// The same from the jitter of the curve. Few evaluations make a wild estimate of it, so it is
-/// weighed against an assumption, as a prior on the variance would be.
-fn curve_noise(curves: &Curves, best: usize, limits: &Limits) -> Option<Noise> {
-    let losses: Vec<f64> = curves.eval.iter().map(|point| point.loss).collect();
-    let measured = smooth::noise(&losses)? / curves.eval[best].loss;
-    let (own, assumed) = (smooth::noise_worth(losses.len()), limits.assumed_worth);
-    let variance = (own * measured.powi(2) + assumed * limits.assumed_noise.powi(2)) / (own + assumed);
-    Some(of_curve(variance.sqrt(), own + assumed))
-}
-
-/// Noise of the median of three minus one, where each evaluation has the noise `sigma`.
-fn of_curve(sigma: f64, worth: f64) -> Noise {
-    Noise { error: sigma * (1.0 + MEDIAN3_VARIANCE).sqrt(), worth }
-}
-
-/// How far noise alone brings the rise among `evals` evaluations, in all but the share `chance` of
-/// runs.
-///
-/// The best is picked among all evaluations and every recent one is compared with it, so the chance
-/// of one large difference among all pairs counts: the normal quantile of `chance` shared out over
-/// the pairs (Bonferroni), and no less than `at_least`; widened to that of Student's t for a
-/// standard error that is itself an estimate (Abramowitz & Stegun 1964, 26.7.5, first term).
-fn reach(noise: Noise, evals: usize, chance: f64, at_least: f64) -> f64 {
-    let pairs = (evals * evals.saturating_sub(1) / 2).max(1);
-    let z = normal_quantile_above(chance / pairs as f64).max(at_least);
-    noise.error * z * (1.0 + (z * z + 1.0) / (4.0 * noise.worth))
-}
-
-/// The value that a standard normal exceeds with probability `p` below one half, within 4.5e-4
-/// (Abramowitz & Stegun 1964, 26.2.23).
-fn normal_quantile_above(p: f64) -> f64 {
-    let t = (-2.0 * p.clamp(f64::MIN_POSITIVE, 0.5).ln()).sqrt();
-    let over = 2.515_517 + t * (0.802_853 + t * 0.010_328);
-    let under = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
-    t - over / under
-}
+use super::standing::Standing;
+use super::{Case, Evidence, Finding, Limits, Severity, finding};
+use crate::curve::{Curves, EvalPoint, smooth, trend};
 
 /// Whether the eval loss has risen, and whether the train loss has risen with it.
 pub fn rule(case: &Case) -> Option<Finding> {
-    let (standing, limits, eval) = (case.standing?, case.limits, &case.curves.eval);
+    let (standing, limits, eval) = (case.standing.as_ref()?, case.limits, &case.curves.eval);
     if standing.finite < limits.min_evals {
         return None;
     }
-    let noise = standing.noise.unwrap_or(of_curve(limits.assumed_noise, limits.assumed_worth));
-    let to_watch = reach(noise, standing.finite, limits.false_watch, 0.0);
-    let to_warn = reach(noise, standing.finite, limits.false_warn, limits.min_guard);
-    let levels = [
-        (Severity::Severe, limits.severe_rise.max(to_warn)),
-        (Severity::Warn, limits.warn_rise.max(to_warn)),
-        (Severity::Watch, limits.watch_rise.max(to_watch)),
-    ];
-    let (severity, threshold) = levels.into_iter().find(|(_, threshold)| standing.rise > *threshold)?;
+    let train = train_since(case.curves, standing);
     let (best, last) = (&eval[standing.best], &eval[standing.last]);
-    let recovered =
-        best.loss * (1.0 + limits.recovered_rise.max(standing.noise.map_or(0.0, |noise| noise.error)));
+    let both = train.is_some_and(|train| train.has_risen(best.loss, limits));
+    // Where both have risen by much, no question of noise is left.
+    let plain = both && standing.rise > limits.explosion;
+    let much =
+        train.is_some_and(|train| train.now.min(train.recent) > (1.0 + limits.explosion) * train.before);
+    let severity = match severity(standing, train, limits) {
+        _ if plain && much => Severity::Severe,
+        _ if plain => Severity::Warn,
+        Some(severity) if both => severity.min(Severity::Warn),
+        Some(severity) if decay_is_ahead(case) => severity.min(Severity::Watch),
+        severity => severity?,
+    };
+    // What is far above the best has not recovered, however wild the run.
+    let noise = standing.noise.unwrap_or(0.0).min(limits.explosion);
+    let recovered = best.loss * (1.0 + limits.recovered_rise.max(noise));
     if last.loss <= recovered {
         return None;
     }
-    let onset = &eval[onset(case.curves, standing.best, limits)];
-    let since = |point: &&crate::curve::EvalPoint| point.step >= onset.step && point.loss.is_finite();
+    let onset = &eval[standing.climb.onset];
+    let since = |point: &&EvalPoint| point.step >= onset.step && point.loss.is_finite();
     let risen: Vec<(f64, f64)> =
         eval.iter().filter(since).filter_map(|p| Some((p.epoch?, p.loss / best.loss))).collect();
     let rise = finding::Rise {
@@ -135,49 +44,104 @@ pub fn rule(case: &Case) -> Option<Finding> {
         last_step: last.step,
         recent_loss: eval[standing.recent].loss,
         rise: standing.rise,
-        noise: standing.noise.map(|noise| noise.error),
-        threshold,
+        noise: standing.noise,
+        p: standing.p,
+        strength: standing.climb.strength,
         onset_step: onset.step,
         onset_epoch: onset.epoch,
-        train_at_best: train_at(case.curves, standing.best),
-        train_now: eval[..=standing.last].iter().rev().find_map(|p| p.train_loss.filter(|l| l.is_finite())),
+        train_at_best: train.map(|train| train.before),
+        train_now: train.map(|train| train.now),
         rise_per_epoch: trend::slope(&risen),
         never_improved: standing.best == 0,
     };
-    match rise.train_rise() {
-        Some(train) if train > limits.train_rise => {
-            let both = train > limits.explosion && standing.rise > limits.explosion;
-            let severity = if both { Severity::Severe } else { severity.min(Severity::Warn) };
-            Some(Finding { severity, evidence: Evidence::Explosion(rise) })
-        }
-        _ => Some(Finding { severity, evidence: Evidence::Rise(rise) }),
+    Some(Finding { severity, evidence: if both { Evidence::Explosion(rise) } else { Evidence::Rise(rise) } })
+}
+
+/// How grave the rise is. Two witnesses can convict: the shape of the curve, and where each row was
+/// evaluated, the rows.
+fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> Option<Severity> {
+    let climb = &standing.climb;
+    // How plain the other half of overfitting is to see, 0 to 1.
+    let (from, to) = limits.corroborating_fall;
+    let learnt = train.map_or(0.0, |train| ((train.fall() - from) / (to - from)).clamp(0.0, 1.0));
+    let strong = limits.strength_watch - learnt * (limits.strength_watch - limits.strength_learnt);
+    // Few evaluations wander far by chance, and have not shown their noise.
+    let few = (limits.few_evals / standing.finite as f64).powi(3).min(1.0) * limits.few_rise;
+    let least = limits.watch_rise + few;
+    let sure =
+        |strength: f64| standing.p.is_some_and(|p| p < limits.false_paired) && climb.strength > strength;
+    let watch = (climb.rise > least && climb.strength > strong)
+        || (standing.rise > limits.paired_rise && sure(limits.strength_paired));
+    if !watch {
+        return None;
+    }
+    let weight = climb.strength * climb.rise.max(0.0).powf(1.5);
+    let heavy = climb.rise > limits.warn_rise + few
+        && (weight > limits.weight_warn || (learnt == 1.0 && climb.strength > limits.strength_warn_learnt));
+    let warn = heavy || (standing.rise > limits.warn_rise && sure(limits.strength_paired_warn));
+    Some(match warn {
+        true if standing.rise > limits.severe_rise => Severity::Severe,
+        true => Severity::Warn,
+        false => Severity::Watch,
+    })
+}
+
+/// The train loss at the best evaluation and now.
+#[derive(Clone, Copy, Debug)]
+struct TrainSince {
+    before: f64,
+    now: f64,
+    /// The lowest, and the newest, each a median of three intervals.
+    lowest: f64,
+    recent: f64,
+}
+
+impl TrainSince {
+    /// How far it has fallen, as a share; negative where it rose.
+    fn fall(self) -> f64 {
+        if self.before > 0.0 { 1.0 - self.recent.min(self.now) / self.before } else { 0.0 }
+    }
+
+    /// Whether it has risen since the best evaluation, or risen from its lowest to where it was then.
+    fn has_risen(self, eval: f64, limits: &Limits) -> bool {
+        let again = self.recent > (1.0 - limits.train_rise) * self.before
+            && self.recent - self.lowest > limits.train_rise * eval;
+        again || self.now.min(self.recent) > (1.0 + limits.train_rise) * self.before
     }
 }
 
-/// Index of the turn: the last evaluation before the rise, by the V-fit from the noise of the curve.
-pub fn onset(curves: &Curves, best: usize, limits: &Limits) -> usize {
-    let finite: Vec<usize> =
-        (0..curves.eval.len()).filter(|index| curves.eval[*index].loss.is_finite()).collect();
-    let losses: Vec<f64> = finite.iter().map(|index| curves.eval[*index].loss).collect();
-    let Some(fit) = trend::v_fit(&losses) else { return best };
-    // A lowest evaluation is lucky: the floor that the loss rises from is that of its neighbours too.
-    let around = &losses[fit.lowest.saturating_sub(1)..losses.len().min(fit.lowest + 2)];
-    let floor = smooth::median(around.iter().copied()).unwrap_or_default();
-    let noise = smooth::noise(&losses).unwrap_or(0.0);
-    finite[fit.onset(floor + limits.onset_noise * noise)]
+fn train_since(curves: &Curves, standing: &Standing) -> Option<TrainSince> {
+    let before = train_at(curves, standing.best)?;
+    let finite = |point: &EvalPoint| point.train_loss.filter(|loss| loss.is_finite());
+    let since: Vec<f64> = curves.eval[standing.best..=standing.last].iter().filter_map(finite).collect();
+    let now = *since.last()?;
+    let medians = || since.windows(3).filter_map(|three| smooth::median(three.iter().copied()));
+    let recent = medians().next_back().unwrap_or(now);
+    Some(TrainSince { before, now, lowest: medians().fold(recent, f64::min), recent })
 }
 
-/// Steps at the very start whose mean loss stands for the train loss before any training.
-const START_STEPS: usize = 5;
-
-/// The train loss around the best evaluation; at a baseline before the first step, that of the
-/// first few steps, when the learning rate has hardly begun to climb.
+/// The train loss around the best evaluation. At a baseline before the first step none was logged:
+/// there the untouched model has on the train rows about the loss that it has on the others, and the
+/// first step, which saw it nearly untouched, no more.
 fn train_at(curves: &Curves, best: usize) -> Option<f64> {
     let point = &curves.eval[best];
     let start = || {
-        let first = curves.train.iter().take(START_STEPS).filter(|p| p.loss.is_finite());
-        let (sum, count) = first.fold((0.0, 0), |(sum, count), p| (sum + p.loss, count + 1));
-        (count > 0).then(|| sum / f64::from(count))
+        let first = curves.train.iter().map(|step| step.loss).find(|loss| loss.is_finite())?;
+        Some(first.min(point.loss))
     };
     point.train_loss.filter(|loss| loss.is_finite()).or_else(|| if best == 0 { start() } else { None })
+}
+
+/// Schedules that hold the learning rate for a while and then cut it: the eval loss often falls to a
+/// new best right after the cut.
+const CUTTING: &[&str] = &["step", "multistep", "warmup_stable_decay", "wsd", "cosine_with_restarts"];
+
+/// Whether the schedule is known to cut a learning rate that has not been cut yet.
+fn decay_is_ahead(case: &Case) -> bool {
+    let cuts = case.run.settings.schedule.as_deref().is_some_and(|schedule| CUTTING.contains(&schedule));
+    let rates = || case.curves.train.iter().filter_map(|point| point.learning_rate());
+    let highest = rates().fold(0.0, f64::max);
+    let on_plateau = rates().next_back().is_some_and(|now| now > 0.99 * highest);
+    let last = case.curves.train.last().map_or(0, |point| point.step);
+    cuts && on_plateau && case.run.total_steps.is_some_and(|total| last < total)
 }

@@ -90,7 +90,9 @@ fn since(snapshot: &Snapshot<'_>) -> Option<String> {
         Evidence::NonFinite(at) => Some(format!("at step {}", at.step)),
         Evidence::Explosion(rise) => Some(format!("since step {}", rise.onset_step)),
         Evidence::NearZeroTrain(at) => Some(format!("at step {}", at.step)),
-        Evidence::Rise(_) => None,
+        Evidence::AboveChance(at) => Some(format!("since step {}", at.step)),
+        Evidence::ExactZeros(at) => Some(format!("since step {}", at.step)),
+        Evidence::Rise(_) | Evidence::NothingLearnt(_) => None,
     }
 }
 

@@ -1,0 +1,70 @@
+//! A run that has learnt nothing: both losses are where they began.
+//!
+//! A run that still falls at its end is no case for this rule: that is `plateau`'s opposite and an
+//! advice at most, for nobody can tell from a curve how low it would go.
+
+use super::{Case, Evidence, Finding, Severity};
+use crate::curve::smooth;
+use serde::Serialize;
+use std::fmt;
+
+/// Both losses are where they began.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NothingLearnt {
+    pub first_step: u64,
+    pub first_loss: f64,
+    pub last_step: u64,
+    pub last_loss: f64,
+    /// Change of the train loss from the first third of the run to the last, as a share.
+    pub train_change: f64,
+    /// The highest learning rate so far.
+    pub learning_rate: Option<f64>,
+}
+
+/// Evaluations that all must lie where the first one does.
+const EVALS: usize = 4;
+/// How far apart these may lie, as a share of the first.
+const FLAT: f64 = 0.01;
+/// How far the train loss may move, which is noisier.
+const TRAIN_FLAT: f64 = 0.04;
+/// Training steps that a third of the run must have for its median to mean something.
+const STEPS: usize = 3;
+
+/// Whether both losses never left the start.
+pub fn rule(case: &Case) -> Option<Finding> {
+    let finite: Vec<_> = case.curves.eval.iter().filter(|point| point.loss.is_finite()).collect();
+    let (first, last) = (finite.first()?, finite.last()?);
+    let flat = finite.iter().all(|point| (point.loss / first.loss - 1.0).abs() < FLAT);
+    let third = case.curves.train.len() / 3;
+    if finite.len() < EVALS || !flat || third < STEPS {
+        return None;
+    }
+    let train = &case.curves.train;
+    let middle = |steps: &[crate::curve::TrainPoint]| smooth::median(steps.iter().map(|step| step.loss));
+    let train_change = middle(&train[train.len() - third..])? / middle(&train[..third])? - 1.0;
+    if train_change.abs() > TRAIN_FLAT {
+        return None;
+    }
+    let rates = train.iter().filter_map(|step| step.learning_rate());
+    let evidence = NothingLearnt {
+        first_step: first.step,
+        first_loss: first.loss,
+        last_step: last.step,
+        last_loss: last.loss,
+        train_change,
+        learning_rate: rates.reduce(f64::max),
+    };
+    Some(Finding { severity: Severity::Watch, evidence: Evidence::NothingLearnt(evidence) })
+}
+
+impl fmt::Display for NothingLearnt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "nothing has been learnt: eval loss was {:.3} at step {} and is {:.3} at step {}, and train \
+             loss has not moved either",
+            self.first_loss, self.first_step, self.last_loss, self.last_step
+        )?;
+        self.learning_rate.map_or(Ok(()), |rate| write!(f, " (learning rate at most {rate:.1e})"))
+    }
+}
