@@ -6,7 +6,7 @@
 
 use super::lora::{Module, PerModule};
 use super::spec::Spec;
-use crate::kernel::{Dropout, Kernels, Layout, Lora, LoraGrad, Rope, Weight};
+use crate::kernel::{Dropout, Heads, Kernels, Layout, Lora, LoraGrad, Rope, Weight};
 use candle_core::{Result, Tensor};
 
 /// The frozen weights of one layer.
@@ -15,6 +15,12 @@ pub struct Layer {
     pub input_norm: Tensor,
     pub post_attention_norm: Tensor,
     pub weights: PerModule<Weight>,
+    /// What the linear layers add, `(out)`, where they have a bias.
+    pub biases: PerModule<Option<Tensor>>,
+    /// Norms of each head of the queries and of the keys, `(dim)`, where there are any.
+    pub head_norms: Option<[Tensor; 2]>,
+    /// Shape of its attention.
+    pub heads: Heads,
 }
 
 /// What a pass through a layer needs besides its weights and its input.
@@ -33,6 +39,8 @@ pub struct Pass<'a> {
 /// What the backward pass of a layer needs of its forward pass. All are `(n, ...)`.
 pub struct Saved {
     input: Tensor,
+    /// Queries and keys before the norms of their heads, where there are any.
+    bare: Option<[Tensor; 2]>,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -57,19 +65,31 @@ impl Layer {
     /// From the residual stream `(n, h)` to the residual stream.
     pub fn forward(&self, pass: Pass, input: &Tensor) -> Result<(Tensor, Saved)> {
         let Pass { kernels, spec, rope, layout, .. } = pass;
-        let dim = spec.heads.dim;
+        let dim = self.heads.dim;
         let mut downs = [const { None }; Module::ALL.len()];
         let mut linear = |x: &Tensor, module: Module| -> Result<Tensor> {
             let (y, down) = kernels.linear(x, &self.weights[module as usize], pass.adapter(module))?;
             downs[module as usize] = down;
-            Ok(y)
+            match &self.biases[module as usize] {
+                Some(bias) => kernels.add_bias(&y, bias),
+                None => Ok(y),
+            }
         };
 
         let x = kernels.rms_norm(input, &self.input_norm, spec.norm_eps)?;
-        let query = kernels.rope(&linear(&x, Module::Query)?, rope, layout, dim, false)?;
-        let key = kernels.rope(&linear(&x, Module::Key)?, rope, layout, dim, false)?;
+        let (query, key) = (linear(&x, Module::Query)?, linear(&x, Module::Key)?);
         let value = linear(&x, Module::Value)?;
-        let (attended, lse) = kernels.attention(&query, &key, &value, layout, spec.heads)?;
+        let (query, key, bare) = match &self.head_norms {
+            None => (query, key, None),
+            Some([of_query, of_key]) => (
+                kernels.head_norm(&query, of_query, spec.norm_eps)?,
+                kernels.head_norm(&key, of_key, spec.norm_eps)?,
+                Some([query, key]),
+            ),
+        };
+        let query = kernels.rope(&query, rope, layout, dim, false)?;
+        let key = kernels.rope(&key, rope, layout, dim, false)?;
+        let (attended, lse) = kernels.attention(&query, &key, &value, layout, self.heads)?;
         let middle = kernels.add(input, &linear(&attended, Module::Output)?)?;
 
         let x = kernels.rms_norm(&middle, &self.post_attention_norm, spec.norm_eps)?;
@@ -77,7 +97,7 @@ impl Layer {
         let up = linear(&x, Module::Up)?;
         let output = kernels.add(&middle, &linear(&kernels.swiglu(&gate, &up)?, Module::Down)?)?;
         let input = input.clone();
-        Ok((output, Saved { input, query, key, value, attended, lse, middle, gate, up, downs }))
+        Ok((output, Saved { input, bare, query, key, value, attended, lse, middle, gate, up, downs }))
     }
 
     /// From the gradient of the output to that of the input (unless `need_input` is false) and of the adapter.
@@ -89,7 +109,7 @@ impl Layer {
         need_input: bool,
     ) -> Result<(Option<Tensor>, PerModule<Option<LoraGrad>>)> {
         let Pass { kernels, spec, rope, layout, .. } = pass;
-        let dim = spec.heads.dim;
+        let dim = self.heads.dim;
         let mut grads = [const { None }; Module::ALL.len()];
         let mut linear = |dy: &Tensor, x: &Tensor, module: Module, need: bool| -> Result<Option<Tensor>> {
             let index = module as usize;
@@ -131,10 +151,14 @@ impl Layer {
             &saved.attended,
             &saved.lse,
             layout,
-            spec.heads,
+            self.heads,
         )?;
-        let d_query = kernels.rope(&d_query, rope, layout, dim, true)?;
-        let d_key = kernels.rope(&d_key, rope, layout, dim, true)?;
+        let mut d_query = kernels.rope(&d_query, rope, layout, dim, true)?;
+        let mut d_key = kernels.rope(&d_key, rope, layout, dim, true)?;
+        if let (Some([of_query, of_key]), Some([query, key])) = (&self.head_norms, &saved.bare) {
+            d_query = kernels.head_norm_backward(&d_query, query, of_query, spec.norm_eps)?;
+            d_key = kernels.head_norm_backward(&d_key, key, of_key, spec.norm_eps)?;
+        }
         let x = kernels.rms_norm(&saved.input, &self.input_norm, spec.norm_eps)?;
         let through_query = linear(&d_query, &x, Module::Query, need_input)?;
         let through_key = linear(&d_key, &x, Module::Key, need_input)?;

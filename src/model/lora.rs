@@ -39,12 +39,14 @@ impl Module {
         }
     }
 
+    /// Whether it belongs to the attention, and not to the MLP.
+    pub fn in_attention(self) -> bool {
+        matches!(self, Self::Query | Self::Key | Self::Value | Self::Output)
+    }
+
     /// Its name in a checkpoint, in layer `layer`.
     pub fn path(self, layer: usize) -> String {
-        let part = match self {
-            Self::Query | Self::Key | Self::Value | Self::Output => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
-        };
+        let part = if self.in_attention() { "self_attn" } else { "mlp" };
         format!("model.layers.{layer}.{part}.{}", self.name())
     }
 

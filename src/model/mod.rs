@@ -5,20 +5,20 @@
 
 pub mod adapter;
 pub mod base;
+pub mod family;
 pub mod layer;
+mod load;
 pub mod lora;
+pub mod options;
 pub mod spec;
 pub mod weights;
 
-use crate::config::Dtype;
 use crate::kernel::{Dropout, HeadLoss, Kernels, Layout, Rope, Weight};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use layer::{Layer, Pass, Saved};
 use lora::{Adapter, Gradients, Module};
 use spec::Spec;
-use std::path::Path;
-use weights::Weights;
 
 /// `model.path` of the model that is part of this program.
 pub const BUILTIN: &str = "builtin";
@@ -56,89 +56,6 @@ const FOLDER: &str = "a model folder holds config.json, *.safetensors and tokeni
 pub type TargetLoss = HeadLoss;
 
 impl CausalLm {
-    /// Loads a model: [`BUILTIN`], or a folder in Hugging Face form.
-    ///
-    /// `max_length` is the longest row that will be computed.
-    ///
-    /// # Errors
-    /// Names the file and the tensor or key that is wrong.
-    pub fn load(path: &str, dtype: Dtype, max_length: usize, device: &Device) -> Result<Self> {
-        if path == BUILTIN {
-            let spec = Spec::parse(base::CONFIG).context("config.json of the embedded base model")?;
-            return Self::build(
-                spec,
-                Weights::embedded("the embedded base model", base::WEIGHTS)?,
-                dtype,
-                max_length,
-                device,
-            );
-        }
-        let folder = Path::new(path);
-        ensure!(
-            folder.is_dir(),
-            "model.path = {path:?}: no such folder\n  hint: give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json"
-        );
-        let config = folder.join("config.json");
-        let text = std::fs::read_to_string(&config)
-            .map_err(|error| anyhow::anyhow!("{}: {error}\n  hint: {FOLDER}", config.display()))?;
-        let spec = Spec::parse(&text).with_context(|| config.display().to_string())?;
-        Self::build(spec, Weights::open(folder)?, dtype, max_length, device)
-    }
-
-    fn build(
-        spec: Spec,
-        mut weights: Weights,
-        dtype: Dtype,
-        max_length: usize,
-        device: &Device,
-    ) -> Result<Self> {
-        if max_length > spec.max_positions {
-            bail!(
-                "data.max_length = {max_length}, but the model knows {} positions\n  hint: --set data.max_length={}",
-                spec.max_positions,
-                spec.max_positions
-            );
-        }
-        // bf16 costs nothing where the files hold no more than that, and halves the memory.
-        let dtype = match dtype {
-            Dtype::Auto if !weights.are_bf16() => DType::F32,
-            Dtype::Auto | Dtype::Bf16 => DType::BF16,
-            Dtype::F32 => DType::F32,
-        };
-        let mut matrix = |name: &str, (out, input): (usize, usize)| -> Result<Weight> {
-            let name = format!("{name}.weight");
-            Ok(Weight { matrix: weights.take(&name, &[out, input], dtype, device)? })
-        };
-        let embedding = matrix("model.embed_tokens", (spec.vocab, spec.hidden))?;
-        let mut blocks = Vec::new();
-        for layer in 0..spec.layers {
-            let matrices: Vec<Weight> = Module::ALL
-                .iter()
-                .map(|module| matrix(&module.path(layer), module.shape(&spec)))
-                .collect::<Result<_>>()?;
-            blocks.push(matrices);
-        }
-        let head = if spec.tied { None } else { Some(matrix("lm_head", (spec.vocab, spec.hidden))?) };
-        let mut norm = |name: String| weights.take(&name, &[spec.hidden], DType::F32, device);
-        let mut layers = Vec::new();
-        for (layer, matrices) in blocks.into_iter().enumerate() {
-            layers.push(Layer {
-                input_norm: norm(format!("model.layers.{layer}.input_layernorm.weight"))?,
-                post_attention_norm: norm(format!("model.layers.{layer}.post_attention_layernorm.weight"))?,
-                weights: matrices.try_into().map_err(|_| anyhow::anyhow!("one matrix for each module"))?,
-            });
-        }
-        let norm = norm("model.norm.weight".into())?;
-        if spec.tied && weights.has("lm_head.weight") {
-            // Some exporters write the tied head a second time.
-            weights.take("lm_head.weight", &[spec.vocab, spec.hidden], dtype, device)?;
-        }
-        weights.finish()?;
-        let rope = rope_table(&spec, max_length, device)?;
-        let kernels = Kernels::for_device(device);
-        Ok(Self { spec, device: device.clone(), kernels, dtype, embedding, layers, norm, head, rope })
-    }
-
     /// Parameters of the frozen base.
     pub fn parameters(&self) -> u64 {
         let in_layers: usize = self
@@ -146,7 +63,9 @@ impl CausalLm {
             .iter()
             .map(|layer| {
                 let matrices: usize = layer.weights.iter().map(|w| w.matrix.elem_count()).sum();
-                matrices + 2 * self.spec.hidden
+                let biases = layer.biases.iter().flatten();
+                let vectors = biases.chain(layer.head_norms.iter().flatten());
+                matrices + vectors.map(Tensor::elem_count).sum::<usize>() + 2 * self.spec.hidden
             })
             .sum();
         let ends = self.embedding.matrix.elem_count() + self.spec.hidden;
@@ -155,12 +74,25 @@ impl CausalLm {
 
     /// The loss of every target, nothing kept, dropout off.
     pub fn evaluate(&self, batch: &Batch, adapter: &Adapter) -> Result<TargetLoss> {
+        let rows = self.target_rows(&self.hidden(batch, adapter)?, batch)?;
+        self.head_loss(&rows, batch, None)
+    }
+
+    /// What the head says of every target's place, `(targets, vocab)`, dropout off.
+    pub fn logits(&self, batch: &Batch, adapter: &Adapter) -> Result<Tensor> {
+        let rows = self.target_rows(&self.hidden(batch, adapter)?, batch)?;
+        let x = self.kernels.rms_norm(&rows, &self.norm, self.spec.norm_eps)?;
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        Ok(self.kernels.linear(&x, head, None)?.0)
+    }
+
+    /// The residual stream behind the last layer, `(n, h)`, nothing kept.
+    fn hidden(&self, batch: &Batch, adapter: &Adapter) -> Result<Tensor> {
         let mut x = self.embed(batch)?;
         for (layer, loras) in self.layers.iter().zip(&adapter.layers) {
             x = layer.forward(self.pass(batch, loras, Dropout::OFF), &x)?.0;
         }
-        let rows = self.target_rows(&x, batch)?;
-        self.head_loss(&rows, batch, None)
+        Ok(x)
     }
 
     /// The loss of every target, and the gradients of `grad_scale * sum of the losses`.
@@ -241,16 +173,6 @@ impl CausalLm {
         let head = self.head.as_ref().unwrap_or(&self.embedding);
         Ok(self.kernels.head_loss(&x, head, &targets, grad_scale)?)
     }
-}
-
-/// Cosines and sines of all positions up to `positions`.
-fn rope_table(spec: &Spec, positions: usize, device: &Device) -> Result<Rope> {
-    let frequencies = spec.rope_frequencies();
-    let angles = || (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
-    let shape = (positions, frequencies.len());
-    let table =
-        |f: fn(f64) -> f64| Tensor::from_iter(angles().map(|angle| f(angle) as f32), device)?.reshape(shape);
-    Ok(Rope { cos: table(f64::cos)?, sin: table(f64::sin)? })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::lora::AdapterConfig;
 use super::*;
+use crate::config::Dtype;
 use candle_core::Var;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

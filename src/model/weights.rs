@@ -19,6 +19,8 @@ use std::path::Path;
 pub struct Weights {
     files: Vec<Source>,
     entries: BTreeMap<String, Entry>,
+    /// The type that matrices are said to have.
+    declared: Option<DType>,
 }
 
 struct Source {
@@ -77,11 +79,16 @@ impl Weights {
                 );
                 let entry = Entry { file, dtype: info.dtype, shape: info.shape.clone(), range };
                 if entries.insert(name.clone(), entry).is_some() {
-                    bail!("{}: tensor {name} is in another shard too", source.name);
+                    bail!("{}: tensor {name} is in another shard too{SAME_MODEL}", source.name);
                 }
             }
         }
-        Ok(Self { files, entries })
+        Ok(Self { files, entries, declared: None })
+    }
+
+    /// From here on a matrix of another type than `dtype` is a mistake. Norms and biases are often kept in f32.
+    pub fn declare(&mut self, dtype: Option<DType>) {
+        self.declared = dtype;
     }
 
     /// Whether a tensor is there that nobody has taken yet.
@@ -109,6 +116,15 @@ impl Weights {
             source.name,
             entry.shape
         );
+        if let Some(declared) = self.declared.filter(|_| shape.len() > 1) {
+            ensure!(
+                entry.dtype.to_string().eq_ignore_ascii_case(declared.as_str()),
+                "{}: tensor {name} is {}, but config.json says {}{SAME_MODEL}, or correct torch_dtype there",
+                source.name,
+                entry.dtype.to_string().to_lowercase(),
+                declared.as_str()
+            );
+        }
         let bytes = &source.bytes()[entry.range];
         let floats: Vec<f32> = match entry.dtype {
             Dtype::BF16 if dtype == DType::BF16 => {
@@ -118,7 +134,9 @@ impl Weights {
             Dtype::BF16 => bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
             Dtype::F16 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
             Dtype::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            other => bail!("{}: tensor {name} is {other:?}; f32, f16 and bf16 are supported", source.name),
+            other => {
+                bail!("{}: tensor {name} is {other:?}\n  hint: f32, f16 and bf16 are supported", source.name)
+            }
         };
         Ok(Tensor::from_vec(floats, shape, device)?.to_dtype(dtype)?)
     }
@@ -165,13 +183,23 @@ fn shards(folder: &Path) -> Result<BTreeSet<String>> {
             super::FOLDER
         )
     })?;
-    let index: Index = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let index: Index =
+        serde_json::from_str(&text).map_err(|error| anyhow!("{}: {error}{CUT_SHORT}", path.display()))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    ensure!(!names.is_empty(), "{}: the index names no file", path.display());
+    ensure!(!names.is_empty(), "{}: the index names no file{CUT_SHORT}", path.display());
     for name in &names {
         // A name from an index is not to be trusted with the rest of the disk.
         let plain = Path::new(name).file_name().is_some_and(|plain| plain == name.as_str());
-        ensure!(plain, "{}: {name:?} is not the name of a file in this folder", path.display());
+        ensure!(
+            plain,
+            "{}: {name:?} is not the name of a file in this folder\n  hint: shards lie beside their index",
+            path.display()
+        );
+        ensure!(
+            folder.join(name).is_file(),
+            "{}: the shard is missing, {INDEX} names it\n  hint: fetch it again",
+            folder.join(name).display()
+        );
     }
     Ok(names)
 }
@@ -271,7 +299,13 @@ mod tests {
         let weights = Weights::open(dir.path()).unwrap();
         assert!(weights.has("a") && weights.has("b"));
         index("three.safetensors");
-        assert!(error(dir.path()).starts_with("DIR/three.safetensors: "), "{}", error(dir.path()));
+        assert!(
+            error(dir.path()).starts_with(
+                "DIR/three.safetensors: the shard is missing, model.safetensors.index.json names it\n  hint: "
+            ),
+            "{}",
+            error(dir.path())
+        );
         index("../two.safetensors");
         assert!(error(dir.path()).contains("is not the name of a file in this folder"));
     }

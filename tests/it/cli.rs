@@ -473,7 +473,7 @@ fn mistakes_in_the_model() {
     place.replace("model/config.json", "LlamaForCausalLM", "MambaForCausalLM");
     place.refuses(
         &with_model,
-        "model/config.json: architecture MambaForCausalLM is not supported\n  hint: supported are LlamaForCausalLM",
+        "model/config.json: architecture MambaForCausalLM is not supported\n  hint: supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM",
     );
     place.replace("model/config.json", "MambaForCausalLM", "LlamaForCausalLM");
     place.replace("model/config.json", "\"hidden_size\": 192", "\"hidden_size\": 200");
