@@ -139,7 +139,7 @@ const CUTTING: &[&str] = &["step", "multistep", "warmup_stable_decay", "wsd", "c
 /// Whether the schedule is known to cut a learning rate that has not been cut yet.
 fn decay_is_ahead(case: &Case) -> bool {
     let cuts = case.run.settings.schedule.as_deref().is_some_and(|schedule| CUTTING.contains(&schedule));
-    let rates = || case.curves.train.iter().filter_map(|point| point.learning_rate());
+    let rates = || case.curves.train.iter().filter_map(crate::curve::TrainPoint::learning_rate);
     let highest = rates().fold(0.0, f64::max);
     let on_plateau = rates().next_back().is_some_and(|now| now > 0.99 * highest);
     let last = case.curves.train.last().map_or(0, |point| point.step);

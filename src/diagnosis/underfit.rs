@@ -45,7 +45,7 @@ pub fn rule(case: &Case) -> Option<Finding> {
     if train_change.abs() > TRAIN_FLAT {
         return None;
     }
-    let rates = train.iter().filter_map(|step| step.learning_rate());
+    let rates = train.iter().filter_map(crate::curve::TrainPoint::learning_rate);
     let evidence = NothingLearnt {
         first_step: first.step,
         first_loss: first.loss,
