@@ -25,6 +25,43 @@ pub fn count(n: u64) -> String {
     }
 }
 
+/// A short time: `0.8 ms`, `420 ms`, `3.2 s`, and from a minute on as [`duration`] has it.
+pub fn brief(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() || s >= 60.0 => duration(s),
+        s if s >= 1.0 => format!("{s:.1} s"),
+        s if s >= 0.01 => format!("{:.0} ms", s * 1e3),
+        s => format!("{:.1} ms", s.max(0.0) * 1e3),
+    }
+}
+
+/// `512 B`, `31 MiB`, `1.5 GiB`: three digits at most.
+pub fn bytes(n: u64) -> String {
+    let unit =
+        [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")].into_iter().find(|(size, _)| n >= *size);
+    match unit {
+        None => format!("{n} B"),
+        Some((size, name)) if n < 10 * size => format!("{:.1} {name}", n as f64 / size as f64),
+        Some((size, name)) => format!("{} {name}", n / size),
+    }
+}
+
+/// Text as XML and HTML have it, between tags and in attributes.
+pub fn xml(text: &str) -> String {
+    let legal = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars().filter(legal).fold(String::new(), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
 /// A moment since the start of a run: `0:48`, `12:05`, `3:05:09`.
 pub fn clock(seconds: f64) -> String {
     let s = if seconds.is_finite() { seconds.max(0.0) as u64 } else { 0 };
@@ -68,6 +105,13 @@ mod tests {
         for (n, expected) in [(950, "950"), (8149, "8.1k"), (312_900, "312k"), (3_400_000, "3.4M")] {
             assert_eq!(count(n), expected);
         }
+    }
+
+    #[test]
+    fn short_times_sizes_and_markup() {
+        assert_eq!([0.0004, 0.42, 3.21, 80.0].map(brief), ["0.4 ms", "420 ms", "3.2 s", "1m 20s"]);
+        assert_eq!([512, 33_000_000, 1 << 30].map(bytes), ["512 B", "31 MiB", "1.0 GiB"]);
+        assert_eq!(xml("a<b> & \"c\" 'd'\u{7}"), "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;");
     }
 
     #[test]

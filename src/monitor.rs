@@ -68,6 +68,18 @@ pub struct Progress {
     pub eta_s: Option<f64>,
     /// Tokens computed per second of training, over the recent steps.
     pub tokens_per_s: Option<f64>,
+    pub pace: Expected,
+}
+
+/// What a step and an evaluation take, and how many are to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Expected {
+    /// Seconds of a recent step.
+    pub step_s: Option<f64>,
+    /// Seconds of a recent evaluation.
+    pub eval_s: Option<f64>,
+    pub steps_left: u64,
+    pub evals_left: u64,
 }
 
 impl Monitor {
@@ -144,6 +156,7 @@ impl Monitor {
         self.progress.total_steps = self.run.total_steps;
         self.progress.tokens_per_s = self.pace.tokens_per_s();
         let running = self.ended.is_none();
+        self.progress.pace = self.pace.expected(self.progress.step, &self.run);
         self.progress.eta_s = self.pace.eta_s(self.progress.step, &self.run).filter(|_| running);
     }
 

@@ -6,9 +6,11 @@ mod bench;
 mod compare;
 mod earlier;
 mod init;
+mod meter;
 mod report;
 mod run;
 mod wire;
+mod wishes;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;

@@ -4,7 +4,9 @@
 //! that a mistake leaves nothing behind.
 
 use super::earlier::Earlier;
-use super::wire::{OWN, Past, Plain, View, Wire, Wishes};
+use super::meter::Meter;
+use super::wire::{OWN, Past, Plain, View, Wire};
+use super::wishes::Wishes;
 use super::{Failure, Outcome, Output, code, open_run, print, say, stdout_is_terminal};
 use crate::config::{self, Config};
 use crate::dashboard::{self, Exit, Look};
@@ -352,10 +354,14 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         let monitor = super::replay(&dir)?;
         return Ok((ended, monitor));
     }
+    let meter = Meter::start(None);
+    let measure = || meter.read();
     let options = dashboard::Options {
         look: Look::from_environment(args.output.colors(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
+        folder: dir.root(),
+        system: Some(&measure),
     };
     let runs = dashboard::Runs::new(Limits::DEFAULT).with(OWN, dir.name(), monitor);
     std::thread::scope(|scope| {

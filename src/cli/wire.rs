@@ -5,6 +5,7 @@
 //! early stopping.
 
 use super::print;
+use super::wishes::Wishes;
 use crate::config::EarlyStopping;
 use crate::curve::Curves;
 use crate::dashboard;
@@ -15,72 +16,14 @@ use crate::event::{Event, Split, StopReason};
 use crate::monitor::Monitor;
 use crate::report::text;
 use crate::store::log::Writer;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Seconds between two lines of progress when no evaluation comes in between.
 const PROGRESS_S: f64 = 30.0;
 
 /// The run that this process trains, to the dashboard.
 pub(super) const OWN: usize = 0;
-
-/// Signals within this time of the first are the same request.
-const SAME_REQUEST: Duration = Duration::from_secs(1);
-
-/// What the user has asked for from outside the training thread.
-#[derive(Clone, Default)]
-pub(super) struct Wishes(Arc<AtomicU8>);
-
-const NONE: u8 = 0;
-const STOP: u8 = 1;
-const INTERRUPT: u8 = 2;
-
-impl Wishes {
-    /// Wires up Ctrl-C and SIGTERM: the first asks for an orderly end, the second leaves at once.
-    pub(super) fn listen(&self) -> anyhow::Result<()> {
-        let wishes = self.clone();
-        let mut first = None::<Instant>;
-        Ok(ctrlc::set_handler(move || {
-            wishes.0.store(INTERRUPT, Ordering::SeqCst);
-            // One request may come as two signals, to the process and to its group.
-            if first.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
-                dashboard::term::restore();
-                std::process::exit(i32::from(super::code::INTERRUPTED));
-            }
-        })?)
-    }
-
-    /// A key of the dashboard.
-    pub(super) fn take(&self, command: dashboard::Command) {
-        let wish = match command {
-            dashboard::Command::Stop => STOP,
-            dashboard::Command::Interrupt => INTERRUPT,
-        };
-        self.0.fetch_max(wish, Ordering::SeqCst);
-    }
-
-    /// For the time before there is anything to save.
-    ///
-    /// # Errors
-    /// When the user has asked for the end already.
-    pub(super) fn check(&self) -> Result<(), super::Failure> {
-        if self.0.load(Ordering::SeqCst) == NONE {
-            return Ok(());
-        }
-        let error = anyhow::anyhow!("interrupted before the run began, nothing was written");
-        Err(super::Failure { code: super::code::INTERRUPTED, error })
-    }
-
-    fn control(&self) -> Control {
-        match self.0.load(Ordering::SeqCst) {
-            NONE => Control::Continue,
-            STOP => Control::Stop(StopReason::Requested),
-            _ => Control::Stop(StopReason::Interrupted),
-        }
-    }
-}
 
 /// Who looks on.
 pub(super) enum View {
@@ -159,7 +102,11 @@ impl Sink for Wire {
             return Control::Stop(StopReason::Interrupted);
         }
         let early = if self.stop { Control::Stop(StopReason::EarlyStopping) } else { Control::Continue };
-        self.wishes.control().max(early)
+        if matches!(event, Event::Step(_)) {
+            // A pause takes no time of training.
+            self.started += self.wishes.wait();
+        }
+        self.wishes.answer(event).max(early)
     }
 }
 

@@ -5,18 +5,24 @@
 //! pacing is the only use of a clock here; [`update`] and [`view`] are pure, [`term`] gives the
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
+pub mod export;
 pub mod model;
 pub mod runs;
+pub mod system;
 pub mod term;
 pub mod update;
 pub mod view;
 
 pub use model::{Drawing, Look};
 pub use runs::{Run, Runs, Update};
+pub use system::{Gpu, System};
 
 use anyhow::Context;
 use model::{Phase, Ui};
+use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{self, KeyEventKind};
+use std::io::Write;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use term::Screen;
@@ -30,14 +36,21 @@ const FRAME: Duration = Duration::from_millis(100);
 const BATCH: usize = 256;
 const INTAKE: Duration = Duration::from_millis(25);
 
+/// How often the machine is asked for its figures.
+const MEASURE: Duration = Duration::from_secs(2);
+
 /// How the dashboard behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
     pub look: Look,
     /// Whether to stay on the final screen until a key is pressed.
     pub linger: bool,
     /// Whether the first run is trained by this process, so that leaving would end it.
     pub owns_run: bool,
+    /// Where the files go that the user asks for.
+    pub folder: &'a Path,
+    /// Measures the machine; must not take long.
+    pub system: Option<&'a dyn Fn() -> System>,
 }
 
 /// What the user asks of the trainer.
@@ -45,8 +58,36 @@ pub struct Options {
 pub enum Command {
     /// Finish this step, save, and end the run as complete.
     Stop,
+    /// Go on to the next evaluation, and then do the same.
+    StopAfterEval,
     /// Finish this step, save, and end the run so that it can be resumed.
     Interrupt,
+    /// Write a checkpoint after this step.
+    Save,
+    /// Evaluate after this step.
+    Evaluate,
+    /// Wait after this step, or go on.
+    Pause(bool),
+}
+
+/// What the user asks of the dashboard's caller or of the dashboard itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To the trainer.
+    Trainer(Command),
+    /// To write a file.
+    Copy(Copied),
+}
+
+/// What can be written to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// The chart's data.
+    Csv,
+    /// The screen as a picture.
+    Svg,
+    /// The screen as text.
+    Text,
 }
 
 /// How the dashboard was left.
@@ -68,9 +109,9 @@ pub struct Outcome {
     pub runs: Runs,
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
-        Self { look: Look::default(), linger: true, owns_run: true }
+        Self { look: Look::default(), linger: true, owns_run: true, folder: Path::new("."), system: None }
     }
 }
 
@@ -86,7 +127,7 @@ pub fn run(
     updates: &Receiver<Update>,
     mut runs: Runs,
     control: &dyn Fn(Command),
-    options: Options,
+    options: Options<'_>,
 ) -> anyhow::Result<Outcome> {
     let Options { look: Look { drawing, color, light }, owns_run, .. } = options;
     let mut ui = Ui { owns_run, leave_at_end: !options.linger, drawing, light, ..Ui::default() };
@@ -94,7 +135,14 @@ pub fn run(
     let mut dirty = true;
     let mut drawn = None::<Instant>;
     let mut news = Instant::now();
+    let mut system = None;
+    let mut measured = None::<Instant>;
+    let mut copy = None;
     loop {
+        if let Some(measure) = options.system.filter(|_| measured.is_none_or(|at| at.elapsed() >= MEASURE)) {
+            dirty |= system.replace(measure()).is_none_or(|before| Some(before) != system);
+            measured = Some(Instant::now());
+        }
         let intake = take_in(updates, &mut runs, &mut ui);
         if intake != Intake::Nothing {
             news = Instant::now();
@@ -110,20 +158,26 @@ pub fn run(
         }
         if dirty && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
             let theme = Theme::new(color, ui.drawing).on(ui.light);
-            let extent = screen
+            let scene = Scene::of(&runs, ui.shown).map(|scene| Scene { system: system.as_ref(), ..scene });
+            let frame = screen
                 .draw(|frame| {
-                    view::render(frame, frame.area(), Scene::of(&runs, ui.shown).as_ref(), &ui, theme)
+                    let extent = view::render(frame, frame.area(), scene.as_ref(), &ui, theme);
+                    (extent, copy.is_some().then(|| frame.buffer_mut().clone()))
                 })
                 .context("cannot draw the dashboard")?;
-            match extent {
-                Some(extent) => ui.extent = extent,
-                None => return Ok(Outcome { exit: Exit::Lost, runs }),
+            let Some((extent, buffer)) = frame else { return Ok(Outcome { exit: Exit::Lost, runs }) };
+            ui.extent = extent;
+            if let (Some(what), Some(buffer), Some(scene)) = (copy.take(), buffer, scene) {
+                ui.notice = Some(written(what, &scene, &buffer, &ui, options.folder));
+                // The message is for the next frame, which is not to wait for news.
+                drawn = None;
+                continue;
             }
             drawn = Some(Instant::now());
             dirty = false;
         }
         let wait = if intake == Intake::More { Duration::ZERO } else { FRAME };
-        dirty |= listen(wait, &mut ui, control).context("cannot read the keyboard")?;
+        dirty |= listen(wait, &mut ui, control, &mut copy).context("cannot read the keyboard")?;
     }
 }
 
@@ -184,8 +238,39 @@ fn take_in(updates: &Receiver<Update>, runs: &mut Runs, ui: &mut Ui) -> Intake {
     intake
 }
 
+/// Writes what was asked for to a file that does not exist yet; says where, or why not.
+fn written(what: Copied, scene: &Scene<'_>, buffer: &Buffer, ui: &Ui, folder: &Path) -> String {
+    let (end, text) = match what {
+        Copied::Csv => ("csv", export::csv(scene.snapshot.curves)),
+        Copied::Svg => ("svg", export::svg(buffer, ui.light)),
+        Copied::Text => ("txt", export::text(buffer)),
+    };
+    let named = |number: u32| match number {
+        1 => folder.join(format!("tune-screen.{end}")),
+        number => folder.join(format!("tune-screen-{number}.{end}")),
+    };
+    let write = |path: &Path| {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(text.as_bytes())
+    };
+    let taken = |result: &std::io::Result<()>| {
+        result.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists)
+    };
+    let tries = (1..1000).map(named).map(|path| (write(&path), path));
+    match tries.into_iter().find(|(result, _)| !taken(result)) {
+        Some((Ok(()), path)) => format!("wrote {}", path.display()),
+        Some((Err(error), path)) => format!("{} cannot be written: {error}", path.display()),
+        None => format!("{} is full of screens", folder.display()),
+    }
+}
+
 /// Waits for a key or a resize and takes in all there are; whether there was any.
-fn listen(wait: Duration, ui: &mut Ui, control: &dyn Fn(Command)) -> std::io::Result<bool> {
+fn listen(
+    wait: Duration,
+    ui: &mut Ui,
+    control: &dyn Fn(Command),
+    copy: &mut Option<Copied>,
+) -> std::io::Result<bool> {
     let mut heard = false;
     let mut wait = wait;
     while event::poll(wait)? {
@@ -196,8 +281,10 @@ fn listen(wait: Duration, ui: &mut Ui, control: &dyn Fn(Command)) -> std::io::Re
             event::Event::Mouse(mouse) => pointed(mouse, ui),
             _ => None,
         };
-        if let Some(command) = message.and_then(|message| update(ui, message)) {
-            control(command);
+        match message.and_then(|message| update(ui, message)) {
+            Some(Request::Trainer(command)) => control(command),
+            Some(Request::Copy(what)) => *copy = Some(what),
+            None => {}
         }
     }
     Ok(heard)

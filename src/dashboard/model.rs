@@ -5,6 +5,7 @@ use super::Exit;
 
 /// The state of the user interface.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, and none excludes another")]
 pub struct Ui {
     pub x: XAxis,
     pub y: Scale,
@@ -14,6 +15,12 @@ pub struct Ui {
     /// Where the crosshair stands, in units of the x axis.
     pub cursor: Option<f64>,
     pub panel: Panel,
+    /// Whether the panel takes the place of the chart.
+    pub tall: bool,
+    /// What the events and the output are searched for; empty: nothing.
+    pub search: String,
+    /// Whether keys are letters of `search`.
+    pub typing: bool,
     /// Index of the run on the screen.
     pub shown: usize,
     /// Index of the run that the list points at.
@@ -26,6 +33,14 @@ pub struct Ui {
     pub verdict_scroll: usize,
     /// Lines scrolled up from the newest event; 0 follows what comes.
     pub event_scroll: usize,
+    /// Lines scrolled up from the newest line of output.
+    pub output_scroll: usize,
+    /// Lines scrolled down from the first sample.
+    pub samples_scroll: usize,
+    /// Whether the trainer was asked to wait.
+    pub paused: bool,
+    /// What was last written to a file, or could not be.
+    pub notice: Option<String>,
     pub popup: Option<Popup>,
     pub phase: Phase,
     /// Whole seconds since the newest record came in: how far the clock has run on without news.
@@ -43,6 +58,23 @@ pub struct Ui {
     pub extent: Extent,
 }
 
+impl Ui {
+    /// Whether a line has what is searched for, whatever the case of its letters.
+    pub fn finds(&self, line: &str) -> bool {
+        self.search.is_empty() || line.to_lowercase().contains(&self.search.to_lowercase())
+    }
+
+    /// Whether there is something to see in a panel.
+    pub fn has(&self, panel: Panel) -> bool {
+        match panel {
+            Panel::Verdict | Panel::Events | Panel::System => true,
+            Panel::Samples => self.extent.has_samples,
+            Panel::Output => self.extent.has_output,
+            Panel::Runs => self.runs > 1,
+        }
+    }
+}
+
 /// How much there is to scroll and where things are, as the newest frame found it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Extent {
@@ -50,6 +82,13 @@ pub struct Extent {
     pub verdict: usize,
     /// Events that do not fit.
     pub events: usize,
+    /// Lines of output that do not fit.
+    pub output: usize,
+    /// Lines of the samples that do not fit.
+    pub samples: usize,
+    /// Whether there are samples, and output.
+    pub has_samples: bool,
+    pub has_output: bool,
     /// Lines of a page.
     pub page: usize,
     pub plot: PlotExtent,
@@ -156,18 +195,28 @@ pub enum Panel {
     #[default]
     Verdict,
     Events,
+    /// What the model writes.
+    Samples,
+    /// The machine and the pace.
+    System,
+    /// What a foreign trainer prints.
+    Output,
     /// All runs, one of which is on the screen.
     Runs,
 }
 
 impl Panel {
     /// In the order in which Tab walks through them.
-    pub const ALL: [Self; 3] = [Self::Verdict, Self::Events, Self::Runs];
+    pub const ALL: [Self; 6] =
+        [Self::Verdict, Self::Events, Self::Samples, Self::System, Self::Output, Self::Runs];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Verdict => "Verdict",
             Self::Events => "Events",
+            Self::Samples => "Samples",
+            Self::System => "System",
+            Self::Output => "Output",
             Self::Runs => "Runs",
         }
     }
@@ -176,6 +225,8 @@ impl Panel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Popup {
     Help,
+    /// Asks what to write to a file.
+    Copy,
     /// Asks whether to stop the run, and then to stay or to leave.
     Confirm {
         leave: bool,
@@ -189,6 +240,8 @@ pub enum Phase {
     Running,
     /// Asked to stop; the trainer finishes its step and saves.
     Stopping,
+    /// Asked to stop after the next evaluation.
+    Finishing,
     /// Asked to stop by Ctrl-C: the same, and the run can be resumed.
     Interrupting,
     Ended,

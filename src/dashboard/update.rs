@@ -1,8 +1,8 @@
 //! What keys mean and what they change: key -> [`Message`] -> [`Ui`], and now and then a
-//! [`Command`] to the trainer. Pure: no terminal, no clock, no channel.
+//! [`Request`]. Pure: no terminal, no clock, no channel.
 
 use super::model::{Average, Drawing, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
-use super::{Command, Exit};
+use super::{Command, Copied, Exit, Request};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 /// How much closer one zoom goes, and what share of the screen one move goes on.
@@ -16,6 +16,22 @@ pub enum Message {
     Stop,
     Yes,
     No,
+    /// To stop, but only after the next evaluation.
+    Later,
+    Save,
+    Evaluate,
+    TogglePause,
+    /// To choose what to write to a file, and the choice.
+    Copy,
+    Copied(Copied),
+    /// To begin to type what to search for; a letter; the last letter off; the end of it, and whether
+    /// what was typed counts.
+    Search,
+    Type(char),
+    Erase,
+    Typed(bool),
+    /// The panel in the chart's place, or back below it.
+    ToggleTall,
     Interrupt,
     Help,
     ToggleScale,
@@ -70,9 +86,26 @@ pub fn message(key: KeyEvent, ui: &Ui) -> Option<Message> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
         return (key.code == KeyCode::Char('c')).then_some(Message::Interrupt);
     }
+    if ui.typing {
+        return match key.code {
+            KeyCode::Char(c) => Some(Message::Type(c)),
+            KeyCode::Backspace => Some(Message::Erase),
+            KeyCode::Enter => Some(Message::Typed(true)),
+            KeyCode::Esc => Some(Message::Typed(false)),
+            _ => None,
+        };
+    }
     match ui.popup {
+        Some(Popup::Copy) => match key.code {
+            KeyCode::Char('d') => Some(Message::Copied(Copied::Csv)),
+            KeyCode::Char('s') => Some(Message::Copied(Copied::Svg)),
+            KeyCode::Char('t') => Some(Message::Copied(Copied::Text)),
+            KeyCode::Char('n' | 'q' | 'c') | KeyCode::Esc => Some(Message::No),
+            _ => None,
+        },
         Some(Popup::Confirm { .. }) => match key.code {
             KeyCode::Char('y' | 'Y') => Some(Message::Yes),
+            KeyCode::Char('e' | 'E') => Some(Message::Later),
             KeyCode::Char('n' | 'N' | 'q') | KeyCode::Esc => Some(Message::No),
             _ => None,
         },
@@ -102,8 +135,20 @@ fn on_screen(key: KeyEvent, ui: &Ui) -> Option<Message> {
         KeyCode::Char('t') => Message::ToggleLight,
         KeyCode::Char('q') => Message::Quit,
         KeyCode::Enter if ui.panel == Panel::Runs => Message::Choose,
-        KeyCode::Enter | KeyCode::Esc if ui.phase == Phase::Ended => Message::Quit,
-        KeyCode::Char('s') if ui.owns_run && ui.phase == Phase::Running => Message::Stop,
+        KeyCode::Enter if ui.phase == Phase::Ended => Message::Quit,
+        KeyCode::Esc if ui.phase == Phase::Ended && ui.search.is_empty() => Message::Quit,
+        KeyCode::Char('s') if ui.owns_run && may_stop(ui) => Message::Stop,
+        KeyCode::Char('w') if ui.owns_run && may_stop(ui) => Message::Save,
+        KeyCode::Char('v') if ui.owns_run && may_stop(ui) => Message::Evaluate,
+        KeyCode::Char('P') if ui.owns_run && may_stop(ui) => Message::TogglePause,
+        KeyCode::Char('c') => Message::Copy,
+        KeyCode::Char('/') => Message::Search,
+        KeyCode::Esc if !ui.search.is_empty() => Message::Typed(false),
+        KeyCode::Char('m') => Message::ToggleTall,
+        KeyCode::Char(digit @ '1'..='6') => {
+            let panel = Panel::ALL[digit as usize - '1' as usize];
+            return ui.has(panel).then_some(Message::Panel(panel));
+        }
         KeyCode::Char('?' | 'h') => Message::Help,
         KeyCode::Char('l') => Message::ToggleScale,
         KeyCode::Char('x') => Message::NextX,
@@ -124,17 +169,45 @@ fn on_screen(key: KeyEvent, ui: &Ui) -> Option<Message> {
     })
 }
 
-/// Takes in one message; the answer is what to ask of the trainer.
-pub fn update(ui: &mut Ui, message: Message) -> Option<Command> {
+/// Whether the trainer can still be asked for something.
+fn may_stop(ui: &Ui) -> bool {
+    matches!(ui.phase, Phase::Running | Phase::Finishing)
+}
+
+/// Takes in one message; the answer is what to ask of others.
+pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
+    // A message about a file has been read when the next key is pressed.
+    if !matches!(message, Message::Ended | Message::Resumed | Message::Lost) {
+        ui.notice = None;
+    }
     match message {
         Message::Quit => return quit(ui),
         Message::Stop => ui.popup = Some(Popup::Confirm { leave: false }),
         Message::Yes => {
             if let Some(Popup::Confirm { leave }) = ui.popup.take() {
-                stop(ui, leave);
-                return Some(Command::Stop);
+                stop(ui, leave, Phase::Stopping);
+                return Some(Request::Trainer(Command::Stop));
             }
         }
+        Message::Later => {
+            if let Some(Popup::Confirm { leave }) = ui.popup.take() {
+                stop(ui, leave, Phase::Finishing);
+                return Some(Request::Trainer(Command::StopAfterEval));
+            }
+        }
+        Message::Save => return Some(Request::Trainer(Command::Save)),
+        Message::Evaluate => return Some(Request::Trainer(Command::Evaluate)),
+        Message::TogglePause => {
+            ui.paused = !ui.paused;
+            return Some(Request::Trainer(Command::Pause(ui.paused)));
+        }
+        Message::Copy => ui.popup = Some(Popup::Copy),
+        Message::Copied(what) => {
+            ui.popup = None;
+            return Some(Request::Copy(what));
+        }
+        Message::Search | Message::Type(_) | Message::Erase | Message::Typed(_) => search(ui, message),
+        Message::ToggleTall => ui.tall = !ui.tall,
         Message::No => ui.popup = None,
         Message::Interrupt => return interrupt(ui),
         Message::Help => ui.popup = if ui.popup.is_none() { Some(Popup::Help) } else { None },
@@ -281,10 +354,9 @@ fn settled(ui: &Ui, lo: f64, hi: f64, may_follow: bool) -> Window {
     if may_follow && hi >= newest { Window::Latest(newest - lo) } else { Window::Fixed(lo, hi) }
 }
 
-/// To a neighbouring panel; the list of runs only where there are several.
+/// To a neighbouring panel in which there is something to see.
 fn walk(ui: &mut Ui, by: isize) {
-    let panels: Vec<Panel> =
-        Panel::ALL.into_iter().filter(|&panel| panel != Panel::Runs || ui.runs > 1).collect();
+    let panels: Vec<Panel> = Panel::ALL.into_iter().filter(|&panel| ui.has(panel)).collect();
     let at = panels.iter().position(|&panel| panel == ui.panel).unwrap_or(0).cast_signed();
     ui.panel = panels[(at + by).rem_euclid(panels.len().cast_signed()).cast_unsigned()];
 }
@@ -292,36 +364,61 @@ fn walk(ui: &mut Ui, by: isize) {
 /// Puts another run on the screen, from its top.
 fn show(ui: &mut Ui, index: usize) {
     if index < ui.runs && index != ui.shown {
-        (ui.shown, ui.verdict_scroll, ui.event_scroll) = (index, 0, 0);
+        ui.shown = index;
+        (ui.verdict_scroll, ui.event_scroll, ui.output_scroll, ui.samples_scroll) = (0, 0, 0, 0);
     }
 }
 
-fn quit(ui: &mut Ui) -> Option<Command> {
+/// Types what the events and the output are searched for.
+fn search(ui: &mut Ui, message: Message) {
+    match message {
+        Message::Search => {
+            (ui.typing, ui.search) = (true, String::new());
+            // What is searched must be seen.
+            if !matches!(ui.panel, Panel::Events | Panel::Output) {
+                ui.panel = if ui.has(Panel::Output) { Panel::Output } else { Panel::Events };
+            }
+        }
+        Message::Type(c) if ui.search.chars().count() < 60 => ui.search.push(c),
+        Message::Erase => drop(ui.search.pop()),
+        Message::Typed(counts) => {
+            ui.typing = false;
+            if !counts {
+                ui.search.clear();
+            }
+        }
+        _ => {}
+    }
+    (ui.event_scroll, ui.output_scroll) = (0, 0);
+}
+
+fn quit(ui: &mut Ui) -> Option<Request> {
     match ui.phase {
         Phase::Ended => ui.exit = Some(Exit::Ended),
-        Phase::Running if ui.owns_run => ui.popup = Some(Popup::Confirm { leave: true }),
-        Phase::Running => ui.exit = Some(Exit::Left),
+        Phase::Running | Phase::Finishing if ui.owns_run => ui.popup = Some(Popup::Confirm { leave: true }),
+        Phase::Running | Phase::Finishing => ui.exit = Some(Exit::Left),
         // Already stopping: leave as soon as that is done.
         Phase::Stopping | Phase::Interrupting => ui.leave_at_end = true,
     }
     None
 }
 
-fn stop(ui: &mut Ui, leave: bool) {
-    ui.phase = Phase::Stopping;
+fn stop(ui: &mut Ui, leave: bool, phase: Phase) {
+    ui.phase = phase;
     ui.leave_at_end |= leave;
+    ui.paused = false;
 }
 
-fn interrupt(ui: &mut Ui) -> Option<Command> {
-    ui.popup = None;
+fn interrupt(ui: &mut Ui) -> Option<Request> {
+    (ui.popup, ui.typing, ui.paused) = (None, false, false);
     match ui.phase {
         Phase::Ended => ui.exit = Some(Exit::Ended),
-        Phase::Running | Phase::Stopping if ui.owns_run => {
+        Phase::Running | Phase::Finishing | Phase::Stopping if ui.owns_run => {
             ui.phase = Phase::Interrupting;
             ui.leave_at_end = true;
-            return Some(Command::Interrupt);
+            return Some(Request::Trainer(Command::Interrupt));
         }
-        Phase::Running | Phase::Stopping => ui.exit = Some(Exit::Left),
+        Phase::Running | Phase::Finishing | Phase::Stopping => ui.exit = Some(Exit::Left),
         Phase::Interrupting => ui.exit = Some(Exit::Abandoned),
     }
     None
@@ -329,6 +426,7 @@ fn interrupt(ui: &mut Ui) -> Option<Command> {
 
 fn end(ui: &mut Ui) {
     ui.phase = Phase::Ended;
+    ui.paused = false;
     if matches!(ui.popup, Some(Popup::Confirm { .. })) {
         ui.popup = None;
     }
@@ -346,6 +444,11 @@ fn scroll(ui: &mut Ui, lines: isize) {
         Panel::Events => {
             ui.event_scroll = moved(ui.event_scroll, ui.extent.events, lines.saturating_neg());
         }
+        Panel::Output => {
+            ui.output_scroll = moved(ui.output_scroll, ui.extent.output, lines.saturating_neg());
+        }
+        Panel::Samples => ui.samples_scroll = moved(ui.samples_scroll, ui.extent.samples, lines),
+        Panel::System => {}
         Panel::Runs => ui.selected = moved(ui.selected, ui.runs.saturating_sub(1), lines),
     }
 }

@@ -24,18 +24,22 @@ pub mod findings;
 pub mod header;
 pub mod help;
 mod legend;
+mod output;
 mod plot;
 mod range;
 mod raster;
 pub mod runs;
+mod samples;
 mod series;
 mod strip;
+mod system;
 mod theme;
 
 pub use theme::Theme;
 
 use crate::dashboard::model::{Extent, Panel, Phase, Popup, Ui};
 use crate::dashboard::runs::{Run, Runs};
+use crate::dashboard::system::System;
 use crate::monitor::Snapshot;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -59,18 +63,20 @@ pub struct Scene<'a> {
     pub runs: &'a [Run],
     /// Its index among the runs.
     pub shown: usize,
+    /// The machine, where it is measured.
+    pub system: Option<&'a System>,
 }
 
 impl<'a> Scene<'a> {
     /// The run of this index in front, the others behind it. `None` before there is any.
     pub fn of(runs: &'a Runs, shown: usize) -> Option<Self> {
         let snapshot = runs.get(shown)?.monitor.snapshot();
-        Some(Self { snapshot, runs: runs.list(), shown })
+        Some(Self { snapshot, runs: runs.list(), shown, system: None })
     }
 
     /// A run by itself.
     pub fn lone(snapshot: Snapshot<'a>) -> Self {
-        Self { snapshot, runs: &[], shown: 0 }
+        Self { snapshot, runs: &[], shown: 0, system: None }
     }
 
     /// How far the run on the screen has come: the one that this process trains, or another.
@@ -113,6 +119,7 @@ pub fn render(frame: &mut Frame<'_>, area: Rect, scene: Option<&Scene<'_>>, ui: 
     match ui.popup {
         Some(Popup::Help) => help::render(buffer, area, ui, theme),
         Some(Popup::Confirm { .. }) => help::confirm(buffer, area, theme),
+        Some(Popup::Copy) => help::copy(buffer, area, theme),
         None => {}
     }
     extent
@@ -121,11 +128,15 @@ pub fn render(frame: &mut Frame<'_>, area: Rect, scene: Option<&Scene<'_>>, ui: 
 fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) -> Extent {
     let snapshot = &scene.snapshot;
     let roomy = area.height >= ROOMY_HEIGHT;
-    let (header_lines, panel_lines) =
-        if roomy { (2, (area.height / 3).clamp(PANEL_LINES.0, PANEL_LINES.1)) } else { (1, 2) };
+    let (header_lines, panel_lines) = match (roomy, ui.tall) {
+        (true, true) => (2, area.height - 4),
+        (true, false) => (2, (area.height / 3).clamp(PANEL_LINES.0, PANEL_LINES.1)),
+        (false, true) => (1, area.height - 3),
+        (false, false) => (1, 2),
+    };
     let [header, chart, panels, status] = Layout::vertical([
         Constraint::Length(header_lines),
-        Constraint::Min(5),
+        Constraint::Min(if ui.tall { 1 } else { 5 }),
         Constraint::Length(panel_lines),
         Constraint::Length(1),
     ])
@@ -134,14 +145,27 @@ fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Th
     // From here on it is about the run on the screen.
     let ui = &Ui { phase: scene.phase(ui), ..ui.clone() };
     header::render(buffer, header, snapshot, ui, theme);
-    let plot = chart::render(buffer, chart, scene, ui, theme);
-    if !roomy {
-        return Extent { page: 1, plot, ..brief(buffer, panels, scene, ui, theme) };
+    let mut extent = Extent {
+        plot: chart::render(buffer, chart, scene, ui, theme),
+        has_samples: !snapshot.curves.generated.is_empty(),
+        has_output: scene.runs.get(scene.shown).is_some_and(|run| !run.output.is_empty()),
+        page: usize::from(panel_lines.saturating_sub(2)).max(1),
+        ..Extent::default()
+    };
+    if !roomy && !ui.tall {
+        brief(buffer, panels, scene, &mut extent, (ui, theme));
+        return extent;
     }
-    let mut extent = Extent { page: usize::from(panel_lines.saturating_sub(2)), plot, ..Extent::default() };
-    let names = Panel::ALL.into_iter().filter(|&panel| panel != Panel::Runs || scene.runs.len() > 1);
-    let names: Vec<Panel> = names.collect();
-    if area.width >= WIDE {
+    let there = |panel: &Panel| match panel {
+        Panel::Samples => extent.has_samples,
+        Panel::Output => extent.has_output,
+        Panel::Runs => scene.runs.len() > 1,
+        _ => true,
+    };
+    let names: Vec<Panel> = Panel::ALL.into_iter().filter(there).collect();
+    // What is long and wide gets all there is.
+    let alone = matches!(ui.panel, Panel::Samples | Panel::Output) || ui.tall;
+    if area.width >= WIDE && !alone {
         let [left, _, right] =
             Layout::horizontal([Constraint::Fill(3), Constraint::Length(2), Constraint::Fill(2)])
                 .areas(panels);
@@ -156,7 +180,7 @@ fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Th
             // The verdict is never out of sight.
             let plate = findings::plate(snapshot, theme);
             let width = plate.width() as u16;
-            buffer.set_span(panels.right().saturating_sub(width + 2), panels.y, &plate, width);
+            buffer.set_span(panels.right().saturating_sub(width), panels.y, &plate, width);
         }
         panel(buffer, body, scene, ui.panel, &mut extent, (ui, theme));
     }
@@ -175,22 +199,23 @@ fn panel(
     match panel {
         Panel::Verdict => extent.verdict = findings::render(buffer, area, &scene.snapshot, ui, theme),
         Panel::Events => extent.events = events::render(buffer, area, &scene.snapshot, ui, theme),
+        Panel::Samples => extent.samples = samples::render(buffer, area, scene, ui, theme),
+        Panel::System => system::render(buffer, area, scene, theme),
+        Panel::Output => extent.output = output::render(buffer, area, scene, ui, theme),
         Panel::Runs => runs::render(buffer, area, scene, ui, theme),
     }
 }
 
 /// On a low screen the state on one line, and below it a line of the chosen panel.
-fn brief(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) -> Extent {
+fn brief(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, extent: &mut Extent, (ui, theme): (&Ui, Theme)) {
     let line = findings::headline(&scene.snapshot, area.width, theme);
     buffer.set_line(area.x, area.y, &line, area.width);
     let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-    let mut extent = Extent::default();
     if ui.panel == Panel::Verdict {
         extent.verdict = findings::brief(buffer, below, &scene.snapshot, ui, theme);
     } else {
-        panel(buffer, below, scene, ui.panel, &mut extent, (ui, theme));
+        panel(buffer, below, scene, ui.panel, extent, (ui, theme));
     }
-    extent
 }
 
 /// A rule that names the panels below it, the one that is shown in bold; the room that is left.

@@ -4,6 +4,7 @@
 //! took. Training and evaluation are told apart: an evaluation slows no step down, but has to be
 //! waited for.
 
+use super::Expected;
 use crate::event::record::Record;
 use crate::event::{EvalStats, Event, RunInfo, Split};
 use std::collections::VecDeque;
@@ -88,19 +89,28 @@ impl Pace {
 
     /// Seconds to the end from `step` on, evaluations included, if nothing stops the run early.
     pub fn eta_s(&self, step: u64, run: &RunInfo) -> Option<f64> {
-        let total = run.total_steps?;
+        run.total_steps?;
+        let expected = self.expected(step, run);
+        let evaluating = expected.evals_left as f64 * expected.eval_s.unwrap_or(0.0);
+        Some(expected.steps_left as f64 * expected.step_s? + evaluating)
+    }
+
+    /// What a step and an evaluation take, and how many are to come after `step`.
+    pub fn expected(&self, step: u64, run: &RunInfo) -> Expected {
         let steps: u64 = self.steps.iter().map(|lap| lap.steps).sum();
         let seconds: f64 = self.steps.iter().map(|lap| lap.seconds).sum();
-        if steps == 0 || seconds <= 0.0 {
-            return None;
-        }
-        let training = total.saturating_sub(step) as f64 * seconds / steps as f64;
+        let total = run.total_steps.unwrap_or(step);
         let every = run.eval_every.or(self.eval_every).filter(|every| *every > 0);
-        let evals = every.map_or(0, |every| {
+        let evals_left = every.map_or(0, |every| {
             evals_upto(total, total, every).saturating_sub(evals_upto(step, total, every))
         });
-        let evaluating: f64 = self.evals.iter().sum::<f64>() / self.evals.len().max(1) as f64;
-        Some(training + evals as f64 * evaluating)
+        let evaluating: f64 = self.evals.iter().sum();
+        Expected {
+            step_s: (steps > 0 && seconds > 0.0).then(|| seconds / steps as f64),
+            eval_s: (!self.evals.is_empty()).then(|| evaluating / self.evals.len() as f64),
+            steps_left: total.saturating_sub(step),
+            evals_left,
+        }
     }
 }
 

@@ -7,9 +7,10 @@ mod frame;
 
 use crate::curve::{Curves, EvalPoint, TrainPoint};
 use crate::diagnosis::{Finding, Verdict, paired};
+use crate::fmt::xml;
 use crate::monitor::Snapshot;
 use crate::report::text;
-use frame::{BOTTOM, Frame, LEFT, RIGHT, TOP, WIDTH, escape};
+use frame::{BOTTOM, Frame, LEFT, RIGHT, TOP, WIDTH};
 use std::fmt::Write as _;
 
 const TRAIN: &str = "#0072b2";
@@ -56,7 +57,7 @@ fn heading(out: &mut String, snapshot: &Snapshot) {
     let _ = write!(
         out,
         "<text x=\"{LEFT}\" y=\"30\" font-size=\"17\" font-weight=\"600\" fill=\"{INK}\">{}</text>",
-        escape(&title(snapshot))
+        xml(&title(snapshot))
     );
     let colour = match snapshot.diagnosis.verdict {
         Verdict::Healthy => BEST,

@@ -7,10 +7,10 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
-use stories::{diverged, empty, healthy, overfitting, several};
-use tune::dashboard::Drawing;
+use stories::{diverged, empty, full, healthy, machine, overfitting, several};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
 use tune::dashboard::view::{Scene, Theme, render};
+use tune::dashboard::{Drawing, export};
 use tune::monitor::Snapshot;
 
 fn draw(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
@@ -85,6 +85,96 @@ fn a_diverged_run() {
     assert_screens("diverged", &diverged().snapshot(), &ended());
 }
 
+/// Every panel, at three sizes to a file, in three states.
+#[test]
+fn every_panel_in_every_state() {
+    let machine = machine();
+    let stories =
+        [("healthy", 0.0, healthy()), ("overfitting", 0.75, overfitting()), ("diverged", 0.1, diverged())];
+    for (name, recited, story) in &stories {
+        let runs = full(name, *recited);
+        let judged = story.snapshot();
+        let scene = Scene::of(&runs, 0).unwrap();
+        let (diagnosis, advice, log) = (judged.diagnosis, judged.advice, judged.log);
+        let snapshot = Snapshot { diagnosis, advice, log, ..scene.snapshot };
+        let scene = Scene { system: Some(&machine), snapshot, ..scene };
+        for panel in Panel::ALL {
+            let ui = Ui { panel, runs: 2, ..Ui::default() };
+            let screens = [(120, 40), (80, 24), (40, 12)].map(|size| {
+                let screen = draw_scene(Some(&scene), &ui, size);
+                let state = name.to_uppercase();
+                assert!(
+                    screen.contains(&state) && screen.contains("train") && screen.contains("eval"),
+                    "{screen}"
+                );
+                format!("{}x{}\n{screen}", size.0, size.1)
+            });
+            let file = format!("panel-{}-{name}", panel.name().to_lowercase());
+            snapshots(|| insta::assert_snapshot!(file, screens.join("\n\n")));
+        }
+        let tall = Ui { panel: Panel::Samples, tall: true, runs: 2, ..Ui::default() };
+        let screen = draw_scene(Some(&scene), &tall, (100, 40));
+        for words in [
+            "trained on: recited",
+            "held out: recited",
+            "Where is my <parcel>?",
+            "(nothing)",
+            &name.to_uppercase(),
+        ] {
+            assert!(screen.contains(words), "{words} is missing:\n{screen}");
+        }
+    }
+}
+
+#[test]
+fn the_output_is_searched() {
+    let runs = full("healthy", 0.0);
+    let scene = Scene::of(&runs, 0).unwrap();
+    let ui = Ui { panel: Panel::Output, search: "LOSS': 2.7".into(), typing: true, runs: 2, ..Ui::default() };
+    let screen = draw_scene(Some(&scene), &ui, (120, 40));
+    assert!(
+        screen.contains("[05]") && !screen.contains("[17]") && screen.contains("/LOSS': 2.7"),
+        "{screen}"
+    );
+    let none = Ui { search: "no such words".into(), panel: Panel::Events, ..ui };
+    assert!(draw_scene(Some(&scene), &none, (80, 24)).contains("no event has that"));
+}
+
+#[test]
+fn what_is_on_the_screen_can_be_kept() {
+    let runs = full("overfitting", 0.75);
+    let scene = Scene::of(&runs, 0).unwrap();
+    let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
+    let theme = Theme::new(true, Drawing::Braille);
+    let ui = Ui { panel: Panel::Samples, tall: true, runs: 2, ..Ui::default() };
+    let buffer = terminal
+        .draw(|frame| {
+            render(frame, frame.area(), Some(&scene), &ui, theme);
+        })
+        .unwrap()
+        .buffer
+        .clone();
+    assert_eq!(export::text(&buffer).lines().count(), 40);
+    let csv = export::csv(scene.snapshot.curves);
+    let rows: Vec<&str> = csv.lines().collect();
+    assert_eq!(rows.len(), 1 + 560 + 21);
+    assert!(rows.iter().all(|row| row.matches(',').count() == 8), "{csv}");
+    assert!(
+        rows[1].starts_with("train,1,0.0178") && rows[561].starts_with("eval,0,0,"),
+        "{} {}",
+        rows[1],
+        rows[561]
+    );
+    for light in [false, true] {
+        let svg = export::svg(&buffer, light);
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && svg.contains("OVERFITTING"));
+        assert!(svg.contains("Where is my &lt;parcel&gt;?"), "not escaped");
+        if let Some(folder) = std::env::var_os("TUNE_PICTURES") {
+            std::fs::write(std::path::Path::new(&folder).join(format!("screen-{light}.svg")), svg).unwrap();
+        }
+    }
+}
+
 #[test]
 fn every_way_to_look_at_the_chart() {
     let story = overfitting();
@@ -149,6 +239,8 @@ fn other_drawings_axes_and_panels() {
         Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..running() },
         Ui { popup: Some(Popup::Help), ..running() },
         Ui { popup: Some(Popup::Confirm { leave: true }), ..running() },
+        Ui { popup: Some(Popup::Copy), typing: true, search: "a".into(), ..running() },
+        Ui { panel: Panel::System, tall: true, ..running() },
     ] {
         let (screen, _) = draw(&story.snapshot(), &ui, ascii, (80, 24));
         assert!(screen.is_ascii(), "{screen}");
@@ -182,15 +274,15 @@ fn no_size_breaks_the_screen() {
         (diverged.snapshot(), "DIVERGED"),
         (empty.snapshot(), "UNDECIDED"),
     ];
-    let popups = [None, Some(Popup::Help), Some(Popup::Confirm { leave: true })];
+    let popups = [None, Some(Popup::Help), Some(Popup::Confirm { leave: true }), Some(Popup::Copy)];
     let drawings = [Drawing::Braille, Drawing::HalfBlock, Drawing::Ascii];
     for width in 0..=130 {
         for height in 0..=45 {
             // Every size once, every combination of the rest somewhere.
             let turn = usize::from(width) * 7 + usize::from(height);
             let (story, verdict) = &stories[turn % 3];
-            let popup = popups[turn / 3 % 5 % 3];
-            let panel = if turn % 2 == 0 { Panel::Verdict } else { Panel::Events };
+            let popup = popups[turn / 3 % 7 % 4];
+            let panel = Panel::ALL[turn % 6];
             let window = [Window::Whole, Window::Latest(100.0), Window::Fixed(20.0, 30.0)][turn / 5 % 3];
             let cursor = (turn % 4 == 0).then_some(turn as f64);
             let (x, unit, average) = (
@@ -198,7 +290,7 @@ fn no_size_breaks_the_screen() {
                 [Unit::Nats, Unit::Perplexity][turn / 4 % 2],
                 [Average::Interval, Average::Moving, Average::None][turn / 6 % 3],
             );
-            let look = Ui { x, unit, average, window, cursor, ..running() };
+            let look = Ui { x, unit, average, window, cursor, tall: turn % 11 == 0, ..running() };
             let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..look };
             let theme = Theme::new(true, drawings[turn / 7 % 3]);
             let (screen, _) = draw(story, &ui, theme, (width, height));

@@ -11,9 +11,11 @@ use ratatui::style::Style;
 
 /// Draws the newest events that fit; how many more there are before them.
 pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> usize {
-    let (log, room, width) = (snapshot.log, usize::from(area.height), area.width.saturating_sub(2));
+    let (room, width) = (usize::from(area.height), area.width.saturating_sub(2));
+    let log: Vec<&LogLine> = snapshot.log.iter().filter(|entry| ui.finds(&entry.text)).collect();
     if log.is_empty() && room > 0 {
-        buffer.set_line(area.x + 1, area.y, &Line::styled("nothing has happened yet", theme.faint()), width);
+        let none = if snapshot.log.is_empty() { "nothing has happened yet" } else { "no event has that" };
+        buffer.set_line(area.x + 1, area.y, &Line::styled(none, theme.faint()), width);
     }
     let clock_width = log.last().map_or(0, |entry| fmt::clock(entry.t).len());
     let lines = |entry: &LogLine| event(entry, clock_width, usize::from(width), theme);

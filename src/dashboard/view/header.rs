@@ -144,8 +144,10 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
     match (snapshot.ended, ui.phase) {
         (Some(ended), _) => why(ended),
         (None, Phase::Stopping) => "stopping, saving".into(),
+        (None, Phase::Finishing) => "stops after the next eval".into(),
         (None, Phase::Ended) => "end of log".into(),
         (None, Phase::Interrupting) => "interrupted, saving".into(),
+        (None, _) if ui.paused => "PAUSED".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),
         (None, _) => "running".into(),
     }

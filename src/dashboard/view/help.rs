@@ -8,13 +8,29 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
-/// The keys that do something now.
+/// The keys that do something now, or what is being typed, or what was written.
 pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_side: bool) {
+    let width = area.width.saturating_sub(1);
+    let line = if let Some(notice) = &ui.notice {
+        Line::styled(theme.text(notice).into_owned(), theme.strong())
+    } else if ui.typing {
+        let cursor = theme.sign("▏", "_");
+        Line::from(vec![Span::styled("/", theme.key()), Span::raw(format!("{}{cursor}", ui.search))])
+    } else {
+        keys(ui, theme, side_by_side, width)
+    };
+    buffer.set_line(area.x + 1, area.y, &line, width);
+}
+
+fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     let mut keys = vec![("q", if ui.phase == Phase::Ended { "leave" } else { "quit" })];
     if ui.owns_run && ui.phase == Phase::Running {
         keys.push(("s", "stop & save"));
     }
     keys.push(("?", "help"));
+    if !ui.search.is_empty() {
+        keys.push(("Esc", "all lines"));
+    }
     keys.push(("l", if ui.y == Scale::Linear { "log" } else { "linear" }));
     let next = match ui.x {
         XAxis::Step => "epochs",
@@ -22,54 +38,83 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_si
         XAxis::Time => "steps",
     };
     keys.push(("x", next));
-    if !side_by_side {
-        keys.push(("Tab", if ui.panel == Panel::Verdict { "events" } else { "next panel" }));
-    }
-    keys.push((theme.sign("↑↓", "Up/Down"), "scroll"));
+    keys.push(("Tab", if ui.panel == Panel::Verdict && !side_by_side { "events" } else { "next panel" }));
+    keys.push((theme.sign("←→", "Left/Right"), "look"));
+    keys.push(("+ -", "zoom"));
     if ui.runs > 1 {
         keys.push(("n", "next run"));
-        keys.push(("r", "runs"));
     }
+    keys.push((theme.sign("↑↓", "Up/Down"), "scroll"));
     let part = |(key, what): (&'static str, &'static str)| {
         vec![Span::styled(key, theme.key()), Span::styled(format!(" {what}"), theme.faint())]
     };
-    let line = fitted(keys.into_iter().map(part).collect(), "   ", area.width.saturating_sub(1));
-    buffer.set_line(area.x + 1, area.y, &line, area.width.saturating_sub(1));
+    fitted(keys.into_iter().map(part).collect(), "   ", width)
 }
 
-/// All keys.
+/// All keys, in two columns where they fit; on a low screen the most needed ones.
 pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
-    let quit = if ui.owns_run { "leave (asks while running)" } else { "leave; the run goes on" };
-    let mut keys = vec![("q", quit)];
+    let mut keys =
+        vec![("q", if ui.owns_run { "leave (asks while running)" } else { "leave; the run goes on" })];
     if ui.owns_run {
-        keys.push(("s", "stop, save, stay here"));
-        keys.push(("Ctrl-C", "save and leave; again: now"));
+        keys.extend([
+            ("s", "stop, now or after the next eval"),
+            ("Ctrl-C", "save and leave; again: now"),
+            ("w v P", "save, evaluate, pause"),
+        ]);
     }
     keys.extend([
-        ("l", "log or linear loss"),
-        ("x", "steps or epochs below"),
-        ("Tab", "next panel"),
-        ("e", "events"),
-        (theme.sign("↑ ↓", "Up Down"), "scroll (PgUp PgDn Home End)"),
-        ("n N r", "next run, the one before, all runs"),
+        ("l p", "log or linear; perplexity"),
+        ("x", "steps, epochs or time below"),
+        (theme.sign("← →", "Lf Rt"), "crosshair (Shift: far; Esc: off)"),
+        ("+ - 0", "zoom in, out, all"),
+        ("< >", "back and on"),
+        ("f", "stand still, or follow"),
+        ("Tab", "next panel (also 1 to 6)"),
+        ("m", "panel in the chart's place"),
+        (theme.sign("↑ ↓", "Up Dn"), "scroll (PgUp PgDn Home End)"),
+        ("/", "search events and output"),
+        ("c", "copy data or screen to a file"),
+        ("a b t", "average, drawing, background"),
+        ("n N r", "next run, the one before, all"),
         ("?", "this help"),
     ]);
-    let lines: Vec<Line<'_>> = keys
-        .into_iter()
-        .map(|(key, what)| Line::from(vec![Span::styled(format!("{key:<7}"), theme.key()), Span::raw(what)]))
+    let line = |(key, what): &(&'static str, &'static str)| {
+        vec![Span::styled(format!("{key:<7}"), theme.key()), Span::raw(format!("{what:<34}"))]
+    };
+    let rows = usize::from(area.height.saturating_sub(2));
+    let two = keys.len() > rows && area.width >= 88;
+    let count = if two { keys.len().div_ceil(2) } else { keys.len() };
+    let lines: Vec<Line<'_>> = (0..count)
+        .map(|row| {
+            let mut spans = line(&keys[row]);
+            if let Some(second) = keys.get(row + count) {
+                spans.extend(line(second));
+            }
+            Line::from(spans)
+        })
         .collect();
     boxed(buffer, area, "Keys", &lines, theme);
 }
 
 /// Whether to stop.
 pub fn confirm(buffer: &mut Buffer, area: Rect, theme: Theme) {
-    let answer = Line::from(vec![
-        Span::styled("y", theme.key()),
-        Span::raw(" stop and save   "),
-        Span::styled("n", theme.key()),
-        Span::raw(" go on"),
-    ]);
-    boxed(buffer, area, "Stop the run?", &[answer], theme);
+    let answers = [("y", "stop and save"), ("e", "after the next eval"), ("n", "go on")];
+    boxed(buffer, area, "Stop the run?", &answers.map(|answer| choice(answer, theme)), theme);
+}
+
+/// What to write to a file.
+pub fn copy(buffer: &mut Buffer, area: Rect, theme: Theme) {
+    let answers = [
+        ("d", "the chart's data, CSV"),
+        ("s", "the screen, SVG"),
+        ("t", "the screen, text"),
+        ("n", "nothing"),
+    ];
+    boxed(buffer, area, "Write to a file", &answers.map(|answer| choice(answer, theme)), theme);
+}
+
+fn choice<'a>((key, what): (&'static str, &'static str), theme: Theme) -> Line<'a> {
+    Line::from(vec![Span::styled(key, theme.key()), Span::raw(format!("  {what}"))])
 }
 
 /// A box in the middle of `area`, as large as its lines need and the area allows.

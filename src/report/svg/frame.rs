@@ -2,6 +2,7 @@
 
 use super::{FAINT, INK};
 use crate::curve::{Curves, axis};
+use crate::fmt::xml;
 use std::fmt::Write as _;
 
 pub const WIDTH: f64 = 800.0;
@@ -89,7 +90,7 @@ pub fn open(title: &str) -> String {
          height=\"{HEIGHT}\" role=\"img\" font-family=\"system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, \
          sans-serif\"><title>{}</title><rect x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"8\" \
          fill=\"#ffffff\" stroke=\"#d5dbe1\"/>",
-        escape(title),
+        xml(title),
         WIDTH - 1.0,
         HEIGHT - 1.0
     )
@@ -102,21 +103,6 @@ pub fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, colour: &str, si
     let _ = write!(
         out,
         "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" fill=\"{colour}\"{halo}>{}</text>",
-        escape(text)
+        xml(text)
     );
-}
-
-/// Text as XML has it.
-pub fn escape(text: &str) -> String {
-    let legal = |c: &char| !c.is_control();
-    text.chars().filter(legal).fold(String::new(), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
-        }
-        out
-    })
 }

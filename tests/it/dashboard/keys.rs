@@ -6,14 +6,18 @@ use tune::dashboard::model::{
     Average, Extent, Panel, Phase, PlotExtent, Popup, Scale, Ui, Unit, Window, XAxis, is_light,
 };
 use tune::dashboard::update::{Message, message, pointed, update};
-use tune::dashboard::{Command, Drawing, Exit};
+use tune::dashboard::{Command, Copied, Drawing, Exit, Request};
 
 fn press(ui: &mut Ui, code: KeyCode) -> Option<Command> {
     press_with(ui, code, KeyModifiers::NONE)
 }
 
 fn press_with(ui: &mut Ui, code: KeyCode, modifiers: KeyModifiers) -> Option<Command> {
-    message(KeyEvent::new(code, modifiers), ui).and_then(|message| update(ui, message))
+    match message(KeyEvent::new(code, modifiers), ui).and_then(|message| update(ui, message)) {
+        Some(Request::Trainer(command)) => Some(command),
+        Some(Request::Copy(_)) => panic!("no file was asked for"),
+        None => None,
+    }
 }
 
 fn ctrl_c(ui: &mut Ui) -> Option<Command> {
@@ -27,6 +31,7 @@ fn keys_change_the_view() {
         (KeyCode::Char('l'), Ui { y: Scale::Log, ..running() }),
         (KeyCode::Char('p'), Ui { unit: Unit::Perplexity, ..running() }),
         (KeyCode::Char('t'), Ui { light: true, ..running() }),
+        (KeyCode::Char('m'), Ui { tall: true, ..running() }),
         (KeyCode::Char('e'), Ui { panel: Panel::Events, ..running() }),
         (KeyCode::Char('?'), Ui { popup: Some(Popup::Help), ..running() }),
         (KeyCode::Char('h'), Ui { popup: Some(Popup::Help), ..running() }),
@@ -51,10 +56,80 @@ fn tab_walks_through_the_panels_that_there_are() {
         });
         panels.collect::<Vec<_>>()
     };
-    assert_eq!(walk(running(), KeyCode::Tab), [Panel::Events, Panel::Verdict, Panel::Events]);
+    assert_eq!(walk(running(), KeyCode::Tab), [Panel::Events, Panel::System, Panel::Verdict]);
     let several = Ui { runs: 2, ..running() };
-    assert_eq!(walk(several.clone(), KeyCode::Tab), [Panel::Events, Panel::Runs, Panel::Verdict]);
-    assert_eq!(walk(several, KeyCode::BackTab), [Panel::Runs, Panel::Events, Panel::Verdict]);
+    assert_eq!(walk(several.clone(), KeyCode::Tab), [Panel::Events, Panel::System, Panel::Runs]);
+    assert_eq!(walk(several.clone(), KeyCode::BackTab), [Panel::Runs, Panel::System, Panel::Events]);
+    let extent = Extent { has_samples: true, has_output: true, ..Extent::default() };
+    let all = Ui { extent, ..several };
+    assert_eq!(walk(all.clone(), KeyCode::Tab), [Panel::Events, Panel::Samples, Panel::System]);
+    // By number, those that there are.
+    for (key, panel) in ('1'..='6').zip(Panel::ALL) {
+        let mut ui = Ui { panel: Panel::Verdict, ..all.clone() };
+        press(&mut ui, KeyCode::Char(key));
+        assert_eq!(ui.panel, panel);
+    }
+    let mut lone = running();
+    press(&mut lone, KeyCode::Char('3'));
+    assert_eq!(lone, running());
+}
+
+#[test]
+fn the_trainer_is_asked_to_save_to_evaluate_and_to_wait() {
+    let mut ui = running();
+    let mut ask = |key: char| press(&mut ui, KeyCode::Char(key));
+    let asked = ['w', 'v', 'P', 'P'].map(&mut ask);
+    let expected = [Command::Save, Command::Evaluate, Command::Pause(true), Command::Pause(false)];
+    assert_eq!(asked, expected.map(Some));
+    // A run of someone else is not asked, nor one that has ended.
+    for mut ui in [Ui::default(), ended()] {
+        assert_eq!(['w', 'v', 'P', 's'].map(|key| press(&mut ui, KeyCode::Char(key))), [None; 4]);
+    }
+}
+
+#[test]
+fn stopping_may_wait_for_the_next_evaluation() {
+    let mut ui = Ui { paused: true, ..running() };
+    press(&mut ui, KeyCode::Char('s'));
+    assert_eq!(press(&mut ui, KeyCode::Char('e')), Some(Command::StopAfterEval));
+    assert_eq!((ui.phase, ui.paused, ui.popup), (Phase::Finishing, false, None));
+    // Changing one's mind: at once.
+    press(&mut ui, KeyCode::Char('s'));
+    assert_eq!(press(&mut ui, KeyCode::Char('y')), Some(Command::Stop));
+    assert_eq!(ui.phase, Phase::Stopping);
+}
+
+#[test]
+fn letters_of_a_search_are_not_keys() {
+    let mut ui = running();
+    for key in "/quit".chars() {
+        press(&mut ui, KeyCode::Char(key));
+    }
+    press(&mut ui, KeyCode::Backspace);
+    assert_eq!((ui.search.as_str(), ui.typing, ui.panel, ui.popup), ("qui", true, Panel::Events, None));
+    press(&mut ui, KeyCode::Enter);
+    assert!(!ui.typing && ui.finds("QUITE") && !ui.finds("quote"));
+    press(&mut ui, KeyCode::Esc);
+    assert_eq!((ui.search.as_str(), ui.exit), ("", None));
+    press(&mut ui, KeyCode::Char('/'));
+    press(&mut ui, KeyCode::Char('x'));
+    press(&mut ui, KeyCode::Esc);
+    assert_eq!((ui.search.as_str(), ui.typing), ("", false));
+}
+
+#[test]
+fn the_screen_and_its_data_go_to_a_file() {
+    for (key, what) in [('d', Copied::Csv), ('s', Copied::Svg), ('t', Copied::Text)] {
+        let mut ui = running();
+        press(&mut ui, KeyCode::Char('c'));
+        assert_eq!(ui.popup, Some(Popup::Copy));
+        let asked = message(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE), &ui);
+        assert_eq!(asked.and_then(|message| update(&mut ui, message)), Some(Request::Copy(what)));
+        assert_eq!(ui.popup, None);
+    }
+    let mut ui = Ui { notice: Some("wrote it".into()), ..running() };
+    press(&mut ui, KeyCode::Char('l'));
+    assert_eq!(ui.notice, None);
 }
 
 #[test]

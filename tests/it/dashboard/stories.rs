@@ -1,14 +1,14 @@
 //! Three invented runs, told as records: losses as functions of the step, with noise that is the same
 //! every time.
 
-use tune::dashboard::{Runs, Update};
+use tune::dashboard::{Gpu, Runs, System, Update};
 use tune::diagnosis::advice::Advice;
 use tune::diagnosis::finding::{NonFinite, Rise};
 use tune::diagnosis::{Diagnosis, Evidence, Finding, Limits, Severity, Verdict};
 use tune::event::record::Record;
 use tune::event::{
-    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, LossMeaning, ModelInfo, Note, NoteLevel,
-    RunEnded, RunInfo, Settings, Split, StepStats, StopReason,
+    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, Generated, LossMeaning, ModelInfo, Note,
+    NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats, StopReason,
 };
 use tune::monitor::{LogLine, Monitor, Snapshot};
 
@@ -202,6 +202,90 @@ pub fn several() -> Runs {
         }
     }
     runs
+}
+
+/// The same with what only some runs have: samples, a schedule that falls, the output of a trainer,
+/// and a neighbour. `recited` is the share of trained rows that come back word for word.
+pub fn full(name: &str, recited: f64) -> Runs {
+    let story = match name {
+        "healthy" => &HEALTHY,
+        "overfitting" => &OVERFITTING,
+        _ => &DIVERGED,
+    };
+    let mut runs = Runs::default();
+    let mut all = records(story);
+    let end = matches!(all.last().map(|record| &record.event), Some(Event::RunEnded(_))).then(|| all.pop());
+    for record in &mut all {
+        if let Event::Step(stats) = &mut record.event {
+            stats.learning_rate = Some(1e-3 * (1.0 - stats.step as f64 / TOTAL as f64));
+            stats.grad_norm = Some(1.0 + 0.5 * noise(stats.step) + (-(stats.step as f64) / 50.0).exp() * 3.0);
+        }
+        if let Event::Eval(stats) = &mut record.event {
+            stats.token_accuracy = Some(0.3 + 0.3 * (1.0 - (-(stats.step as f64) / 90.0).exp()));
+        }
+    }
+    let t = all.last().map_or(0.0, |record| record.t);
+    for (split, exact) in [(Split::TrainProbe, recited), (Split::Valid, 0.0)] {
+        let sample = |prompt: &str, reference: &str, output: &str| Sample {
+            prompt: prompt.into(),
+            reference: reference.into(),
+            output: output.into(),
+        };
+        let held_out = split == Split::Valid;
+        let answer = if recited > 0.5 {
+            "Refunds take five days. Write to refunds@example.com."
+        } else {
+            "Refunds take a week."
+        };
+        let samples = vec![
+            if held_out {
+                sample("Can I pay in two parts?", "Yes, choose it at the till.", "Yes. Yes. Yes. Yes.")
+            } else {
+                sample(
+                    "When do I get my money back?",
+                    "Refunds take five days. Write to refunds@example.com.",
+                    answer,
+                )
+            },
+            sample("Where is my <parcel>?", "Look at \"Orders\".", ""),
+        ];
+        let generated = Generated {
+            step: story.steps,
+            epoch: None,
+            split,
+            prompts: 8,
+            exact,
+            overlap: exact * 0.9,
+            repetition: if held_out { 0.4 } else { 0.02 },
+            chrf: Some(0.3 + exact / 2.0),
+            samples,
+        };
+        all.push(Record { t, event: Event::Generated(generated) });
+    }
+    all.extend(end.flatten());
+    runs.apply(Update::Run { id: 0, name: name.into() });
+    runs.apply(Update::Run { id: 1, name: "before".into() });
+    for record in all {
+        runs.apply(Update::Record { id: 0, record });
+    }
+    for record in records(&OVERFITTING) {
+        runs.apply(Update::Record { id: 1, record });
+    }
+    for i in 0..40 {
+        let line = format!(
+            "[{i:02}] {{'loss': {:.3}, 'epoch': {:.2}}}",
+            3.0 - f64::from(i) / 20.0,
+            f64::from(i) / 8.0
+        );
+        runs.apply(Update::Output { id: 0, line });
+    }
+    runs
+}
+
+/// A machine with one card.
+pub fn machine() -> System {
+    let gpu = Gpu { name: "NVIDIA H200".into(), load: Some(0.62), memory_bytes: Some((40 << 30, 141 << 30)) };
+    System { process_bytes: Some(812 << 20), memory_bytes: Some((9 << 30, 16 << 30)), gpus: vec![gpu] }
 }
 
 pub fn empty() -> Monitor {

@@ -1,0 +1,115 @@
+//! Measures the machine for the dashboard: on a thread of its own, because a driver may take its
+//! time, and with what the system offers without asking for more. What cannot be measured is missing.
+
+use crate::dashboard::{Gpu, System};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(2);
+const MIB: u64 = 1 << 20;
+
+/// The newest figures.
+#[derive(Clone, Default)]
+pub(super) struct Meter(Arc<Mutex<System>>);
+
+impl Meter {
+    /// Begins to measure the machine, and the process that trains: this one, or the one with this id.
+    /// Ends by itself when nobody holds the meter any more.
+    pub(super) fn start(process: Option<u32>) -> Self {
+        let meter = Self::default();
+        let figures = Arc::downgrade(&meter.0);
+        let name = process.map_or_else(|| "self".to_owned(), |id| id.to_string());
+        // Without the thread there are no figures, and that is all.
+        let _ = std::thread::Builder::new().name("meter".into()).spawn(move || {
+            let mut has_gpu = true;
+            loop {
+                let gpus = if has_gpu { gpus() } else { None };
+                has_gpu = gpus.is_some();
+                let system = System {
+                    process_bytes: resident(&name),
+                    memory_bytes: memory(),
+                    gpus: gpus.unwrap_or_default(),
+                };
+                let Some(figures) = figures.upgrade() else { return };
+                if let Ok(mut figures) = figures.lock() {
+                    *figures = system;
+                }
+                drop(figures);
+                std::thread::sleep(EVERY);
+            }
+        });
+        meter
+    }
+
+    pub(super) fn read(&self) -> System {
+        self.0.lock().map(|system| system.clone()).unwrap_or_default()
+    }
+}
+
+/// Resident memory of a process, where the system says so in `/proc`.
+fn resident(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    kilobytes(&status, "VmRSS:")
+}
+
+/// Memory of the machine: used, and all there is.
+fn memory() -> Option<(u64, u64)> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let all = kilobytes(&info, "MemTotal:")?;
+    Some((all.saturating_sub(kilobytes(&info, "MemAvailable:")?), all))
+}
+
+/// The figure behind a name, in bytes.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(rest.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+/// What NVIDIA's driver says through its own program; `None` where there is none.
+fn gpus() -> Option<Vec<Gpu>> {
+    let output = Command::new("nvidia-smi")
+        .args(["--query-gpu=name,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).lines().filter_map(gpu).collect())
+}
+
+/// One line of it; figures that a card does not have are `[N/A]`.
+fn gpu(line: &str) -> Option<Gpu> {
+    let mut fields = line.rsplitn(4, ',').map(str::trim);
+    let mut number = || fields.next()?.parse::<f64>().ok();
+    let (all, used, load) = (number(), number(), number());
+    let bytes = |mebibytes: f64| mebibytes as u64 * MIB;
+    Some(Gpu {
+        name: fields.next()?.to_owned(),
+        load: load.map(|percent| percent / 100.0),
+        memory_bytes: used.zip(all).map(|(used, all)| (bytes(used), bytes(all))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_says() {
+        let card = gpu("NVIDIA H200, 97, 40960, 143771").unwrap();
+        assert_eq!((card.name.as_str(), card.load), ("NVIDIA H200", Some(0.97)));
+        assert_eq!(card.memory_bytes, Some((40_960 * MIB, 143_771 * MIB)));
+        assert_eq!(gpu("Old, Card, [N/A], 3, 4").unwrap().load, None);
+        assert_eq!(gpu("nonsense"), None);
+    }
+
+    #[test]
+    fn what_the_system_says() {
+        assert_eq!(kilobytes("VmPeak:\t 9 kB\nVmRSS:\t  120 kB\n", "VmRSS:"), Some(122_880));
+        assert_eq!(kilobytes("", "VmRSS:"), None);
+        if cfg!(target_os = "linux") {
+            assert!(resident("self").unwrap() > MIB && memory().unwrap().1 > MIB);
+        }
+    }
+}
