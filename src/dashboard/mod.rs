@@ -6,6 +6,7 @@
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
 pub mod export;
+mod look;
 pub mod model;
 pub mod runs;
 pub mod system;

@@ -39,6 +39,8 @@ const PURE: &[&str] = &[
     "src/train/schedule.rs",
     "src/train/plan.rs",
     "src/dashboard/update.rs",
+    "src/dashboard/look.rs",
+    "src/dashboard/export.rs",
     "src/dashboard/view",
 ];
 const IMPURE: &str = "std::fs std::io std::env std::net std::process std::thread fs:: Instant SystemTime \
