@@ -5,8 +5,10 @@
 mod bench;
 mod compare;
 mod earlier;
+mod generate;
 mod init;
 mod meter;
+mod open;
 mod report;
 mod run;
 mod wire;
@@ -44,6 +46,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Measure how fast this machine trains a model
     Bench(bench::BenchArgs),
+    /// Ask a run's best adapter, and the base model beside it
+    Generate(generate::GenerateArgs),
     /// Draw the chart of a run as a self-contained picture
     Report(report::ReportArgs),
     /// Print a commented configuration to start from
@@ -116,6 +120,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(args) => run::run(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Generate(args) => generate::generate(&args),
         Command::Report(args) => report::report(&args),
         Command::Init => {
             init::init();

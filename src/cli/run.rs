@@ -7,19 +7,17 @@ use super::earlier::Earlier;
 use super::meter::Meter;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
-use super::{Failure, Outcome, Output, code, open_run, print, say, stdout_is_terminal};
+use super::{Failure, Outcome, Output, code, open, open_run, print, say, stdout_is_terminal};
 use crate::config::{self, Config};
 use crate::dashboard::{self, Exit, Look};
-use crate::data::encode::{Encoder, TokenizerFiles};
 use crate::data::{self, Dataset};
-use crate::device;
 use crate::diagnosis::Limits;
 use crate::event::record::FORMAT;
 use crate::event::{
     DataInfo, Event, LossMeaning, ModelInfo, Resumed, RunEnded, RunInfo, Settings, StopReason,
 };
+use crate::model::CausalLm;
 use crate::model::lora::{Adapter, AdapterConfig};
-use crate::model::{BUILTIN, CausalLm, base};
 use crate::monitor::Monitor;
 use crate::report::text;
 use crate::store::RunDir;
@@ -27,7 +25,7 @@ use crate::store::log::Writer;
 use crate::train::checkpoint::{Folders, State};
 use crate::train::plan::Plan;
 use crate::train::{Job, train};
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -205,38 +203,11 @@ fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<(), Failure
 
 /// The model and the data, checked against each other.
 fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset)> {
-    let chosen = device::choose(&args.device)?;
-    if let Some(remark) = chosen.remark.filter(|_| !args.output.quiet) {
-        say(&remark);
-    }
-    let encoder = if config.model.path == BUILTIN {
-        Encoder::new(TokenizerFiles {
-            tokenizer: base::TOKENIZER.as_bytes(),
-            tokenizer_config: Some(base::TOKENIZER_CONFIG),
-            config: Some(base::CONFIG),
-            chat_template: None,
-        })?
-    } else {
-        let folder = Path::new(&config.model.path);
-        ensure!(
-            folder.is_dir(),
-            "model.path = {:?}: no such folder\n  hint: give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json",
-            config.model.path
-        );
-        Encoder::open(folder)?
-    };
+    let device = open::device(&args.device, &args.output)?;
+    let encoder = open::encoder(config)?;
     let dataset = data::load(&config.data, &encoder)?;
     warn(&dataset);
-    let model =
-        CausalLm::load(&config.model.path, config.model.dtype, config.data.max_length, &chosen.device)?;
-    ensure!(
-        encoder.vocab_size() <= model.spec.vocab,
-        "{}/tokenizer.json: has ids up to {}, but the model's embedding has {} rows\n  \
-         hint: take config.json, *.safetensors and tokenizer.json from the same model",
-        config.model.path,
-        encoder.vocab_size() - 1,
-        model.spec.vocab
-    );
+    let model = open::model(config, &encoder, &device)?;
     Ok((model, dataset))
 }
 
@@ -266,13 +237,13 @@ fn warn(dataset: &Dataset) {
     }
 }
 
-fn fresh_state(config: &Config, model: &CausalLm) -> Result<State> {
+pub(super) fn fresh_state(config: &Config, model: &CausalLm) -> Result<State> {
     let adapter =
         Adapter::new(AdapterConfig::new(&config.lora)?, &model.spec, config.train.seed, &model.device)?;
     State::new(adapter, config.train.weight_decay)
 }
 
-fn folders(config: &Config, dir: &RunDir) -> Folders {
+pub(super) fn folders(config: &Config, dir: &RunDir) -> Folders {
     Folders { best: dir.best(), last: dir.last(), state: dir.state(), base: config.model.path.clone() }
 }
 

@@ -75,8 +75,8 @@ pub struct Encoder {
     /// Whether `chat` came with the model.
     own_chat: bool,
     eos: Option<u32>,
-    /// The texts of the special tokens.
-    specials: Vec<String>,
+    /// The special tokens, with their texts.
+    specials: Vec<(u32, String)>,
 }
 
 impl Encoder {
@@ -116,7 +116,8 @@ impl Encoder {
             None => first_id(&json("config.json", files.config)?["eos_token_id"]),
         };
         let added = tokenizer.get_added_tokens_decoder();
-        let specials = added.values().filter(|t| t.special).map(|t| t.content.clone()).collect();
+        let special = added.iter().filter(|(_, token)| token.special);
+        let specials = special.map(|(&id, token)| (id, token.content.clone())).collect();
         Ok(Self { tokenizer, post_processor, chat, own_chat: own.is_some(), eos, specials })
     }
 
@@ -159,10 +160,42 @@ impl Encoder {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
-    /// A chat up to where the assistant would go on: what a model is asked with.
-    pub fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, RowFault> {
-        let text = self.chat.render(messages, true)?;
+    /// Whether a text that a model writes is over before `token`: it ends the sequence, or begins what is
+    /// no text, such as the next turn of a chat.
+    pub fn ends(&self, token: u32) -> bool {
+        self.eos == Some(token) || self.specials.iter().any(|(special, _)| *special == token)
+    }
+
+    /// Tokens as text, special ones left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, RowFault> {
+        self.tokenizer.decode(ids, true).map_err(|error| RowFault::Tokenizer(error.to_string()))
+    }
+
+    /// What a model is asked `question` with, in the form of a row that it learnt: the frame up to where
+    /// the answer would begin. Of a chat, the instructions before the first question are kept.
+    pub fn ask(&self, question: &str, like: &Body) -> Result<Vec<u32>, RowFault> {
+        let user = || Message { role: Role::User, content: question.into() };
+        let messages = match like {
+            Body::Chat(messages) => {
+                let instructs = |message: &&Message| matches!(message.role, Role::System | Role::Developer);
+                messages.iter().take_while(instructs).cloned().chain([user()]).collect()
+            }
+            Body::Instruction { .. } if self.own_chat => vec![user()],
+            Body::Instruction { .. } => return self.begin(&alpaca(question, "")),
+            Body::Completion { .. } | Body::Text(_) => return self.begin(question),
+        };
+        let text = self.chat.render(&messages, true)?;
         Ok(self.tokens(&text, false)?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The tokens of `text` in the frame of the post-processor, as far as they come before its end.
+    fn begin(&self, text: &str) -> Result<Vec<u32>, RowFault> {
+        let mut tokens = self.tokens(text, true)?;
+        // What the frame puts behind a text would end it.
+        while tokens.last().is_some_and(|(_, start)| start.is_none()) && !text.is_empty() {
+            tokens.pop();
+        }
+        Ok(tokens.into_iter().map(|(id, _)| id).collect())
     }
 
     /// All rows, in their order; faults come with the index of their row, in order as well.
@@ -284,7 +317,7 @@ impl Encoder {
     }
 
     fn has_special(&self, messages: &[Message]) -> bool {
-        let holds = |message: &Message| self.specials.iter().any(|text| message.content.contains(text));
+        let holds = |message: &Message| self.specials.iter().any(|(_, text)| message.content.contains(text));
         messages.iter().any(holds)
     }
 }

@@ -62,8 +62,19 @@ impl<'a> Pass<'a> {
 }
 
 impl Layer {
-    /// From the residual stream `(n, h)` to the residual stream.
+    /// From the residual stream `(n, h)` to the residual stream, each row of the layout by itself.
     pub fn forward(&self, pass: Pass, input: &Tensor) -> Result<(Tensor, Saved)> {
+        self.forward_with(pass, input, |q, k, v| pass.kernels.attention(q, k, v, pass.layout, self.heads))
+    }
+
+    /// As [`Layer::forward`], with an attention of the caller's own: from the rotated queries and keys and
+    /// the values to what [`Kernels::attention`] gives.
+    pub fn forward_with(
+        &self,
+        pass: Pass,
+        input: &Tensor,
+        attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Result<(Tensor, Tensor)>,
+    ) -> Result<(Tensor, Saved)> {
         let Pass { kernels, spec, rope, layout, .. } = pass;
         let dim = self.heads.dim;
         let mut downs = [const { None }; Module::ALL.len()];
@@ -89,7 +100,7 @@ impl Layer {
         };
         let query = kernels.rope(&query, rope, layout, dim, false)?;
         let key = kernels.rope(&key, rope, layout, dim, false)?;
-        let (attended, lse) = kernels.attention(&query, &key, &value, layout, self.heads)?;
+        let (attended, lse) = attend(&query, &key, &value)?;
         let middle = kernels.add(input, &linear(&attended, Module::Output)?)?;
 
         let x = kernels.rms_norm(&middle, &self.post_attention_norm, spec.norm_eps)?;

@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod base;
 pub mod family;
+pub mod generate;
 pub mod layer;
 mod load;
 pub mod lora;
@@ -80,10 +81,7 @@ impl CausalLm {
 
     /// What the head says of every target's place, `(targets, vocab)`, dropout off.
     pub fn logits(&self, batch: &Batch, adapter: &Adapter) -> Result<Tensor> {
-        let rows = self.target_rows(&self.hidden(batch, adapter)?, batch)?;
-        let x = self.kernels.rms_norm(&rows, &self.norm, self.spec.norm_eps)?;
-        let head = self.head.as_ref().unwrap_or(&self.embedding);
-        Ok(self.kernels.linear(&x, head, None)?.0)
+        self.head_logits(&self.target_rows(&self.hidden(batch, adapter)?, batch)?)
     }
 
     /// The residual stream behind the last layer, `(n, h)`, nothing kept.
@@ -133,6 +131,18 @@ impl CausalLm {
         }
         gradients.layers.reverse();
         Ok((loss, gradients))
+    }
+
+    /// The longest row that can be computed.
+    pub fn max_length(&self) -> usize {
+        self.rope.cos.dims()[0]
+    }
+
+    /// What the head says about rows of the last hidden state, `(rows, vocab)`.
+    fn head_logits(&self, rows: &Tensor) -> Result<Tensor> {
+        let x = self.kernels.rms_norm(rows, &self.norm, self.spec.norm_eps)?;
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        Ok(self.kernels.linear(&x, head, None)?.0)
     }
 
     fn pass<'a>(

@@ -12,7 +12,7 @@ const TUNE: &str = env!("CARGO_BIN_EXE_tune");
 const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model/base");
 
 /// The run folder of every test that asks for one.
-const OUT: &str = "runs/one";
+pub const OUT: &str = "runs/one";
 
 const CONFIG: &str = r#"[model]
 dtype = "f32"
@@ -48,10 +48,10 @@ const ROWS: &[(&str, &str)] = &[
 ];
 
 /// A folder with a tiny job in it: `job.toml` and `rows.jsonl`.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let place = Self(tempfile::tempdir().expect("a temporary folder"));
         place.write("job.toml", CONFIG);
         let row =
@@ -61,34 +61,34 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("a file is written");
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(TUNE);
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn tune(&self, arguments: &[&str]) -> Output {
+    pub fn tune(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("tune starts")
     }
 
     /// Runs the job to its end in [`OUT`], as JSON.
-    fn whole(&self, overrides: &[&str]) -> Vec<Value> {
+    pub fn whole(&self, overrides: &[&str]) -> Vec<Value> {
         let output = self.tune(&[&["run", "job.toml", "--json", "--out", OUT], overrides].concat());
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         self.log()
     }
 
     /// The events of [`OUT`]'s log.
-    fn log(&self) -> Vec<Value> {
+    pub fn log(&self) -> Vec<Value> {
         events(&std::fs::read_to_string(self.path(OUT).join("run.jsonl")).expect("a run log"))
     }
 
@@ -100,7 +100,7 @@ impl Place {
         }
     }
 
-    fn replace(&self, name: &str, from: &str, to: &str) {
+    pub fn replace(&self, name: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.path(name)).expect("a text file");
         assert!(text.contains(from), "{from}");
         self.write(name, &text.replace(from, to));
@@ -112,7 +112,7 @@ impl Place {
         self.refused(&output, expected);
     }
 
-    fn refused(&self, output: &Output, expected: &str) {
+    pub fn refused(&self, output: &Output, expected: &str) {
         assert_eq!(stderr(output), format!("error: {expected}\n"));
         assert_eq!(output.status.code(), Some(2));
         assert_eq!(output.stdout, b"");
@@ -121,11 +121,11 @@ impl Place {
     }
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -5,5 +5,6 @@ mod cli;
 mod curves;
 mod dashboard;
 mod dataset;
+mod generate;
 mod report;
 mod tidy;

@@ -248,9 +248,31 @@ fn the_vocabulary_is_counted_to_its_highest_id() {
 
 #[test]
 fn a_prompt_ends_where_the_assistant_begins() {
-    let ids = base().prompt(&[Message { role: Role::User, content: "Hi".into() }]).unwrap();
-    let text = base().tokenizer().decode(&ids, false).unwrap();
-    assert_eq!(text, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    let asked = |like: &str| {
+        let ids = base().ask("Hi", &body(like)).unwrap();
+        base().tokenizer().decode(&ids, false).unwrap()
+    };
+    let chat = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+    assert_eq!(asked(&self::chat()), chat);
+    let brief = r#"{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "!"}]}"#;
+    assert_eq!(asked(&brief.replace('\n', "")), format!("<|im_start|>system\nBe brief.<|im_end|>\n{chat}"));
+    assert_eq!(asked(r#"{"instruction": "a", "output": "b"}"#), chat);
+    assert_eq!(asked(r#"{"prompt": "a", "completion": "b"}"#), "Hi");
+    assert_eq!(asked(r#"{"text": "a"}"#), "Hi");
+    // What is asked is how the row begins that was learnt.
+    let row = r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "!"}]}"#;
+    let learnt = base().encode(&body(row), OPTIONS).unwrap().example;
+    assert!(learnt.ids.starts_with(&base().ask("Hi", &body(&self::chat())).unwrap()));
+}
+
+#[test]
+fn a_text_ends_with_a_special_token() {
+    let id = |text: &str| base().tokenizer().token_to_id(text).unwrap();
+    assert!(base().ends(id("<|endoftext|>")) && base().ends(id("<|im_end|>")));
+    assert!(!base().ends(500));
+    let ids = base().ask("Hi", &body(&chat())).unwrap();
+    assert_eq!(base().decode(&ids).unwrap(), "user\nHi\nassistant\n");
 }
 
 #[test]

@@ -1,0 +1,260 @@
+//! `tune generate`: what the best adapter of a run answers, and what the base model does.
+//!
+//! A question is put in the form of the rows that the run learnt from. On a terminal the answers come
+//! token by token, and without `--prompt` one question follows another; each stands for itself.
+
+use super::{Failure, Outcome, Output, code, open, open_run, print, run, say, stdout_is_terminal};
+use crate::config::{self, Config};
+use crate::data::encode::Encoder;
+use crate::data::read::{self, Body};
+use crate::model::CausalLm;
+use crate::model::generate::{Continuation, Listener, Sampling, generate as write_on};
+use crate::model::lora::{Adapter, Module};
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use serde_json::json;
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+#[derive(Args)]
+pub(super) struct GenerateArgs {
+    /// The run's folder
+    run: PathBuf,
+    /// What to ask; without it, questions are read from the terminal, or one from stdin
+    #[arg(short, long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Most tokens of an answer
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: u32,
+    /// 0 takes the likeliest token each time; higher is more varied
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    temperature: f64,
+    /// Choose among the likeliest tokens that have this share together
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
+    top_p: f64,
+    /// Seed of the choice
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// All that an answer takes.
+struct Pair {
+    encoder: Encoder,
+    model: CausalLm,
+    adapter: Adapter,
+    /// An adapter that adapts nothing.
+    none: Adapter,
+    /// The step of the adapter.
+    step: u64,
+    /// A row as the run learnt them.
+    like: Body,
+    sampling: Sampling,
+}
+
+pub(super) fn generate(args: &GenerateArgs) -> Outcome {
+    let sampling = sampling(args).map_err(Failure::usage)?;
+    let interactive = args.prompt.is_none() && std::io::stdin().is_terminal() && !args.output.json;
+    let prompt = match &args.prompt {
+        Some(prompt) => Some(prompt.clone()),
+        None if interactive => None,
+        None => Some(from_stdin().map_err(Failure::usage)?),
+    };
+    let pair = pair(args, sampling)?;
+    let brake = Brake::default();
+    brake.listen().map_err(Failure::failed)?;
+    if let Some(prompt) = prompt {
+        return one(&pair, &prompt, args, &brake);
+    }
+    say("Ask, and end the line with Enter; Ctrl-C ends an answer, Ctrl-D leaves.");
+    loop {
+        print("\n> ");
+        let mut line = String::new();
+        if std::io::stdin().read_line(&mut line).map_err(Failure::failed)? == 0 {
+            print("\n");
+            return Ok(code::FINE);
+        }
+        let question = line.trim();
+        if question.is_empty() {
+            continue;
+        }
+        if let Err(failure) = one(&pair, question, args, &brake) {
+            say(&format!("error: {:#}", failure.error));
+        }
+    }
+}
+
+fn sampling(args: &GenerateArgs) -> Result<Sampling> {
+    ensure!(
+        args.temperature.is_finite() && args.temperature >= 0.0,
+        "--temperature {}: out of range\n  hint: 0 takes the likeliest token, 0.7 is a usual value",
+        args.temperature
+    );
+    ensure!(
+        args.top_p > 0.0 && args.top_p <= 1.0,
+        "--top-p {}: out of range\n  hint: a share above 0 and up to 1, such as 0.9",
+        args.top_p
+    );
+    Ok(Sampling {
+        max_tokens: args.max_tokens as usize,
+        temperature: args.temperature,
+        top_p: args.top_p,
+        seed: args.seed,
+    })
+}
+
+/// All of stdin as one question.
+fn from_stdin() -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("stdin cannot be read")?;
+    let text = text.trim_end_matches(['\n', '\r']).to_owned();
+    ensure!(!text.is_empty(), "nothing to ask\n  hint: tune generate RUN --prompt \"...\"");
+    Ok(text)
+}
+
+fn pair(args: &GenerateArgs, sampling: Sampling) -> Result<Pair, Failure> {
+    let dir = open_run(&args.run)?;
+    let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
+    let device = open::device(&args.device, &args.output).map_err(Failure::usage)?;
+    let encoder = open::encoder(&config).map_err(Failure::usage)?;
+    let model = open::model(&config, &encoder, &device).map_err(Failure::usage)?;
+    let fresh = run::fresh_state(&config, &model).map_err(Failure::usage)?;
+    let saved = run::folders(&config, &dir).load(fresh).map_err(Failure::usage)?;
+    let Some((best, adapter)) = saved.and_then(|state| state.best) else {
+        return Err(Failure::usage(anyhow!(
+            "{}: no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
+            args.run.display()
+        )));
+    };
+    let layers = adapter.layers.iter().map(|_| [const { None }; Module::ALL.len()]).collect();
+    let none = Adapter { config: adapter.config.clone(), layers };
+    let like = like(&config);
+    Ok(Pair { encoder, model, adapter, none, step: best.step, like, sampling })
+}
+
+/// The first row that the run learnt from; a chat, where that is not there any more.
+fn like(config: &Config) -> Body {
+    let rows = read::read(&config.data.train, "data.train").ok();
+    rows.and_then(|rows| rows.into_iter().next()).map_or(Body::Chat(Vec::new()), |row| row.body)
+}
+
+/// One question, both answers.
+fn one(pair: &Pair, question: &str, args: &GenerateArgs, brake: &Brake) -> Outcome {
+    let ids = pair.encoder.ask(question, &pair.like).map_err(Failure::usage)?;
+    brake.arm();
+    let sides =
+        [(format!("best adapter, step {}", pair.step), &pair.adapter), ("base model".to_owned(), &pair.none)];
+    let mut answers = Vec::new();
+    for (name, adapter) in sides {
+        let live = !args.output.json;
+        let gap = if answers.is_empty() { "" } else { "\n" };
+        let title = live.then(|| format!("{gap}{name}:\n"));
+        let mut voice = Voice { encoder: &pair.encoder, brake, live, title, tokens: Vec::new(), spoken: 0 };
+        let written = write_on(&pair.model, adapter, &[&ids], pair.sampling, &mut voice);
+        let written = written.map_err(Failure::usage)?.into_iter().next().unwrap_or_default();
+        voice.begin();
+        if live {
+            print(if written.ended || brake.is_pulled() { "\n" } else { " ...\n" });
+        }
+        let text = pair.encoder.decode(&written.tokens).map_err(Failure::failed)?;
+        answers.push((text, written));
+        if brake.is_pulled() {
+            break;
+        }
+    }
+    let stopped = brake.release();
+    if let ([(answer, written), (base, of_base)], true) = (answers.as_slice(), args.output.json) {
+        let side = |text: &str, written: &Continuation| json!({"text": text, "tokens": written.tokens.len(), "ended": written.ended});
+        let document = json!({
+            "prompt": question, "step": pair.step, "answer": side(answer, written), "base": side(base, of_base),
+        });
+        print(&format!("{document}\n"));
+    }
+    Ok(if stopped { code::INTERRUPTED } else { code::FINE })
+}
+
+/// Says what is written as it is written, and listens to Ctrl-C.
+struct Voice<'a> {
+    encoder: &'a Encoder,
+    brake: &'a Brake,
+    live: bool,
+    /// Whose answer it is, until that is said.
+    title: Option<String>,
+    tokens: Vec<u32>,
+    /// Bytes of the text that have been said.
+    spoken: usize,
+}
+
+impl Voice<'_> {
+    fn begin(&mut self) {
+        if let Some(title) = self.title.take() {
+            print(&title);
+        }
+    }
+}
+
+impl Listener for Voice<'_> {
+    fn ends(&self, token: u32) -> bool {
+        self.encoder.ends(token)
+    }
+
+    fn hear(&mut self, _row: usize, token: u32) -> bool {
+        self.begin();
+        self.tokens.push(token);
+        if self.live {
+            let text = self.encoder.decode(&self.tokens).unwrap_or_default();
+            // Half a character is said when its other half is there.
+            let whole = text.trim_end_matches('\u{fffd}');
+            let fresh = whole.get(self.spoken..).unwrap_or_default();
+            print(&printable(fresh));
+            self.spoken = self.spoken.max(whole.len());
+        }
+        !self.brake.is_pulled()
+    }
+}
+
+/// `text` without what would steer a terminal: a model may have learnt anything.
+fn printable(text: &str) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if stdout_is_terminal() { text.replace(steers, "") } else { text.into() }
+}
+
+/// Ctrl-C: ends the answer that is being written, else the program.
+#[derive(Clone, Default)]
+struct Brake(Arc<AtomicU8>);
+
+const IDLE: u8 = 0;
+const ARMED: u8 = 1;
+const PULLED: u8 = 2;
+
+impl Brake {
+    fn listen(&self) -> Result<()> {
+        let brake = self.clone();
+        Ok(ctrlc::set_handler(move || {
+            let pulled = brake.0.compare_exchange(ARMED, PULLED, Ordering::SeqCst, Ordering::SeqCst);
+            if pulled.is_err() {
+                print("\n");
+                std::process::exit(i32::from(code::INTERRUPTED));
+            }
+        })?)
+    }
+
+    fn arm(&self) {
+        self.0.store(ARMED, Ordering::SeqCst);
+    }
+
+    fn is_pulled(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == PULLED
+    }
+
+    /// Whether it was pulled.
+    fn release(&self) -> bool {
+        self.0.swap(IDLE, Ordering::SeqCst) == PULLED
+    }
+}

@@ -1,0 +1,52 @@
+//! What a configuration names, opened: the tokenizer, the device, the model.
+
+use super::{Output, say};
+use crate::config::Config;
+use crate::data::encode::{Encoder, TokenizerFiles};
+use crate::device::{self, Chosen};
+use crate::model::{BUILTIN, CausalLm, base};
+use anyhow::{Result, ensure};
+use std::path::Path;
+
+/// How the model reads text.
+pub(super) fn encoder(config: &Config) -> Result<Encoder> {
+    if config.model.path == BUILTIN {
+        return Ok(Encoder::new(TokenizerFiles {
+            tokenizer: base::TOKENIZER.as_bytes(),
+            tokenizer_config: Some(base::TOKENIZER_CONFIG),
+            config: Some(base::CONFIG),
+            chat_template: None,
+        })?);
+    }
+    let folder = Path::new(&config.model.path);
+    ensure!(
+        folder.is_dir(),
+        "model.path = {:?}: no such folder\n  hint: give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json",
+        config.model.path
+    );
+    Ok(Encoder::open(folder)?)
+}
+
+/// The device that an argument asks for.
+pub(super) fn device(name: &str, output: &Output) -> Result<Chosen> {
+    let mut chosen = device::choose(name)?;
+    if let Some(remark) = chosen.remark.take().filter(|_| !output.quiet) {
+        say(&remark);
+    }
+    Ok(chosen)
+}
+
+/// The model, which must know the tokens of its tokenizer.
+pub(super) fn model(config: &Config, encoder: &Encoder, chosen: &Chosen) -> Result<CausalLm> {
+    let model =
+        CausalLm::load(&config.model.path, config.model.dtype, config.data.max_length, &chosen.device)?;
+    ensure!(
+        encoder.vocab_size() <= model.spec.vocab,
+        "{}/tokenizer.json: has ids up to {}, but the model's embedding has {} rows\n  \
+         hint: take config.json, *.safetensors and tokenizer.json from the same model",
+        config.model.path,
+        encoder.vocab_size() - 1,
+        model.spec.vocab
+    );
+    Ok(model)
+}
