@@ -10,7 +10,7 @@ use super::wishes::Wishes;
 use super::{Failure, Outcome, Output, code, open, open_run, print, say, stdout_is_terminal};
 use crate::config::{self, Config};
 use crate::dashboard::{self, Exit, Look};
-use crate::data::{self, Dataset};
+use crate::data::{self, Dataset, Encoder};
 use crate::diagnosis::Limits;
 use crate::event::record::FORMAT;
 use crate::event::{
@@ -64,6 +64,7 @@ struct Prepared {
     log: Writer,
     model: CausalLm,
     dataset: Dataset,
+    encoder: Encoder,
     state: State,
     /// `Some` when the run goes on from a saved state.
     past: Option<(Monitor, Past)>,
@@ -114,7 +115,7 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
 /// A new run.
 fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failure> {
     let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
-    let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
+    let (model, dataset, encoder) = load(args, &config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
     let text = config.to_toml().map_err(Failure::usage)?;
     wishes.check()?;
@@ -129,7 +130,7 @@ fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failu
     let dir = dir.map_err(Failure::usage)?;
     let log = Writer::open(&dir.log()).map_err(Failure::failed)?;
     let info = describe(args, path, &config, &model, &dataset, &state.adapter, &dir);
-    Ok(Prepared { config, dir, log, model, dataset, state, past: None, info })
+    Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: None, info })
 }
 
 /// A run that goes on.
@@ -153,7 +154,7 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
             dir.best().display()
         )));
     }
-    let (model, dataset) = load(args, &config).map_err(Failure::usage)?;
+    let (model, dataset, encoder) = load(args, &config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
     wishes.check()?;
     let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
@@ -171,14 +172,14 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
         }
         // Killed before the first evaluation was saved: begin again, in the same folder.
         log.clear().map_err(Failure::failed)?;
-        return Ok(Prepared { config, dir, log, model, dataset, state, past: None, info });
+        return Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: None, info });
     };
     let mut past = Past { seconds: records.last().map_or(0.0, |record| record.t), ..Past::default() };
     for record in &records {
         past.curves.apply(record.t, &record.event);
     }
     past.curves.apply(past.seconds, &Event::RunResumed(Resumed { step: state.step }));
-    Ok(Prepared { config, dir, log, model, dataset, state, past: Some((monitor, past)), info })
+    Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: Some((monitor, past)), info })
 }
 
 /// Says that a run goes on with the model and the rows it began with: held-out rows of another split
@@ -202,13 +203,13 @@ fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<(), Failure
 }
 
 /// The model and the data, checked against each other.
-fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset)> {
+fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset, Encoder)> {
     let device = open::device(&args.device, &args.output)?;
     let encoder = open::encoder(config)?;
     let dataset = data::load(&config.data, &encoder)?;
     warn(&dataset);
     let model = open::model(config, &encoder, &device)?;
-    Ok((model, dataset))
+    Ok((model, dataset, encoder))
 }
 
 /// What about the data a user should know before training on it.
@@ -302,11 +303,18 @@ fn describe(
 
 /// Trains, with someone looking on; gives back how it ended and all that was seen.
 fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnded, Monitor), Failure> {
-    let Prepared { config, dir, log, model, dataset, state, past, info } = prepared;
+    let Prepared { config, dir, log, model, dataset, encoder, state, past, info } = prepared;
     let resumed = past.is_some();
     let (monitor, past) = past.unwrap_or_else(|| (Monitor::new(Limits::DEFAULT), Past::default()));
     let folders = folders(&config, &dir);
-    let job = Job { config: &config, model: &model, splits: &dataset.splits, folders: &folders, info };
+    let job = Job {
+        config: &config,
+        model: &model,
+        splits: &dataset.splits,
+        encoder: &encoder,
+        folders: &folders,
+        info,
+    };
     let dashboard = !args.plain && !args.output.json && !args.output.quiet && stdout_is_terminal();
     let (sender, receiver) = mpsc::channel();
     let past_runs = sender.clone();

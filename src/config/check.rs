@@ -194,6 +194,7 @@ fn cadence(config: &Config, rules: &mut Rules) {
         rules.at_least_one(steps, "eval.every_steps");
     }
     rules.at_least_one(eval.batch_size as u64, "eval.batch_size");
+    rules.at_least_one(config.probe.max_tokens as u64, "probe.max_tokens");
     rules.at_least_one(stopping.patience as u64, "early_stopping.patience");
     rules.require(
         (0.0..1.0).contains(&stopping.min_delta),

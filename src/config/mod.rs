@@ -165,6 +165,10 @@ sections! {
     probe: Probe {
         /// Training rows, always the same ones, whose loss is measured as that of the held-out rows is, dropout off; 0 for none. Each costs as much as a held-out row.
         rows: usize = 32,
+        /// Prompts of each side, always the same ones, that the model continues by itself: recitation on the training side and skill on the other are seen and counted. 0 for none.
+        prompts: usize = 3,
+        /// Most tokens of each continuation.
+        max_tokens: usize = 48,
     }
 
     /// When to stop before the end.

@@ -171,6 +171,18 @@ impl Encoder {
         self.tokenizer.decode(ids, true).map_err(|error| RowFault::Tokenizer(error.to_string()))
     }
 
+    /// The question that a prompt puts, as text: what stands around a single one in a chat left out.
+    pub fn unframed(&self, prompt: &[u32]) -> String {
+        const QUESTION: &str = "?";
+        let text = self.decode(prompt).unwrap_or_default();
+        let frame = self.ask(QUESTION, &Body::Chat(Vec::new())).and_then(|ids| self.decode(&ids));
+        let inner = frame.ok().and_then(|frame| {
+            let (before, after) = frame.split_once(QUESTION)?;
+            Some(text.strip_prefix(before)?.strip_suffix(after)?.to_owned())
+        });
+        inner.unwrap_or(text)
+    }
+
     /// What a model is asked `question` with, in the form of a row that it learnt: the frame up to where
     /// the answer would begin. Of a chat, the instructions before the first question are kept.
     pub fn ask(&self, question: &str, like: &Body) -> Result<Vec<u32>, RowFault> {

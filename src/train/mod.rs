@@ -5,6 +5,7 @@
 //! [`Sink`], and the only thing that flows back is [`Control`].
 
 pub mod checkpoint;
+pub mod likeness;
 pub mod loss;
 pub mod optim;
 pub mod plan;
@@ -13,7 +14,7 @@ pub mod schedule;
 pub mod step;
 
 use crate::config::Config;
-use crate::data::{Example, Splits};
+use crate::data::{Encoder, Example, Splits};
 use crate::event::sink::{Control, Sink};
 use crate::event::{BestPoint, EvalStats, Event, Resumed, RunEnded, RunInfo, Split, StopReason};
 use crate::model::CausalLm;
@@ -31,6 +32,8 @@ pub struct Job<'a> {
     pub config: &'a Config,
     pub model: &'a CausalLm,
     pub splits: &'a Splits,
+    /// How the model reads text, and how what it writes is read.
+    pub encoder: &'a Encoder,
     pub folders: &'a Folders,
     /// What the first event says.
     pub info: RunInfo,
@@ -44,14 +47,14 @@ pub struct Job<'a> {
 /// # Errors
 /// When the device or the disk fails. What was saved before is intact.
 pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> Result<RunEnded> {
-    let Job { config, model, splits, folders, info } = job;
+    let Job { config, model, splits, encoder, folders, info } = job;
     ensure!(
         !splits.train.is_empty() && !splits.valid.is_empty(),
         "there is nothing to train on or to judge by"
     );
     let plan = Plan::new(config, splits.train.len());
     let mut stepper = Stepper::new(model, &splits.train, &config.train, plan);
-    let probe = Probe::new(config, splits);
+    let probe = Probe::new(config, splits, encoder);
     let batch_size = config.eval.batch_size;
     let evaluator = Evaluator { model, valid: &splits.valid, probe, batch_size, plan, folders };
 
@@ -127,7 +130,7 @@ fn finish(
 struct Evaluator<'a> {
     model: &'a CausalLm,
     valid: &'a [Example],
-    probe: Probe,
+    probe: Probe<'a>,
     batch_size: usize,
     plan: Plan,
     folders: &'a Folders,
@@ -139,6 +142,10 @@ impl Evaluator<'_> {
     /// The probe comes first, so that whoever judges by the validation loss has it at hand.
     fn run(&self, state: &mut State, sink: &mut dyn Sink) -> Result<Control> {
         let mut wish = Control::Continue;
+        let epoch = self.plan.epoch_at(state.step);
+        for generated in self.probe.generate(self.model, &state.adapter, state.step, epoch)? {
+            wish = wish.max(sink.emit(&Event::Generated(generated)));
+        }
         if !self.probe.rows.is_empty() {
             let set = loss::evaluate(self.model, &state.adapter, &self.probe.rows, self.batch_size)?;
             let stats = eval_stats(set, state.step, self.plan, Split::TrainProbe);

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::config::{Dtype, Schedule};
+use crate::data::encode::TokenizerFiles;
 use crate::event::{CheckpointRole, StepStats};
-use crate::model::BUILTIN;
 use crate::model::lora::{Adapter, AdapterConfig};
+use crate::model::{BUILTIN, base};
 use candle_core::Device;
 use std::path::Path;
 
@@ -29,6 +30,8 @@ fn config() -> Config {
     config.train.learning_rate = 5e-3;
     config.eval.every_steps = Some(3);
     config.probe.rows = 4;
+    config.probe.prompts = 2;
+    config.probe.max_tokens = 5;
     config
 }
 
@@ -36,13 +39,19 @@ struct Bench {
     config: Config,
     model: CausalLm,
     splits: Splits,
+    encoder: Encoder,
 }
 
 impl Bench {
     fn new(config: Config) -> Self {
         let model = CausalLm::load(BUILTIN, Dtype::F32, 64, &Device::Cpu).unwrap();
         let splits = Splits { train: rows(7, 1), valid: rows(3, 2), test: rows(2, 3) };
-        Self { config, model, splits }
+        let encoder = Encoder::new(TokenizerFiles {
+            tokenizer: base::TOKENIZER.as_bytes(),
+            tokenizer_config: Some(base::TOKENIZER_CONFIG),
+            ..TokenizerFiles::default()
+        });
+        Self { config, model, splits, encoder: encoder.unwrap() }
     }
 
     fn fresh(&self) -> State {
@@ -61,8 +70,9 @@ impl Bench {
     }
 
     fn run(&self, dir: &Path, state: State, resumed: bool, sink: &mut dyn Sink) -> RunEnded {
-        let (config, model, splits) = (&self.config, &self.model, &self.splits);
-        let job = Job { config, model, splits, folders: &Self::folders(dir), info: RunInfo::default() };
+        let Self { config, model, splits, encoder } = self;
+        let folders = &Self::folders(dir);
+        let job = Job { config, model, splits, encoder, folders, info: RunInfo::default() };
         train(job, state, resumed, sink).unwrap()
     }
 }
@@ -145,6 +155,32 @@ fn the_probe_is_measured_as_the_held_out_rows_are() {
         events.iter().position(found).unwrap()
     };
     assert!(first(Split::TrainProbe) < first(Split::Valid));
+}
+
+#[test]
+fn what_is_learnt_by_heart_is_recited_and_what_is_held_out_is_not() {
+    let mut config = config();
+    config.lora.r = 32;
+    config.train.steps = Some(60);
+    config.eval.every_steps = Some(60);
+    config.probe.prompts = 9;
+    let bench = Bench::new(config);
+    let mut events = Vec::new();
+    bench.run(tempfile::tempdir().unwrap().path(), bench.fresh(), false, &mut events);
+    let generated: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Event::Generated(generated) = event { Some(generated) } else { None })
+        .collect();
+    let kinds: Vec<_> = generated.iter().map(|g| (g.step, g.split, g.prompts)).collect();
+    let (train, valid) = (Split::TrainProbe, Split::Valid);
+    assert_eq!(kinds, [(0, train, 7), (0, valid, 3), (60, train, 7), (60, valid, 3)]);
+    let [before, _, recited, skill] = generated[..] else { unreachable!() };
+    assert_eq!((before.exact, before.overlap), (0.0, 0.0));
+    assert!(recited.exact > 0.5 && recited.overlap >= recited.exact, "{recited:?}");
+    assert!(recited.chrf > skill.chrf);
+    assert_eq!((skill.exact, skill.samples.len()), (0.0, 3));
+    let exact = recited.samples.iter().filter(|sample| sample.output == sample.reference).count();
+    assert_eq!(exact as f64 / 7.0, recited.exact);
 }
 
 #[test]

@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "src/report/",
     "src/train/schedule.rs",
     "src/train/plan.rs",
+    "src/train/likeness.rs",
     "src/dashboard/update.rs",
     "src/dashboard/look.rs",
     "src/dashboard/export.rs",

@@ -273,6 +273,9 @@ fn a_text_ends_with_a_special_token() {
     assert!(!base().ends(500));
     let ids = base().ask("Hi", &body(&chat())).unwrap();
     assert_eq!(base().decode(&ids).unwrap(), "user\nHi\nassistant\n");
+    assert_eq!(base().unframed(&ids), "Hi");
+    let bare = base().ask("Hi there", &body(r#"{"text": "a"}"#)).unwrap();
+    assert_eq!(base().unframed(&bare), "Hi there");
 }
 
 #[test]
