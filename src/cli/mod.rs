@@ -5,12 +5,15 @@
 mod bench;
 mod compare;
 mod earlier;
+mod feed;
 mod generate;
 mod init;
+mod lines;
 mod meter;
 mod open;
 mod report;
 mod run;
+mod watch;
 mod wire;
 mod wishes;
 
@@ -42,6 +45,8 @@ struct Cli {
 enum Command {
     /// Fine-tune a model, watched live
     Run(run::RunArgs),
+    /// Watch any training run live: a run folder, a log, a folder of logs, or - for what is piped in
+    Watch(watch::WatchArgs),
     /// Put two runs side by side, with the paired error of their difference
     Compare(compare::CompareArgs),
     /// Measure how fast this machine trains a model
@@ -86,6 +91,38 @@ impl Output {
     }
 }
 
+/// How other trainers' logs are to be read.
+#[derive(Args, Clone, Debug)]
+struct Reading {
+    /// What the logs are, where that cannot be told: a trainer or a container, such as hf-trainer or csv
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+    /// Which columns are what, as in `--map eval=val_loss,train=loss,step=iteration`
+    #[arg(long, value_name = "WHAT=COLUMN,...")]
+    map: Option<String>,
+}
+
+impl Reading {
+    fn options(&self) -> Result<crate::ingest::Options, Failure> {
+        let mut map = crate::ingest::Map::default();
+        for part in self.map.iter().flat_map(|map| map.split(',')) {
+            let (what, column) = part.split_once('=').unwrap_or((part, ""));
+            let place = match what.trim() {
+                "eval" => &mut map.eval,
+                "train" => &mut map.train,
+                "step" => &mut map.step,
+                _ => {
+                    return Err(Failure::usage(anyhow::anyhow!(
+                        "--map {part}: not one of eval, train and step\n  hint: --map eval=val_loss,train=loss,step=iteration"
+                    )));
+                }
+            };
+            *place = Some(column.trim().to_owned());
+        }
+        Ok(crate::ingest::Options { format: self.format.clone(), map })
+    }
+}
+
 /// Why a command did not do what it was asked.
 struct Failure {
     code: u8,
@@ -118,6 +155,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Watch(args) => watch::watch(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Generate(args) => generate::generate(&args),
@@ -138,8 +176,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// Writes to stdout. A reader that has gone away is no error.
 fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+/// Writes to stdout what need not be text.
+fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// Says something that is not a result.

@@ -16,20 +16,39 @@
 //! `eval/mails_loss`) are understood in one place, `names`.
 
 mod lines;
+pub mod mlflow;
 mod mlx;
 mod nanogpt;
+mod own;
 pub mod points;
+mod proto;
+mod roles;
+mod scalars;
 pub mod scan;
 mod text;
+pub mod tfevents;
+pub mod wandb;
 
 pub use points::Points;
+pub use roles::Side;
 
 use crate::event::record::Record;
+use std::path::Path;
 
 /// An incremental reader of one stream of bytes.
 pub trait Reader: Send {
     /// Takes the next bytes; what has become certain is appended to `out`.
     fn push(&mut self, chunk: &[u8], out: &mut Parsed);
+
+    /// Nothing more has come for a while: what was held back for more of the same step is given out, and
+    /// given out anew should more come after all.
+    fn settle(&mut self, _out: &mut Parsed) {}
+
+    /// The file was emptied or replaced, and what comes next is its new beginning. True where the reader
+    /// takes that as it comes, as one of lines does; otherwise a new one is needed.
+    fn restart(&mut self) -> bool {
+        false
+    }
 
     /// The stream is over: a last line that was never ended is read as it stands.
     fn finish(&mut self, out: &mut Parsed);
@@ -55,8 +74,34 @@ pub struct Map {
     pub step: Option<String>,
 }
 
+/// A reader for a file whose name says what is in it, where that is bytes and not lines.
+fn by_name(path: &Path) -> Option<Box<dyn Reader>> {
+    let name = path.file_name()?.to_string_lossy();
+    let folder = |up: usize| Some(path.ancestors().nth(up)?.file_name()?.to_string_lossy().into_owned());
+    let is_binary = path.extension().is_some_and(|extension| extension == "wandb");
+    if is_binary {
+        return Some(Box::new(wandb::Wandb::new()));
+    }
+    if name == "run.jsonl" {
+        return Some(Box::new(own::Own::default()));
+    }
+    if name.contains("tfevents") {
+        let side = folder(1).and_then(|folder| Side::of_folder(&folder));
+        return Some(Box::new(tfevents::TfEvents::new(side)));
+    }
+    // A slash in the name of a metric is a folder.
+    let metrics = (1..4).find(|&up| folder(up).is_some_and(|folder| folder == "metrics"))?;
+    let parts: Vec<String> = (0..metrics).rev().filter_map(folder).collect();
+    let run = folder(metrics + 1)?;
+    let is_run = run.len() == 32 && run.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_run.then(|| Box::new(mlflow::Mlflow::new(parts.join("/"), None)) as Box<dyn Reader>)
+}
+
 /// A reader for the stream of this name. It looks at the first bytes that it is given, and chooses.
-pub fn open(_path: &std::path::Path, _options: &Options) -> Box<dyn Reader> {
+pub fn open(path: &Path, _options: &Options) -> Box<dyn Reader> {
+    if let Some(reader) = by_name(path) {
+        return reader;
+    }
     Box::new(text::Text::new())
 }
 
@@ -93,7 +138,7 @@ impl Skipped {
     }
 
     /// Adds what another has counted.
-    fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         let room = Self::KEPT.saturating_sub(self.first.len());
         self.first.extend(other.first.into_iter().take(room));
         for (reason, more) in other.counts {

@@ -50,6 +50,11 @@ impl Reader for Text {
         self.points.drain(out);
     }
 
+    fn restart(&mut self) -> bool {
+        self.lines = Lines::default();
+        true
+    }
+
     fn finish(&mut self, out: &mut Parsed) {
         let mut lines = std::mem::take(&mut self.lines);
         lines.finish(|number, line| self.line(number, line));

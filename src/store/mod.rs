@@ -1,8 +1,9 @@
 //! A run's folder: its names and paths, how it comes to be, and how it is found again.
 //!
 //! What is in the folders `best/`, `last/` and `state/` is the trainer's business; the event log is
-//! in [`log`].
+//! in [`log`]; other programs' files are followed by [`follow`].
 
+pub mod follow;
 pub mod log;
 
 use crate::event::record::Record;

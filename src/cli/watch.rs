@@ -1,0 +1,240 @@
+//! `tune watch`: the dashboard over anything that is being written, or was: a run's folder, a log, a
+//! folder of logs, what another program prints.
+//!
+//! One thread follows the sources, the other draws; whoever writes the logs notices neither.
+
+use super::feed::{Left, Run, Stream};
+use super::lines::Lines;
+use super::{Failure, Outcome, Output, code, say, stdout_is_terminal};
+use crate::dashboard::{self, Look, Runs, Update};
+use crate::diagnosis::Limits;
+use crate::ingest::Options;
+use anyhow::anyhow;
+use clap::Args;
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// Between two looks at the sources: with the time to a frame well below what a reader notices.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Sources above this number are looked at less often, so that idling costs no more.
+const MANY: usize = 50;
+/// Between two looks for new files in folders.
+const SEARCH: Duration = Duration::from_secs(2);
+/// Updates on their way; whoever reads faster than is drawn waits.
+const UNDERWAY: usize = 4096;
+
+#[derive(Args)]
+pub(super) struct WatchArgs {
+    /// Run folders, log files, folders of logs, or - for standard input
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+    /// Lines of text in place of the dashboard: evaluations, and changes of the verdict
+    #[arg(long)]
+    plain: bool,
+    /// Show what is there already, and do not wait for more
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    reading: super::Reading,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) fn watch(args: &WatchArgs) -> Outcome {
+    let options = args.reading.options()?;
+    let stdin = check(args)?;
+    let screen = !args.plain && !args.once && !args.output.json && !args.output.quiet && stdout_is_terminal();
+    let (sender, updates) = sync_channel(UNDERWAY);
+    let files: Vec<PathBuf> = args.sources.iter().filter(|source| !is_stdin(source)).cloned().collect();
+    let mut sources = Sources::new(files, options.clone(), usize::from(stdin));
+    if args.once && !stdin && sources.runs.is_empty() {
+        return Err(Failure::usage(anyhow!(
+            "{}: no log that tune can read\n  hint: name the file itself, with --format if need be",
+            args.sources[0].display()
+        )));
+    }
+    let side =
+        Side { passes: Arc::new(AtomicBool::new(false)), echoes: !args.output.quiet && echoes(screen) };
+    let piped = stdin.then(|| {
+        let (sender, side) = (sender.clone(), side.clone());
+        std::thread::spawn(move || read_stdin(&options, &sender, &side))
+    });
+    let once = args.once;
+    std::thread::spawn(move || sources.follow(once, &sender));
+    if !screen {
+        let mut lines = Lines::new(args.output.json, args.output.quiet);
+        for update in &updates {
+            lines.take(update);
+        }
+        lines.summary();
+        return Ok(code::FINE);
+    }
+    // In raw mode Ctrl-C is a key; what comes here is sent by other programs.
+    ctrlc::set_handler(|| {
+        dashboard::term::restore();
+        std::process::exit(i32::from(code::INTERRUPTED));
+    })
+    .map_err(Failure::failed)?;
+    let look = Look::from_environment(args.output.colors(), |name| std::env::var(name).ok());
+    let shown =
+        dashboard::Options { look, linger: true, owns_run: false, folder: Path::new("."), system: None };
+    dashboard::run(&updates, Runs::new(Limits::DEFAULT), &|_| {}, shown).map_err(Failure::failed)?;
+    drop(updates);
+    if let Some(piped) = piped.filter(|piped| !piped.is_finished()) {
+        // The program that prints must not die of a reader that is gone.
+        side.passes.store(true, Ordering::SeqCst);
+        say("the dashboard is closed; what comes is passed through until its end");
+        let _ = piped.join();
+    }
+    Ok(code::FINE)
+}
+
+fn is_stdin(source: &Path) -> bool {
+    source.as_os_str() == "-"
+}
+
+/// Whether one of the sources is standard input.
+///
+/// # Errors
+/// When a source is not there and is not about to be.
+fn check(args: &WatchArgs) -> Result<bool, Failure> {
+    let stdin = args.sources.iter().filter(|source| is_stdin(source)).count();
+    if stdin > 1 {
+        return Err(Failure::usage(anyhow!("-: standard input can be read once only")));
+    }
+    if stdin == 1 && std::io::stdin().is_terminal() {
+        let error = "-: standard input is the terminal\n  hint: python train.py 2>&1 | tune watch -";
+        return Err(Failure::usage(anyhow!(error)));
+    }
+    for source in args.sources.iter().filter(|source| !is_stdin(source)) {
+        let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if !source.exists() && (args.once || folder.is_some_and(|folder| !folder.is_dir())) {
+            return Err(Failure::usage(anyhow!("{}: no such file or folder", source.display())));
+        }
+    }
+    Ok(stdin == 1)
+}
+
+/// Whether what comes in by standard input is repeated on stderr: not into the dashboard.
+fn echoes(screen: bool) -> bool {
+    !screen || !std::io::stderr().is_terminal()
+}
+
+/// Where the text of standard input goes beside being read.
+#[derive(Clone)]
+struct Side {
+    /// To stdout, once the dashboard is closed.
+    passes: Arc<AtomicBool>,
+    /// To stderr.
+    echoes: bool,
+}
+
+fn read_stdin(options: &Options, sender: &SyncSender<Update>, side: &Side) {
+    const ID: usize = 0;
+    let mut stream = Stream::new(ID, "stdin", options);
+    let mut send = |update| sender.send(update).is_ok();
+    let mut input = std::io::stdin().lock();
+    let mut bytes = vec![0; 1 << 16];
+    let mut heard = send(Update::Run { id: ID, name: "stdin".into() });
+    loop {
+        let read = match input.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(read) => &bytes[..read],
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        if side.echoes {
+            let _ = std::io::stderr().write_all(read);
+        }
+        if side.passes.load(Ordering::SeqCst) {
+            super::print_bytes(read);
+        }
+        heard = heard && stream.push(read, &mut send);
+    }
+    if heard {
+        stream.finish(&mut send);
+        let _ = send(Update::Gone { id: ID });
+    }
+}
+
+/// The files and folders that are watched.
+struct Sources {
+    named: Vec<PathBuf>,
+    options: Options,
+    runs: Vec<Run>,
+    /// The names of `runs`, to know them again.
+    names: Vec<String>,
+    next_id: usize,
+}
+
+impl Sources {
+    fn new(named: Vec<PathBuf>, options: Options, first_id: usize) -> Self {
+        let mut sources = Self { named, options, runs: Vec::new(), names: Vec::new(), next_id: first_id };
+        sources.search();
+        sources
+    }
+
+    /// Looks for runs that are new.
+    fn search(&mut self) {
+        for source in &self.named {
+            for (name, files) in runs_in(source) {
+                if let Some(known) = self.names.iter().position(|old| *old == name) {
+                    for file in &files {
+                        self.runs[known].add(file);
+                    }
+                    continue;
+                }
+                self.runs.push(Run::new(self.next_id, name.clone(), &files, self.options.clone()));
+                self.names.push(name);
+                self.next_id += 1;
+            }
+        }
+    }
+
+    /// Reads on and on; to the end of what is there, if only `once`.
+    fn follow(&mut self, once: bool, sender: &SyncSender<Update>) {
+        let mut send = |update| sender.send(update).is_ok();
+        let mut searched = Instant::now();
+        let folders = self.named.iter().any(|source| !source.is_file());
+        if self.named.is_empty() {
+            return;
+        }
+        loop {
+            let mut any = false;
+            for run in &mut self.runs {
+                match run.turn(&mut send) {
+                    Ok(new) => any |= new,
+                    Err(Left) => return,
+                }
+            }
+            if any {
+                continue;
+            }
+            if once {
+                for run in &mut self.runs {
+                    if run.finish(&mut send).is_err() {
+                        return;
+                    }
+                }
+                return;
+            }
+            let share = self.runs.len().div_ceil(MANY).max(1);
+            std::thread::sleep(PAUSE * share as u32);
+            if folders && searched.elapsed() > SEARCH {
+                searched = Instant::now();
+                self.search();
+            }
+        }
+    }
+}
+
+/// The runs at a place, each with its name and its files.
+fn runs_in(source: &Path) -> Vec<(String, Vec<PathBuf>)> {
+    let own = source.join("run.jsonl");
+    let file = if own.is_file() { own } else { source.to_owned() };
+    vec![(source.display().to_string(), vec![file])]
+}

@@ -1,0 +1,254 @@
+//! What a scalar is by its name, as `TensorBoard`, W&B and `MLflow` have it: the train loss, the loss
+//! of an evaluation set, a learning rate, a task metric, or nothing to us.
+//!
+//! Names are read as words: `eval/mails_loss`, `val_loss`, `valid.loss` and `Loss/validation` all say
+//! whose loss they are. Nothing is counted and nothing is grouped here.
+
+/// What a scalar is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A loss on training rows, of one step or of an epoch.
+    TrainLoss(Grain),
+    /// A loss on held-out rows: of the only set, or of the one with this name.
+    EvalLoss(Option<String>),
+    TestLoss,
+    LearningRate,
+    GradNorm,
+    Epoch,
+    /// A figure of an evaluation that is no loss, under the name that the log has for it.
+    EvalMetric,
+    /// The training step, in a log whose rows are numbered otherwise; the lowest number is the surest.
+    Step(u8),
+    Ignored,
+}
+
+/// How much a train loss is the mean of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grain {
+    /// One step, or the steps since the figure before.
+    Steps,
+    /// A whole epoch.
+    Epoch,
+}
+
+/// Which rows all the scalars of a file are about, where its place says so and their names do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Train,
+    Eval,
+}
+
+impl Side {
+    /// What a folder called `name` holds: Keras writes `train/` and `validation/`, `CatBoost` `learn/`
+    /// and `test/`.
+    pub fn of_folder(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "train" | "training" | "learn" => Some(Self::Train),
+            "validation" | "valid" | "val" | "eval" | "test" | "dev" => Some(Self::Eval),
+            _ => None,
+        }
+    }
+}
+
+/// Evaluation figures by a word of their name that say how good the answers are.
+const METRICS: &[&str] = &[
+    "acc",
+    "accuracy",
+    "f1",
+    "auc",
+    "auroc",
+    "bleu",
+    "sacrebleu",
+    "chrf",
+    "rouge",
+    "rouge1",
+    "rouge2",
+    "rougel",
+    "rougelsum",
+    "meteor",
+    "match",
+    "em",
+    "precision",
+    "recall",
+    "mcc",
+    "map",
+    "ndcg",
+    "r2",
+    "pearson",
+    "spearman",
+    "wer",
+    "cer",
+    "reward",
+    "accuracies",
+    "pass",
+];
+
+/// What the scalar called `name` is, in a file about `side`.
+pub(super) fn role(name: &str, side: Option<Side>) -> Role {
+    let lower = name.to_ascii_lowercase();
+    if let Some(rank) = step_rank(&lower) {
+        return Role::Step(rank);
+    }
+    let mut words: Vec<&str> =
+        lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if words.ends_with(&["learning", "rate"]) || words.first() == Some(&"lr") || words.last() == Some(&"lr") {
+        return Role::LearningRate;
+    }
+    if words.ends_with(&["grad", "norm"]) || words.ends_with(&["gradient", "norm"]) {
+        return Role::GradNorm;
+    }
+    let named = words.iter().find_map(|word| side_word(word));
+    if words.last() == Some(&"epoch") && words.len() - usize::from(named.is_some()) == 1 {
+        return Role::Epoch;
+    }
+    // `train_loss_epoch` of Lightning and `epoch_loss` of Keras are means of an epoch.
+    let grain = grain(&mut words);
+    words.retain(|word| side_word(word).is_none());
+    // Keras plots its evaluations once more, over the iterations.
+    if words.contains(&"vs") {
+        return Role::Ignored;
+    }
+    let side = match (named, side) {
+        (Some(named), _) => named,
+        (None, Some(Side::Train) | None) => Named::Train,
+        (None, Some(Side::Eval)) => Named::Eval,
+    };
+    match (side, words.as_slice()) {
+        // The mean of a whole run at its end: `train/train_loss` of the Hugging Face trainer.
+        (Named::Train, ["loss"]) if repeats_side(&lower) => Role::Ignored,
+        (Named::Train, ["loss"]) => Role::TrainLoss(grain),
+        (Named::Test, ["loss"]) => Role::TestLoss,
+        // The figure of one batch of an evaluation; its mean is beside it.
+        (Named::Eval, [.., "loss"]) if lower.ends_with("_step") => Role::Ignored,
+        (Named::Eval, ["loss"]) => Role::EvalLoss(None),
+        (Named::Eval, [set @ .., "loss"]) => Role::EvalLoss(Some(set.join("_"))),
+        (Named::Eval, words) if words.iter().any(|word| METRICS.contains(word)) => Role::EvalMetric,
+        _ => Role::Ignored,
+    }
+}
+
+/// What a `CatBoost` file calls the loss it minimises, where nothing in it is called a loss.
+pub(super) fn is_objective(name: &str) -> bool {
+    ["rmse", "logloss", "crossentropy", "multiclass", "mae", "mape", "quantile", "poisson"]
+        .contains(&name.to_ascii_lowercase().as_str())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Train,
+    Eval,
+    Test,
+}
+
+fn side_word(word: &str) -> Option<Named> {
+    match word {
+        "train" | "training" | "learn" => Some(Named::Train),
+        "eval" | "evaluation" | "val" | "valid" | "validation" | "dev" | "heldout" => Some(Named::Eval),
+        "test" => Some(Named::Test),
+        _ => None,
+    }
+}
+
+fn repeats_side(lower: &str) -> bool {
+    lower == "train/train_loss" || lower == "train_train_loss"
+}
+
+/// Takes the word for the grain out of a name.
+fn grain(words: &mut Vec<&str>) -> Grain {
+    if words.len() < 2 {
+        return Grain::Steps;
+    }
+    let (first, last) = (words[0], words[words.len() - 1]);
+    match (first, last) {
+        ("epoch", _) => {
+            words.remove(0);
+            Grain::Epoch
+        }
+        (_, "epoch") => {
+            words.pop();
+            Grain::Epoch
+        }
+        ("batch" | "iter", _) => {
+            words.remove(0);
+            Grain::Steps
+        }
+        (_, "step") => {
+            words.pop();
+            Grain::Steps
+        }
+        _ => Grain::Steps,
+    }
+}
+
+fn step_rank(lower: &str) -> Option<u8> {
+    Some(match lower {
+        "train/global_step" | "trainer/global_step" | "global_step" => 0,
+        "train/step" | "step" | "iteration" | "iter" | "current_steps" => 1,
+        "_step" => 2,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_they_are() {
+        let set = |name: &str| Role::EvalLoss(Some(name.to_owned()));
+        let (step, epoch) = (Role::TrainLoss(Grain::Steps), Role::TrainLoss(Grain::Epoch));
+        for (name, expected) in [
+            ("train/loss", step.clone()),
+            ("loss", step.clone()),
+            ("train_loss", step.clone()),
+            ("Loss/train", step.clone()),
+            ("train_loss_step", step.clone()),
+            ("batch_loss", step),
+            ("train_loss_epoch", epoch.clone()),
+            ("epoch_loss", epoch),
+            ("eval/loss", Role::EvalLoss(None)),
+            ("eval_loss", Role::EvalLoss(None)),
+            ("val_loss", Role::EvalLoss(None)),
+            ("Loss/validation", Role::EvalLoss(None)),
+            ("val_loss_epoch", Role::EvalLoss(None)),
+            ("epoch_val_loss", Role::EvalLoss(None)),
+            ("eval/mails_loss", set("mails")),
+            ("eval/g0/loss", set("g0")),
+            ("test/loss", Role::TestLoss),
+            ("train/learning_rate", Role::LearningRate),
+            ("lr-AdamW/pg1", Role::LearningRate),
+            ("train/grad_norm", Role::GradNorm),
+            ("train/epoch", Role::Epoch),
+            ("epoch", Role::Epoch),
+            ("eval/mean_token_accuracy", Role::EvalMetric),
+            ("val_acc", Role::EvalMetric),
+            ("trainer/global_step", Role::Step(0)),
+            ("_step", Role::Step(2)),
+        ] {
+            assert_eq!(role(name, None), expected, "{name}");
+        }
+        for name in [
+            "train/train_loss",
+            "val_loss_step",
+            "eval/runtime",
+            "eval/samples_per_second",
+            "train/aux_loss",
+            "evaluation_loss_vs_iterations",
+            "system/gpu.0.loss_of_power",
+            "train/num_tokens",
+            "",
+            "epoch_learning",
+        ] {
+            assert_eq!(role(name, None), Role::Ignored, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_says_whose_a_nameless_loss_is() {
+        let eval = Side::of_folder("Validation");
+        assert_eq!(role("epoch_loss", eval), Role::EvalLoss(None));
+        assert_eq!(role("epoch_accuracy", eval), Role::EvalMetric);
+        assert_eq!(role("epoch_loss", Side::of_folder("train")), Role::TrainLoss(Grain::Epoch));
+        assert_eq!(Side::of_folder("runs"), None);
+    }
+}
