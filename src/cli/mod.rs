@@ -5,6 +5,7 @@
 mod bench;
 mod compare;
 mod earlier;
+mod exec;
 mod feed;
 mod generate;
 mod init;
@@ -17,6 +18,7 @@ mod watch;
 mod wire;
 mod wishes;
 
+use crate::diagnosis::Severity;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -25,6 +27,8 @@ use std::path::Path;
 /// The exit codes; the words of each are the contract with scripts.
 mod code {
     pub(super) const FINE: u8 = 0;
+    /// A finding at or above the level that was asked for.
+    pub(super) const FINDING: u8 = 1;
     /// The user's mistake: arguments, configuration, data.
     pub(super) const USAGE: u8 = 2;
     /// The run failed.
@@ -47,6 +51,8 @@ enum Command {
     Run(run::RunArgs),
     /// Watch any training run live: a run folder, a log, a folder of logs, or - for what is piped in
     Watch(watch::WatchArgs),
+    /// Start someone else's trainer, look on, and stop it politely when it overfits
+    Exec(exec::ExecArgs),
     /// Put two runs side by side, with the paired error of their difference
     Compare(compare::CompareArgs),
     /// Measure how fast this machine trains a model
@@ -78,6 +84,24 @@ enum Color {
     Auto,
     Always,
     Never,
+}
+
+/// How grave a finding has to be for something to be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    Watch,
+    Warn,
+    Severe,
+}
+
+impl Level {
+    fn severity(self) -> Severity {
+        match self {
+            Self::Watch => Severity::Watch,
+            Self::Warn => Severity::Warn,
+            Self::Severe => Severity::Severe,
+        }
+    }
 }
 
 impl Output {
@@ -156,6 +180,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Watch(args) => watch::watch(&args),
+        Command::Exec(args) => exec::exec(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Generate(args) => generate::generate(&args),

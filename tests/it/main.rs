@@ -6,5 +6,7 @@ mod curves;
 mod dashboard;
 mod dataset;
 mod generate;
+#[cfg(unix)]
+mod exec;
 mod report;
 mod tidy;

@@ -1,0 +1,141 @@
+//! `tune exec` with trainers that are shell scripts: what is passed on, when they are stopped, and the
+//! exit codes. Under a pseudo-terminal only what needs one; over pipes the rest.
+
+use std::fmt::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const TUNE: &str = env!("CARGO_BIN_EXE_tune");
+
+/// Evaluations that fall, turn at step 51 and rise, while the train loss goes on falling.
+const LOSSES: [(f64, f64); 14] = [
+    (3.0, 3.0),
+    (2.5, 2.5),
+    (2.0, 2.0),
+    (1.6, 1.7),
+    (1.4, 1.4),
+    (1.3, 1.2),
+    (1.35, 1.0),
+    (1.45, 0.9),
+    (1.6, 0.8),
+    (1.8, 0.7),
+    (2.0, 0.6),
+    (2.2, 0.5),
+    (2.4, 0.4),
+    (2.6, 0.3),
+];
+
+/// A shell script that prints what mlx-lm prints, with `between` after every evaluation.
+fn trainer(between: &str) -> String {
+    let mut script = String::new();
+    for (i, (eval, train)) in LOSSES.iter().enumerate() {
+        let (step, next) = (10 * i + 1, 10 * i + 10);
+        let _ = writeln!(script, "echo 'Iter {step}: Val loss {eval:.3}, Val took 0.100s'\n{between}");
+        let _ = writeln!(
+            script,
+            "echo 'Iter {next}: Train loss {train:.3}, Learning Rate 1.000e-04, It/sec 1.000, Tokens/sec 100.000, Trained Tokens 1000, Peak mem 1.000 GB'"
+        );
+    }
+    script
+}
+
+/// Runs `tune exec FLAGS -- sh -c SCRIPT` in `place`.
+fn exec(place: &TempDir, flags: &[&str], script: &str) -> Output {
+    let mut command = Command::new(TUNE);
+    command.arg("exec").args(flags).args(["--", "sh", "-c", script]).current_dir(place.path());
+    command.stdin(Stdio::null()).output().expect("tune runs")
+}
+
+fn place() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn what_the_trainer_prints_and_how_it_ends_is_passed_on() {
+    let out = exec(&place(), &[], "printf 'one\\ntwo'; echo three >&2; exit 7");
+    assert_eq!((text(&out.stdout).as_str(), out.status.code()), ("one\ntwo", Some(7)));
+    assert!(text(&out.stderr).starts_with("three\ntune: Verdict: undecided"), "{}", text(&out.stderr));
+    let out = exec(&place(), &["-q"], "kill -KILL $$");
+    assert_eq!((out.status.code(), text(&out.stderr).as_str()), (Some(128 + 9), ""));
+}
+
+#[test]
+fn a_run_that_overfits_is_stopped_and_its_best_checkpoint_named() {
+    let place = place();
+    let save = "mkdir -p out; [ -e out/checkpoint-50 ] || mkdir out/checkpoint-50; sleep 0.15";
+    // Told to end, it saves, and says so.
+    let script = format!("trap 'echo saved; exit 0' INT\n{}echo to the end", trainer(save));
+    let out = exec(&place, &["--stop-on", "warn"], &script);
+    let (said, printed) = (text(&out.stderr), text(&out.stdout));
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(printed.ends_with("saved\n"), "{printed}");
+    assert!(said.contains("tune: stopping the trainer: overfitting ("), "{said}");
+    assert!(
+        said.contains(
+            "best eval loss 1.3000 at step 51; the nearest checkpoint is out/checkpoint-50 (step 50)"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_a_level_nothing_is_stopped() {
+    let out = exec(&place(), &[], &format!("{}echo to the end", trainer("")));
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text(&out.stdout).ends_with("to the end\n"));
+    assert!(text(&out.stderr).contains("tune: Verdict: overfitting"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_trainer_that_does_not_heed_is_killed_in_the_end() {
+    let script = format!("trap '' INT TERM\n{}while :; do sleep 0.05; done", trainer(""));
+    let out = exec(&place(), &["--stop-on", "warn", "--grace", "0"], &script);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_log_that_the_trainer_writes_is_judged_too() {
+    let place = place();
+    let rows: Vec<String> = LOSSES
+        .iter()
+        .enumerate()
+        .map(|(i, (eval, _))| format!("Iter {}: Val loss {eval:.3}, Val took 0.100s", 10 * i + 1))
+        .collect();
+    std::fs::write(place.path().join("lines"), rows.join("\n") + "\n").unwrap();
+    let script = "while read -r line; do echo \"$line\" >> train.log; sleep 0.05; done < lines; sleep 20";
+    let out = exec(&place, &["--stop-on", "warn", "--log", "train.log"], script);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("best eval loss 1.3000 at step 51"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_command_that_cannot_be_started_is_a_mistake() {
+    let out = Command::new(TUNE).args(["exec", "--", "./no-such-trainer"]).output().expect("tune runs");
+    assert_eq!(out.status.code(), Some(2));
+    let said = text(&out.stderr);
+    assert!(said.starts_with("error: ./no-such-trainer: cannot be started: "), "{said}");
+    assert!(said.contains("\n  hint: "), "{said}");
+}
+
+#[test]
+fn signals_are_handed_on() {
+    let place = place();
+    let script = "trap 'echo told; exit 5' TERM; touch ready; while :; do sleep 0.05; done";
+    let mut tune = Command::new(TUNE);
+    tune.args(["exec", "-q", "--", "sh", "-c", script]).current_dir(place.path()).stdout(Stdio::piped());
+    let child = tune.spawn().expect("tune runs");
+    let began = Instant::now();
+    while !place.path().join("ready").exists() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the trainer did not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(kill.success());
+    let out = child.wait_with_output().expect("it ends");
+    assert_eq!((out.status.code(), text(&out.stdout).as_str()), (Some(5), "told\n"));
+}
