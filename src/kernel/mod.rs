@@ -127,8 +127,12 @@ macro_rules! dispatch {
 
 impl Kernels {
     /// The fastest implementation for a device.
+    ///
+    /// `TUNE_KERNELS=portable` in the environment takes the portable one everywhere: for those who mistrust
+    /// the native one, and for the tests, which so exercise what a GPU would compute.
     pub fn for_device(device: &Device) -> Self {
-        if device.is_cpu() { Self::Cpu } else { Self::Portable }
+        let portable = std::env::var_os("TUNE_KERNELS").is_some_and(|name| name == "portable");
+        if device.is_cpu() && !portable { Self::Cpu } else { Self::Portable }
     }
 
     /// Where and how it computes, for people: `cpu (avx512)`.

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 /// The linear layers of a block, in the order in which they compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +75,17 @@ pub struct Adapter {
 }
 
 /// What an adapter is, apart from its numbers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdapterConfig {
     pub r: usize,
     pub alpha: f64,
     pub dropout: f64,
     pub rslora: bool,
     pub targets: Vec<Module>,
+    /// Ranks of modules that have one of their own, by pattern, as PEFT has them.
+    pub rank_pattern: BTreeMap<String, usize>,
+    /// The same for `alpha`.
+    pub alpha_pattern: BTreeMap<String, f64>,
 }
 
 /// Gradients of an adapter, in its layout.
@@ -112,17 +117,26 @@ impl AdapterConfig {
             }
         };
         let config::Lora { r, alpha, dropout, rslora, .. } = *config;
-        Ok(Self { r, alpha, dropout, rslora, targets })
+        let (rank_pattern, alpha_pattern) = Default::default();
+        Ok(Self { r, alpha, dropout, rslora, targets, rank_pattern, alpha_pattern })
     }
 
-    /// What the product of the two matrices is multiplied by.
-    pub fn scale(&self) -> f32 {
-        let r = self.r as f64;
-        (self.alpha / if self.rslora { r.sqrt() } else { r }) as f32
+    /// What the product of two matrices of this rank and alpha is multiplied by.
+    pub fn scale(&self, r: usize, alpha: f64) -> f32 {
+        let r = r as f64;
+        (alpha / if self.rslora { r.sqrt() } else { r }) as f32
     }
 }
 
 impl Adapter {
+    /// No update at all: the base by itself.
+    pub fn none(spec: &Spec) -> Self {
+        Self {
+            config: AdapterConfig::default(),
+            layers: vec![[const { None }; Module::ALL.len()]; spec.layers],
+        }
+    }
+
     /// A fresh adapter that changes nothing yet: B is zero, and A uniform within `1 / sqrt(in)`, as PEFT starts it.
     pub fn new(config: AdapterConfig, spec: &Spec, seed: u64, device: &Device) -> Result<Self> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -136,7 +150,7 @@ impl Adapter {
                 block[module as usize] = Some(Lora {
                     a: Tensor::from_vec(a, (config.r, input), device)?,
                     b: Tensor::zeros((out, config.r), DType::F32, device)?,
-                    scale: config.scale(),
+                    scale: config.scale(config.r, config.alpha),
                 });
             }
             layers.push(block);

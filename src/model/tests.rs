@@ -10,7 +10,13 @@ use safetensors::tensor::{Dtype as FileDtype, TensorView};
 
 /// An adapter whose B is not zero, so that every gradient has something to say.
 fn adapter(model: &CausalLm, targets: &[Module]) -> Adapter {
-    let config = AdapterConfig { r: 4, alpha: 6.0, dropout: 0.0, rslora: true, targets: targets.to_vec() };
+    let config = AdapterConfig {
+        r: 4,
+        alpha: 6.0,
+        rslora: true,
+        targets: targets.to_vec(),
+        ..AdapterConfig::default()
+    };
     let mut adapter = Adapter::new(config, &model.spec, 5, &model.device).unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(6);
     for tensor in adapter.tensors_mut() {

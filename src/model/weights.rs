@@ -62,6 +62,11 @@ impl Weights {
         Self::index(sources)
     }
 
+    /// The tensors of one file.
+    pub fn file(path: &Path) -> Result<Self> {
+        Self::index(vec![map(path)?])
+    }
+
     fn index(files: Vec<Source>) -> Result<Self> {
         let mut entries = BTreeMap::new();
         for (file, source) in files.iter().enumerate() {
@@ -94,6 +99,16 @@ impl Weights {
     /// Whether a tensor is there that nobody has taken yet.
     pub fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
+    }
+
+    /// The shape of a tensor that nobody has taken yet.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.entries.get(name).map(|entry| entry.shape.clone())
+    }
+
+    /// The tensors that nobody has taken yet.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
     }
 
     /// Whether all floating-point tensors are stored as bf16.

@@ -6,7 +6,7 @@
 
 use super::optim::AdamW;
 use crate::event::{BestPoint, CheckpointRole, CheckpointSaved};
-use crate::model::adapter::peft;
+use crate::model::adapter::{files, peft};
 use crate::model::lora::Adapter;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
@@ -57,7 +57,7 @@ impl Folders {
     pub fn save_last(&self, state: &State, loss: Option<f64>) -> Result<CheckpointSaved> {
         peft::write(&self.last, &state.adapter, &self.base)?;
         std::fs::create_dir_all(&self.state).with_context(|| self.state.display().to_string())?;
-        peft::replace(&self.state.join(STATE_FILE), &state.to_bytes()?)?;
+        files::replace(&self.state.join(STATE_FILE), &state.to_bytes()?)?;
         Ok(CheckpointSaved { role: CheckpointRole::Last, step: state.step, loss })
     }
 
@@ -99,7 +99,7 @@ impl State {
         .concat();
         let position = Position { step: self.step, best: self.best.as_ref().map(|(point, _)| *point) };
         let metadata = BTreeMap::from([(POSITION.to_owned(), serde_json::to_string(&position)?)]);
-        peft::serialize(parts.iter().map(|(name, tensor)| (name.clone(), tensor)), metadata)
+        files::serialize(parts.iter().map(|(name, tensor)| (name.clone(), tensor)), metadata)
     }
 
     fn read(mut self, bytes: &[u8]) -> Result<Self> {

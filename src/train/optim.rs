@@ -81,7 +81,7 @@ mod tests {
     fn adapter() -> Adapter {
         let mut block = [const { None }; 7];
         block[0] = Some(Lora { a: matrix(&[1.0, -2.0]), b: matrix(&[0.5]), scale: 1.0 });
-        let config = AdapterConfig { r: 1, alpha: 1.0, dropout: 0.0, rslora: false, targets: vec![] };
+        let config = AdapterConfig { r: 1, alpha: 1.0, ..AdapterConfig::default() };
         Adapter { config, layers: vec![block] }
     }
 

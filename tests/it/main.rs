@@ -5,6 +5,7 @@ mod cli;
 mod curves;
 mod dashboard;
 mod dataset;
+mod families;
 mod generate;
 #[cfg(unix)]
 mod exec;

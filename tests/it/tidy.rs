@@ -55,7 +55,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("crossterm", &["src/dashboard/", "tests/it/dashboard"]),
     ("clap", &["src/cli/"]),
     ("cuda", &["src/device.rs", "src/kernel/"]),
-    ("candle_core", &["src/device.rs", "src/kernel/", "src/model/", "src/train/"]),
+    ("candle_core", &["src/device.rs", "src/kernel/", "src/model/", "src/train/", "tests/it/families.rs"]),
     ("candle_nn", &["src/model/oracle.rs", "src/model/tests.rs"]),
     ("unsafe", &["src/kernel/cpu/", "src/model/weights.rs", "src/main.rs"]),
     ("println!", &[]),

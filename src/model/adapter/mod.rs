@@ -1,3 +1,4 @@
 //! Adapters on disk, one file a format.
 
+pub mod files;
 pub mod peft;
