@@ -59,6 +59,31 @@ pub struct Lora {
     pub scale: f32,
 }
 
+/// A frozen matrix with its low-rank update, if it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Projection<'a> {
+    pub weight: &'a Weight,
+    pub lora: Option<(&'a Lora, Dropout)>,
+}
+
+/// What came out of a [`Projection`].
+#[derive(Clone, Debug)]
+pub struct Projected {
+    /// `(n, out)`
+    pub y: Tensor,
+    /// `dropout(x) A^T`, `(n, r)`, which the backward pass needs; none without an update.
+    pub down: Option<Tensor>,
+}
+
+/// What comes back to a [`Projection`].
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream<'a> {
+    /// Gradient with respect to `y`, `(n, out)`.
+    pub dy: &'a Tensor,
+    /// What the forward pass kept.
+    pub down: Option<&'a Tensor>,
+}
+
 /// Gradients of the two matrices of a [`Lora`], of their shapes.
 #[derive(Clone, Debug)]
 pub struct LoraGrad {
@@ -147,32 +172,29 @@ impl Kernels {
         }
     }
 
-    /// `y = x W^T + scale * dropout(x) A^T B^T`.
+    /// `y = x W^T + scale * dropout(x) A^T B^T` for each matrix of a group that shares its input.
     ///
-    /// `x` is `(n, in)`. Gives `y`, `(n, out)`, and `dropout(x) A^T`, `(n, r)`, which the backward pass needs.
+    /// `x` is `(n, in)`, `residual` `(n, out)`; it is added to every `y`.
     pub fn linear(
         self,
         x: &Tensor,
-        w: &Weight,
-        lora: Option<(&Lora, Dropout)>,
-    ) -> Result<(Tensor, Option<Tensor>)> {
-        dispatch!(self, linear(x, w, lora))
+        group: &[Projection],
+        residual: Option<&Tensor>,
+    ) -> Result<Vec<Projected>> {
+        dispatch!(self, linear(x, group, residual))
     }
 
     /// Backward of [`Kernels::linear`].
     ///
-    /// `dy` is `(n, out)`, `x` what went in, `down` the second thing that came out. Gives the gradient with
-    /// respect to `x`, `(n, in)`, unless `need_dx` is false, and those of the adapter.
+    /// `x` is what went in. Gives the gradient with respect to `x`, `(n, in)`, summed over the group, unless
+    /// `need_dx` is false, and those of the adapters. What was added as residual passes its gradient on unchanged.
     pub fn linear_backward(
         self,
-        dy: &Tensor,
         x: &Tensor,
-        down: Option<&Tensor>,
-        w: &Weight,
-        lora: Option<(&Lora, Dropout)>,
+        group: &[(Projection, Upstream)],
         need_dx: bool,
-    ) -> Result<(Option<Tensor>, Option<LoraGrad>)> {
-        dispatch!(self, linear_backward(dy, x, down, w, lora, need_dx))
+    ) -> Result<(Option<Tensor>, Vec<Option<LoraGrad>>)> {
+        dispatch!(self, linear_backward(x, group, need_dx))
     }
 
     /// `y = x / sqrt(mean(x^2) + eps) * weight`, row by row (Zhang and Sennrich 2019).

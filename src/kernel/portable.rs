@@ -3,7 +3,7 @@
 //! Written to be read and to be right on any device, not to be fast on one. The signatures and
 //! shapes are those of [`super::Kernels`].
 
-use super::{Dropout, Heads, Layout, Lora, LoraGrad, Rope, Weight};
+use super::{Dropout, Heads, Layout, LoraGrad, Projected, Projection, Rope, Upstream, Weight};
 use candle_core::{D, DType, Result, Tensor};
 
 /// The frozen matrix in f32.
@@ -26,39 +26,56 @@ fn apply(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     mask.map_or_else(|| Ok(x.clone()), |mask| x.mul(mask))
 }
 
-pub(super) fn linear(
-    x: &Tensor,
-    w: &Weight,
-    lora: Option<(&Lora, Dropout)>,
-) -> Result<(Tensor, Option<Tensor>)> {
-    let y = x.matmul(&matrix(w)?.t()?)?;
-    let Some((lora, dropout)) = lora else { return Ok((y, None)) };
-    let down = apply(x, mask(dropout, x)?.as_ref())?.matmul(&lora.a.t()?)?;
-    let y = (y + down.matmul(&lora.b.t()?)?.affine(f64::from(lora.scale), 0.0)?)?;
-    Ok((y, Some(down)))
+pub(super) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>) -> Result<Vec<Projected>> {
+    let project = |Projection { weight, lora }: &Projection| {
+        let mut y = x.matmul(&matrix(weight)?.t()?)?;
+        let mut down = None;
+        if let Some((lora, dropout)) = lora {
+            let low = apply(x, mask(*dropout, x)?.as_ref())?.matmul(&lora.a.t()?)?;
+            y = (y + low.matmul(&lora.b.t()?)?.affine(f64::from(lora.scale), 0.0)?)?;
+            down = Some(low);
+        }
+        if let Some(residual) = residual {
+            y = (y + residual)?;
+        }
+        Ok(Projected { y, down })
+    };
+    group.iter().map(project).collect()
 }
 
 pub(super) fn linear_backward(
-    dy: &Tensor,
     x: &Tensor,
-    down: Option<&Tensor>,
-    w: &Weight,
-    lora: Option<(&Lora, Dropout)>,
+    group: &[(Projection, Upstream)],
     need_dx: bool,
-) -> Result<(Option<Tensor>, Option<LoraGrad>)> {
-    let frozen = if need_dx { Some(dy.matmul(&matrix(w)?)?) } else { None };
-    let (Some((lora, dropout)), Some(down)) = (lora, down) else { return Ok((frozen, None)) };
-    let mask = mask(dropout, x)?;
-    let d_down = dy.matmul(&lora.b)?.affine(f64::from(lora.scale), 0.0)?;
-    let grad = LoraGrad {
-        a: d_down.t()?.matmul(&apply(x, mask.as_ref())?)?,
-        b: dy.t()?.matmul(down)?.affine(f64::from(lora.scale), 0.0)?,
+) -> Result<(Option<Tensor>, Vec<Option<LoraGrad>>)> {
+    let mut dx: Option<Tensor> = None;
+    let mut grads = Vec::new();
+    let mut send_back = |part: Tensor| -> Result<()> {
+        dx = Some(match dx.take() {
+            Some(dx) => (dx + part)?,
+            None => part,
+        });
+        Ok(())
     };
-    let dx = match frozen {
-        Some(frozen) => Some((frozen + apply(&d_down.matmul(&lora.a)?, mask.as_ref())?)?),
-        None => None,
-    };
-    Ok((dx, Some(grad)))
+    for (Projection { weight, lora }, Upstream { dy, down }) in group {
+        if need_dx {
+            send_back(dy.matmul(&matrix(weight)?)?)?;
+        }
+        let (Some((lora, dropout)), Some(down)) = (lora, down) else {
+            grads.push(None);
+            continue;
+        };
+        let mask = mask(*dropout, x)?;
+        let d_down = dy.matmul(&lora.b)?.affine(f64::from(lora.scale), 0.0)?;
+        grads.push(Some(LoraGrad {
+            a: d_down.t()?.matmul(&apply(x, mask.as_ref())?)?,
+            b: dy.t()?.matmul(down)?.affine(f64::from(lora.scale), 0.0)?,
+        }));
+        if need_dx {
+            send_back(apply(&d_down.matmul(&lora.a)?, mask.as_ref())?)?;
+        }
+    }
+    Ok((dx, grads))
 }
 
 /// `1 / sqrt(mean(x^2) + eps)`, `(n, 1)`.

@@ -55,24 +55,42 @@ fn native_linear_equals_portable() {
     for matrix in [exact.clone(), exact.to_dtype(DType::BF16).unwrap()] {
         let w = Weight { matrix };
         for dropout in [Dropout::OFF, Dropout::new(0.3, 11)] {
-            let (y, down) = Kernels::Cpu.linear(&x, &w, Some((&lora, dropout))).unwrap();
-            let (y_ref, down_ref) = Kernels::Portable.linear(&x, &w, Some((&lora, dropout))).unwrap();
-            let (down, down_ref) = (down.unwrap(), down_ref.unwrap());
-            assert_close("y", &y, &y_ref);
-            assert_close("down", &down, &down_ref);
-            let back = |kernels: Kernels| {
-                let (dx, grad) =
-                    kernels.linear_backward(&dy, &x, Some(&down), &w, Some((&lora, dropout)), true).unwrap();
-                (dx.unwrap(), grad.unwrap())
-            };
-            let ((dx, grad), (dx_ref, grad_ref)) = (back(Kernels::Cpu), back(Kernels::Portable));
-            assert_close("dx", &dx, &dx_ref);
-            assert_close("da", &grad.a, &grad_ref.a);
-            assert_close("db", &grad.b, &grad_ref.b);
+            // A group of three: with an adapter, without, and with one again.
+            let lora = Some((&lora, dropout));
+            let group = [lora, None, lora].map(|lora| Projection { weight: &w, lora });
+            for residual in [None, Some(&dy)] {
+                let ours = Kernels::Cpu.linear(&x, &group, residual).unwrap();
+                let reference = Kernels::Portable.linear(&x, &group, residual).unwrap();
+                for (ours, reference) in ours.iter().zip(&reference) {
+                    assert_close("y", &ours.y, &reference.y);
+                    assert_eq!(ours.down.is_some(), reference.down.is_some());
+                    if let (Some(ours), Some(reference)) = (&ours.down, &reference.down) {
+                        assert_close("down", ours, reference);
+                    }
+                }
+            }
+            let down = Kernels::Portable.linear(&x, &group, None).unwrap();
+            let upstream: Vec<_> = group
+                .iter()
+                .zip(&down)
+                .map(|(&projection, Projected { down, .. })| {
+                    (projection, Upstream { dy: &dy, down: down.as_ref() })
+                })
+                .collect();
+            for need_dx in [true, false] {
+                let (dx, grads) = Kernels::Cpu.linear_backward(&x, &upstream, need_dx).unwrap();
+                let (dx_ref, grads_ref) = Kernels::Portable.linear_backward(&x, &upstream, need_dx).unwrap();
+                assert_eq!((dx.is_some(), dx_ref.is_some()), (need_dx, need_dx));
+                if let (Some(dx), Some(dx_ref)) = (dx, dx_ref) {
+                    assert_close("dx", &dx, &dx_ref);
+                }
+                assert_eq!((grads.len(), grads[1].is_some()), (3, false));
+                for (grad, reference) in grads.iter().flatten().zip(grads_ref.iter().flatten()) {
+                    assert_close("da", &grad.a, &reference.a);
+                    assert_close("db", &grad.b, &reference.b);
+                }
+            }
         }
-        let (y, none) = Kernels::Cpu.linear(&x, &w, None).unwrap();
-        assert!(none.is_none());
-        assert_close("y without adapter", &y, &Kernels::Portable.linear(&x, &w, None).unwrap().0);
     }
 }
 
@@ -250,15 +268,19 @@ fn gradients_agree_with_finite_differences() {
     let w = Weight { matrix: random.matrix(wide, wide) };
     let lora = Lora { a: random.matrix(3, wide), b: random.matrix(wide, 3), scale: 0.5 };
     let dropout = Dropout::new(0.3, 5);
-    let forward = |x: &Tensor, lora: &Lora| kernels.linear(x, &w, Some((lora, dropout))).unwrap();
-    let (_, down) = forward(&x, &lora);
-    let (dx, grad) =
-        kernels.linear_backward(&dy, &x, down.as_ref(), &w, Some((&lora, dropout)), true).unwrap();
-    let grad = grad.unwrap();
+    let forward = |x: &Tensor, lora: &Lora| {
+        let group = [Projection { weight: &w, lora: Some((lora, dropout)) }];
+        kernels.linear(x, &group, None).unwrap().remove(0)
+    };
+    let kept = forward(&x, &lora).down;
+    let projection = Projection { weight: &w, lora: Some((&lora, dropout)) };
+    let upstream = Upstream { dy: &dy, down: kept.as_ref() };
+    let (dx, mut grads) = kernels.linear_backward(&x, &[(projection, upstream)], true).unwrap();
+    let grad = grads.remove(0).unwrap();
     let with = |a: &Tensor, b: &Tensor| Lora { a: a.clone(), b: b.clone(), scale: lora.scale };
-    check_gradient("linear x", &x, &dx.unwrap(), &|x| weighted(&forward(x, &lora).0, &dy));
-    check_gradient("linear a", &lora.a, &grad.a, &|a| weighted(&forward(&x, &with(a, &lora.b)).0, &dy));
-    check_gradient("linear b", &lora.b, &grad.b, &|b| weighted(&forward(&x, &with(&lora.a, b)).0, &dy));
+    check_gradient("linear x", &x, &dx.unwrap(), &|x| weighted(&forward(x, &lora).y, &dy));
+    check_gradient("linear a", &lora.a, &grad.a, &|a| weighted(&forward(&x, &with(a, &lora.b)).y, &dy));
+    check_gradient("linear b", &lora.b, &grad.b, &|b| weighted(&forward(&x, &with(&lora.a, b)).y, &dy));
 
     let head = Weight { matrix: random.matrix(11, wide) };
     let targets = [0, 3, 10, 3, 7, 1, 2, 9, 5];
@@ -279,10 +301,11 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let compute = |threads: usize| -> Vec<Vec<f32>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let tensors = pool.install(|| {
-            let adapter = Some((&lora, Dropout::new(0.2, 3)));
-            let (y, down) = Kernels::Cpu.linear(&x, &w, adapter).unwrap();
-            let (dx, grad) = Kernels::Cpu.linear_backward(&dy, &x, down.as_ref(), &w, adapter, true).unwrap();
-            let grad = grad.unwrap();
+            let projection = Projection { weight: &w, lora: Some((&lora, Dropout::new(0.2, 3))) };
+            let Projected { y, down } = Kernels::Cpu.linear(&x, &[projection], None).unwrap().remove(0);
+            let upstream = Upstream { dy: &dy, down: down.as_ref() };
+            let (dx, mut grads) = Kernels::Cpu.linear_backward(&x, &[(projection, upstream)], true).unwrap();
+            let grad = grads.remove(0).unwrap();
             [y, dx.unwrap(), grad.a, grad.b]
         });
         tensors.iter().map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap()).collect()

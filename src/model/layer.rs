@@ -6,7 +6,9 @@
 
 use super::lora::{Module, PerModule};
 use super::spec::Spec;
-use crate::kernel::{Dropout, Heads, Kernels, Layout, Lora, LoraGrad, Rope, Weight};
+use crate::kernel::{
+    Dropout, Heads, Kernels, Layout, Lora, LoraGrad, Projected, Projection, Rope, Upstream, Weight,
+};
 use candle_core::{Result, Tensor};
 
 /// The frozen weights of one layer.
@@ -62,6 +64,10 @@ impl<'a> Pass<'a> {
 }
 
 impl Layer {
+    fn projection<'a>(&'a self, pass: Pass<'a>, module: Module) -> Projection<'a> {
+        Projection { weight: &self.weights[module as usize], lora: pass.adapter(module) }
+    }
+
     /// From the residual stream `(n, h)` to the residual stream, each row of the layout by itself.
     pub fn forward(&self, pass: Pass, input: &Tensor) -> Result<(Tensor, Saved)> {
         self.forward_with(pass, input, |q, k, v| pass.kernels.attention(q, k, v, pass.layout, self.heads))
@@ -78,18 +84,22 @@ impl Layer {
         let Pass { kernels, spec, rope, layout, .. } = pass;
         let dim = self.heads.dim;
         let mut downs = [const { None }; Module::ALL.len()];
-        let mut linear = |x: &Tensor, module: Module| -> Result<Tensor> {
-            let (y, down) = kernels.linear(x, &self.weights[module as usize], pass.adapter(module))?;
-            downs[module as usize] = down;
-            match &self.biases[module as usize] {
-                Some(bias) => kernels.add_bias(&y, bias),
-                None => Ok(y),
-            }
+        let mut project = |x: &Tensor, modules: &[Module], residual| -> Result<Vec<Tensor>> {
+            let group: Vec<Projection> =
+                modules.iter().map(|&module| self.projection(pass, module)).collect();
+            let projected = kernels.linear(x, &group, residual)?;
+            let keep = |(&module, Projected { y, down }): (&Module, Projected)| {
+                downs[module as usize] = down;
+                match &self.biases[module as usize] {
+                    Some(bias) => kernels.add_bias(&y, bias),
+                    None => Ok(y),
+                }
+            };
+            modules.iter().zip(projected).map(keep).collect()
         };
 
         let x = kernels.rms_norm(input, &self.input_norm, spec.norm_eps)?;
-        let (query, key) = (linear(&x, Module::Query)?, linear(&x, Module::Key)?);
-        let value = linear(&x, Module::Value)?;
+        let [query, key, value] = all(project(&x, &[Module::Query, Module::Key, Module::Value], None)?)?;
         let (query, key, bare) = match &self.head_norms {
             None => (query, key, None),
             Some([of_query, of_key]) => (
@@ -101,12 +111,11 @@ impl Layer {
         let query = kernels.rope(&query, rope, layout, dim, false)?;
         let key = kernels.rope(&key, rope, layout, dim, false)?;
         let (attended, lse) = attend(&query, &key, &value)?;
-        let middle = kernels.add(input, &linear(&attended, Module::Output)?)?;
+        let [middle] = all(project(&attended, &[Module::Output], Some(input))?)?;
 
         let x = kernels.rms_norm(&middle, &self.post_attention_norm, spec.norm_eps)?;
-        let gate = linear(&x, Module::Gate)?;
-        let up = linear(&x, Module::Up)?;
-        let output = kernels.add(&middle, &linear(&kernels.swiglu(&gate, &up)?, Module::Down)?)?;
+        let [gate, up] = all(project(&x, &[Module::Gate, Module::Up], None)?)?;
+        let [output] = all(project(&kernels.swiglu(&gate, &up)?, &[Module::Down], Some(&middle))?)?;
         let input = input.clone();
         Ok((output, Saved { input, bare, query, key, value, attended, lse, middle, gate, up, downs }))
     }
@@ -122,28 +131,27 @@ impl Layer {
         let Pass { kernels, spec, rope, layout, .. } = pass;
         let dim = self.heads.dim;
         let mut grads = [const { None }; Module::ALL.len()];
-        let mut linear = |dy: &Tensor, x: &Tensor, module: Module, need: bool| -> Result<Option<Tensor>> {
-            let index = module as usize;
-            let (dx, grad) = kernels.linear_backward(
-                dy,
-                x,
-                saved.downs[index].as_ref(),
-                &self.weights[index],
-                pass.adapter(module),
-                need,
-            )?;
-            grads[index] = grad;
+        let mut back = |x: &Tensor, upstream: &[(Module, &Tensor)], need: bool| -> Result<Option<Tensor>> {
+            let group: Vec<(Projection, Upstream)> = upstream
+                .iter()
+                .map(|&(module, dy)| {
+                    let down = saved.downs[module as usize].as_ref();
+                    (self.projection(pass, module), Upstream { dy, down })
+                })
+                .collect();
+            let (dx, of_group) = kernels.linear_backward(x, &group, need)?;
+            for ((module, _), grad) in upstream.iter().zip(of_group) {
+                grads[*module as usize] = grad;
+            }
             Ok(dx)
         };
 
         // The MLP: output = middle + down(swiglu(gate(x), up(x))), x = norm(middle).
         let activation = kernels.swiglu(&saved.gate, &saved.up)?;
-        let d_activation = needed(linear(d_output, &activation, Module::Down, true)?)?;
+        let d_activation = needed(back(&activation, &[(Module::Down, d_output)], true)?)?;
         let (d_gate, d_up) = kernels.swiglu_backward(&d_activation, &saved.gate, &saved.up)?;
         let x = kernels.rms_norm(&saved.middle, &self.post_attention_norm, spec.norm_eps)?;
-        let through_gate = needed(linear(&d_gate, &x, Module::Gate, true)?)?;
-        let through_up = needed(linear(&d_up, &x, Module::Up, true)?)?;
-        let dx = kernels.add(&through_gate, &through_up)?;
+        let dx = needed(back(&x, &[(Module::Gate, &d_gate), (Module::Up, &d_up)], true)?)?;
         let d_middle = kernels.rms_norm_backward(
             &dx,
             &saved.middle,
@@ -153,7 +161,7 @@ impl Layer {
         )?;
 
         // Attention: middle = input + out(attention(q(x), k(x), v(x))), x = norm(input).
-        let d_attended = needed(linear(&d_middle, &saved.attended, Module::Output, true)?)?;
+        let d_attended = needed(back(&saved.attended, &[(Module::Output, &d_middle)], true)?)?;
         let (d_query, d_key, d_value) = kernels.attention_backward(
             &d_attended,
             &saved.query,
@@ -171,21 +179,16 @@ impl Layer {
             d_key = kernels.head_norm_backward(&d_key, key, of_key, spec.norm_eps)?;
         }
         let x = kernels.rms_norm(&saved.input, &self.input_norm, spec.norm_eps)?;
-        let through_query = linear(&d_query, &x, Module::Query, need_input)?;
-        let through_key = linear(&d_key, &x, Module::Key, need_input)?;
-        let through_value = linear(&d_value, &x, Module::Value, need_input)?;
-        let d_input = if need_input {
-            let dx = kernels.add(&needed(through_query)?, &needed(through_key)?)?;
-            let dx = kernels.add(&dx, &needed(through_value)?)?;
-            Some(kernels.rms_norm_backward(
+        let upstream = [(Module::Query, &d_query), (Module::Key, &d_key), (Module::Value, &d_value)];
+        let d_input = match back(&x, &upstream, need_input)? {
+            Some(dx) if need_input => Some(kernels.rms_norm_backward(
                 &dx,
                 &saved.input,
                 &self.input_norm,
                 spec.norm_eps,
                 Some(&d_middle),
-            )?)
-        } else {
-            None
+            )?),
+            _ => None,
         };
         Ok((d_input, grads))
     }
@@ -194,4 +197,9 @@ impl Layer {
 /// A gradient that was asked for.
 fn needed(gradient: Option<Tensor>) -> Result<Tensor> {
     gradient.ok_or_else(|| candle_core::Error::Msg("a kernel left out a gradient that was asked for".into()))
+}
+
+/// What a kernel gave for each of the matrices that it was given.
+fn all<const N: usize>(outputs: Vec<Tensor>) -> Result<[Tensor; N]> {
+    outputs.try_into().map_err(|_| candle_core::Error::Msg("a kernel left out an output".into()))
 }

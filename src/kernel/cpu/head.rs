@@ -1,8 +1,9 @@
 //! The head and its cross entropy, for one chunk of targets.
 
-use super::linear::with_matrix;
+use super::linear::{Activations, frozen, sum};
+use super::matmul::{Isa, Source, Term};
 use super::simd::{exp_shifted, max, vectorized};
-use super::{Into, Mat, Threads, product, tensor, view};
+use super::{tensor, view};
 use crate::kernel::Weight;
 use crate::kernel::portable::Chunk;
 use candle_core::{Result, Tensor};
@@ -14,35 +15,27 @@ pub(in crate::kernel) fn head_chunk(
     targets: &[u32],
     grad_scale: Option<f32>,
 ) -> Result<Chunk> {
-    let (n, h, vocab) = (targets.len(), w.in_dim(), w.out_dim());
+    let (isa, n, h, vocab) = (Isa::best(), targets.len(), w.in_dim(), w.out_dim());
     if let Some(&id) = targets.iter().find(|&&id| id as usize >= vocab) {
         candle_core::bail!("target {id} is not in the vocabulary of {vocab}");
     }
-    let x = view(x)?;
-    with_matrix(w, |w| {
-        let mut logits = vec![0.0; n * vocab];
-        product(
-            &mut logits,
-            vocab,
-            Into::Overwrite,
-            Mat::new(&x, n, h),
-            Mat::new(w, vocab, h).t(),
-            1.0,
-            Threads::All,
-        );
-        let (nats, hits): (Vec<f32>, Vec<bool>) = logits
-            .par_chunks_mut(vocab)
-            .zip(targets)
-            .map(|(row, &target)| cross_entropy_row(row, target as usize, grad_scale))
-            .unzip();
-        if grad_scale.is_none() {
-            return Ok((nats, hits, None));
-        }
-        let (logits, w) = (Mat::new(&logits, n, vocab), Mat::new(w, vocab, h));
-        let mut dx = vec![0.0; n * h];
-        product(&mut dx, h, Into::Overwrite, logits, w, 1.0, Threads::All);
-        Ok((nats, hits, Some(tensor(dx, n, h)?)))
-    })?
+    let (x, w) = (view(x)?, frozen(w)?);
+    let w = w.elements();
+    let x = Activations::new(isa, &x, n, h);
+    let right = Source::rows(w, vocab, h, h);
+    let mut logits = sum(isa, (n, vocab), &[Term { left: x.against(w), right }], None);
+    let (nats, hits): (Vec<f32>, Vec<bool>) = logits
+        .par_chunks_mut(vocab)
+        .zip(targets)
+        .map(|(row, &target)| cross_entropy_row(row, target as usize, grad_scale))
+        .unzip();
+    if grad_scale.is_none() {
+        return Ok((nats, hits, None));
+    }
+    let logits = Activations::new(isa, &logits, n, vocab);
+    let dx =
+        sum(isa, (n, h), &[Term { left: logits.against(w), right: Source::columns(w, vocab, h, h) }], None);
+    Ok((nats, hits, Some(tensor(dx, n, h)?)))
 }
 
 vectorized! {

@@ -1,200 +1,232 @@
-//! Products with a frozen matrix and its low-rank update.
+//! Products with frozen matrices and their low-rank updates.
+//!
+//! The matrices of a group share their input, so it is packed once; a frozen matrix and its update
+//! are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the gradients that a group
+//! sends back. With dropout the way back through an update is masked after its product, and cannot
+//! be part of that sum.
 
+use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, narrow};
 use super::simd::vectorized;
-use super::{Into, Mat, Threads, product, tensor, view};
-use crate::kernel::{Dropout, Lora, LoraGrad, Weight};
+use super::{tensor, view};
+use crate::kernel::{Dropout, LoraGrad, Projected, Projection, Upstream, Weight};
 use candle_core::{CpuStorage, Result, Storage, Tensor};
-use half::bf16;
 use rayon::prelude::*;
-use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::OnceCell;
+use std::ops::Deref;
 
-/// Elements that one task converts or masks.
-const BLOCK: usize = 64 * 1024;
+/// Rows that one task takes at least.
+const MIN_ROWS: usize = 16;
 
-thread_local! {
-    /// Where bf16 matrices are widened to, kept from call to call.
-    static WIDE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+/// The elements of a frozen matrix, borrowed; `G` is candle's lock on the storage.
+pub(super) struct Frozen<G> {
+    storage: G,
+    start: usize,
+    end: usize,
 }
 
-/// Calls `f` with the elements of a frozen matrix in f32.
-pub(super) fn with_matrix<R>(w: &Weight, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
-    if !w.is_bf16() {
-        return Ok(f(&view(&w.matrix)?));
-    }
+/// Borrows the elements of a frozen matrix.
+pub(super) fn frozen(w: &Weight) -> Result<Frozen<impl Deref<Target = Storage> + '_>> {
     let (storage, layout) = w.matrix.storage_and_layout();
-    let (Storage::Cpu(CpuStorage::BF16(data)), Some((start, end))) = (&*storage, layout.contiguous_offsets())
-    else {
-        candle_core::bail!("a native kernel was given a weight on {:?}", w.matrix.device());
-    };
-    let narrow = &data[start..end];
-    WIDE.with_borrow_mut(|wide| {
-        wide.resize(narrow.len().max(wide.len()), 0.0);
-        let wide = &mut wide[..narrow.len()];
-        wide.par_chunks_mut(BLOCK)
-            .zip(narrow.par_chunks(BLOCK))
-            .for_each(|(wide, narrow)| widen(wide, narrow));
-        Ok(f(wide))
-    })
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::BF16(_) | CpuStorage::F32(_)), Some((start, end))) => {
+            Ok(Frozen { storage, start, end })
+        }
+        _ => candle_core::bail!("a native kernel was given a weight on {:?}", w.matrix.device()),
+    }
 }
 
-vectorized! {
-    fn widen(wide: &mut [f32], narrow: &[bf16]) {
-        for (wide, narrow) in wide.iter_mut().zip(narrow) {
-            *wide = f32::from_bits(u32::from(narrow.to_bits()) << 16);
+impl<G: Deref<Target = Storage>> Frozen<G> {
+    pub(super) fn elements(&self) -> Elements<'_> {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(data)) => Elements::F32(&data[self.start..self.end]),
+            Storage::Cpu(CpuStorage::BF16(data)) => Elements::Bf16(&data[self.start..self.end]),
+            _ => Elements::F32(&[]),
         }
     }
 }
 
-vectorized! {
-    /// `out = x * mask`, for the elements from `first` on.
-    fn drop_into(out: &mut [f32], x: &[f32], first: u32, dropout: Dropout) {
-        for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
-            *out = x * dropout.factor(first.wrapping_add(i as u32));
+/// Activations `(rows, cols)` and what has been packed of them so far.
+pub(super) struct Activations<'a> {
+    isa: &'static Isa,
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    single: OnceCell<Left>,
+    pairs: OnceCell<Left>,
+}
+
+impl<'a> Activations<'a> {
+    pub(super) fn new(isa: &'static Isa, data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self { isa, data, rows, cols, single: OnceCell::new(), pairs: OnceCell::new() }
+    }
+
+    fn source(&self) -> Source<'a> {
+        Source::rows(Elements::F32(self.data), self.rows, self.cols, self.cols)
+    }
+
+    /// As the left operand of products with f32.
+    pub(super) fn single(&self) -> &Left {
+        self.single.get_or_init(|| Left::new(self.isa, self.source(), Threads::All))
+    }
+
+    /// As the left operand of products with these elements.
+    pub(super) fn against(&self, right: Elements) -> &Left {
+        if !self.isa.pairs || matches!(right, Elements::F32(_)) {
+            return self.single();
         }
+        self.pairs.get_or_init(|| {
+            let narrowed = narrow(self.data);
+            let source = Source::rows(Elements::Bf16(&narrowed), self.rows, self.cols, self.cols);
+            Left::new(self.isa, source, Threads::All)
+        })
     }
 }
 
-vectorized! {
-    /// `out += x * mask`, for the elements from `first` on.
-    fn add_dropped(out: &mut [f32], x: &[f32], first: u32, dropout: Dropout) {
-        for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
-            *out += x * dropout.factor(first.wrapping_add(i as u32));
-        }
-    }
-}
-
-/// `dropout(x)`, borrowed when nothing is dropped.
-fn dropped(x: &[f32], dropout: Dropout) -> Cow<'_, [f32]> {
-    if dropout.is_off() {
-        return Cow::Borrowed(x);
-    }
-    let mut out = vec![0.0; x.len()];
-    out.par_chunks_mut(BLOCK)
-        .zip(x.par_chunks(BLOCK))
-        .enumerate()
-        .for_each(|(i, (out, x))| drop_into(out, x, (i * BLOCK) as u32, dropout));
-    Cow::Owned(out)
+/// `sum_i left_i right_i`, `(m, n)`, added to `base` if there is one.
+pub(super) fn sum(
+    isa: &'static Isa,
+    (m, n): (usize, usize),
+    terms: &[Term],
+    base: Option<&[f32]>,
+) -> Vec<f32> {
+    filled(m * n, |out| multiply(isa, Out::fresh(out, n).over(base), (m, n), terms, Threads::All))
 }
 
 pub(in crate::kernel) fn linear(
     x: &Tensor,
-    w: &Weight,
-    lora: Option<(&Lora, Dropout)>,
-) -> Result<(Tensor, Option<Tensor>)> {
-    let (n, k, out) = (x.dim(0)?, w.in_dim(), w.out_dim());
+    group: &[Projection],
+    residual: Option<&Tensor>,
+) -> Result<Vec<Projected>> {
+    let (isa, (n, k)) = (Isa::best(), x.dims2()?);
     let x = view(x)?;
-    let mut y = vec![0.0; n * out];
-    with_matrix(w, |w| {
-        product(&mut y, out, Into::Overwrite, Mat::new(&x, n, k), Mat::new(w, out, k).t(), 1.0, Threads::All);
-    })?;
-    let Some((lora, dropout)) = lora else { return Ok((tensor(y, n, out)?, None)) };
-    let r = lora.a.dim(0)?;
-    let (a, b) = (view(&lora.a)?, view(&lora.b)?);
-    let mut down = vec![0.0; n * r];
-    let x = dropped(&x, dropout);
-    product(&mut down, r, Into::Overwrite, Mat::new(&x, n, k), Mat::new(&a, r, k).t(), 1.0, Threads::All);
-    product(
-        &mut y,
-        out,
-        Into::Add,
-        Mat::new(&down, n, r),
-        Mat::new(&b, out, r).t(),
-        lora.scale,
-        Threads::All,
-    );
-    Ok((tensor(y, n, out)?, Some(tensor(down, n, r)?)))
+    let x = Activations::new(isa, &x, n, k);
+    let residual = residual.map(view).transpose()?;
+    group
+        .iter()
+        .map(|projection| {
+            let out = projection.weight.out_dim();
+            let w = frozen(projection.weight)?;
+            let frozen = Term { left: x.against(w.elements()), right: Source::rows(w.elements(), out, k, k) };
+            let Some((lora, dropout)) = projection.lora else {
+                let y = sum(isa, (n, out), &[frozen], residual.as_deref());
+                return Ok(Projected { y: tensor(y, n, out)?, down: None });
+            };
+            let r = lora.a.dim(0)?;
+            let (a, b) = (view(&lora.a)?, view(&lora.b)?);
+            let a = Source::rows(Elements::F32(&a), r, k, k);
+            let down = if dropout.is_off() {
+                sum(isa, (n, r), &[Term { left: x.single(), right: a }], None)
+            } else {
+                let left = &Left::new(isa, x.source().dropped(dropout), Threads::All);
+                sum(isa, (n, r), &[Term { left, right: a }], None)
+            };
+            let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r), Threads::All);
+            let up = Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale);
+            let y = sum(isa, (n, out), &[frozen, Term { left: &low, right: up }], residual.as_deref());
+            Ok(Projected { y: tensor(y, n, out)?, down: Some(tensor(down, n, r)?) })
+        })
+        .collect()
+}
+
+/// What a low-rank update sends back to the input of its group.
+struct Low<'a> {
+    /// Gradient with respect to `dropout(x) A^T`, `(n, r)`.
+    d_down: Vec<f32>,
+    packed: Left,
+    /// `(r, k)`
+    a: &'a Tensor,
+    dropout: Dropout,
 }
 
 pub(in crate::kernel) fn linear_backward(
-    dy: &Tensor,
     x: &Tensor,
-    down: Option<&Tensor>,
-    w: &Weight,
-    lora: Option<(&Lora, Dropout)>,
+    group: &[(Projection, Upstream)],
     need_dx: bool,
-) -> Result<(Option<Tensor>, Option<LoraGrad>)> {
-    let (n, k, out) = (x.dim(0)?, w.in_dim(), w.out_dim());
-    let (dy, x) = (view(dy)?, view(x)?);
-    let mut dx = None;
-    if need_dx {
-        let mut frozen = vec![0.0; n * k];
-        with_matrix(w, |w| {
-            product(
-                &mut frozen,
-                k,
-                Into::Overwrite,
-                Mat::new(&dy, n, out),
-                Mat::new(w, out, k),
-                1.0,
-                Threads::All,
-            );
-        })?;
-        dx = Some(frozen);
+) -> Result<(Option<Tensor>, Vec<Option<LoraGrad>>)> {
+    let (isa, (n, k)) = (Isa::best(), x.dims2()?);
+    let x = view(x)?;
+    let upstream = group.iter().map(|(_, upstream)| view(upstream.dy)).collect::<Result<Vec<_>>>()?;
+    let upstream: Vec<Activations> = upstream
+        .iter()
+        .zip(group)
+        .map(|(dy, (projection, _))| Activations::new(isa, dy, n, projection.weight.out_dim()))
+        .collect();
+    let (mut grads, mut lows) = (Vec::new(), Vec::new());
+    for (dy, (projection, Upstream { down, .. })) in upstream.iter().zip(group) {
+        let (Some((lora, dropout)), Some(down)) = (projection.lora, down) else {
+            grads.push(None);
+            lows.push(None);
+            continue;
+        };
+        let (r, out) = (lora.a.dim(0)?, dy.cols);
+        let (b, down) = (view(&lora.b)?, view(down)?);
+        let right = Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale);
+        let d_down = sum(isa, (n, r), &[Term { left: dy.single(), right }], None);
+        let left = &Left::new(isa, Source::columns(Elements::F32(&d_down), n, r, r), Threads::All);
+        let right = Source::columns(Elements::F32(&x), n, k, k).dropped(dropout);
+        let da = sum(isa, (r, k), &[Term { left, right }], None);
+        let left = Source::columns(Elements::F32(&down), n, r, r).scaled(lora.scale);
+        let left = &Left::new(isa, left, Threads::All);
+        let right = Source::columns(Elements::F32(dy.data), n, out, out);
+        let db = transposed(&sum(isa, (r, out), &[Term { left, right }], None), r, out);
+        grads.push(Some(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? }));
+        let packed = Left::new(isa, Source::rows(Elements::F32(&d_down), n, r, r), Threads::All);
+        lows.push(Some(Low { d_down, packed, a: &lora.a, dropout }));
     }
-    let mut grad = None;
-    if let (Some((lora, dropout)), Some(down)) = (lora, down) {
-        let r = lora.a.dim(0)?;
-        let (a, b, down) = (view(&lora.a)?, view(&lora.b)?, view(down)?);
-        let mut d_down = vec![0.0; n * r];
-        product(
-            &mut d_down,
-            r,
-            Into::Overwrite,
-            Mat::new(&dy, n, out),
-            Mat::new(&b, out, r),
-            lora.scale,
-            Threads::All,
-        );
-        let mut da = vec![0.0; r * k];
-        let kept = dropped(&x, dropout);
-        product(
-            &mut da,
-            k,
-            Into::Overwrite,
-            Mat::new(&d_down, n, r).t(),
-            Mat::new(&kept, n, k),
-            1.0,
-            Threads::All,
-        );
-        let mut db = vec![0.0; out * r];
-        product(
-            &mut db,
-            r,
-            Into::Overwrite,
-            Mat::new(&dy, n, out).t(),
-            Mat::new(&down, n, r),
-            lora.scale,
-            Threads::All,
-        );
-        if let Some(dx) = &mut dx {
-            back_through_down(dx, &d_down, &a, (n, k, r), dropout);
+    if !need_dx {
+        return Ok((None, grads));
+    }
+    let weights =
+        group.iter().map(|(projection, _)| frozen(projection.weight)).collect::<Result<Vec<_>>>()?;
+    let downs =
+        lows.iter().map(|low| low.as_ref().map(|low| view(low.a)).transpose()).collect::<Result<Vec<_>>>()?;
+    let mut terms = Vec::new();
+    let mut masked = Vec::new();
+    for (((dy, w), low), a) in upstream.iter().zip(&weights).zip(&lows).zip(&downs) {
+        let (w, out) = (w.elements(), dy.cols);
+        terms.push(Term { left: dy.against(w), right: Source::columns(w, out, k, k) });
+        let (Some(low), Some(a)) = (low, a) else { continue };
+        if low.dropout.is_off() {
+            let r = a.len() / k;
+            terms.push(Term { left: &low.packed, right: Source::columns(Elements::F32(a), r, k, k) });
+        } else {
+            masked.push((low.d_down.as_slice(), &**a, low.dropout));
         }
-        grad = Some(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? });
     }
-    let dx = match dx {
-        Some(dx) => Some(tensor(dx, n, k)?),
-        None => None,
-    };
-    Ok((dx, grad))
+    let mut dx = sum(isa, (n, k), &terms, None);
+    if !masked.is_empty() {
+        dx.par_chunks_mut(k).with_min_len(MIN_ROWS).enumerate().for_each(|(i, dx)| {
+            for (d_down, a, dropout) in &masked {
+                let r = a.len() / k;
+                add_masked(dx, &d_down[i * r..(i + 1) * r], a, (i * k) as u32, *dropout);
+            }
+        });
+    }
+    Ok((Some(tensor(dx, n, k)?), grads))
 }
 
-/// `dx += mask * (d_down A)`.
-fn back_through_down(
-    dx: &mut [f32],
-    d_down: &[f32],
-    a: &[f32],
-    (n, k, r): (usize, usize, usize),
-    dropout: Dropout,
-) {
-    let (d_down, a) = (Mat::new(d_down, n, r), Mat::new(a, r, k));
-    if dropout.is_off() {
-        return product(dx, k, Into::Add, d_down, a, 1.0, Threads::All);
+vectorized! {
+    /// `dx += mask * (d_down A)`, for one row, whose first element is number `first` of its matrix.
+    fn add_masked(dx: &mut [f32], d_down: &[f32], a: &[f32], first: u32, dropout: Dropout) {
+        const WIDTH: usize = 64;
+        let k = dx.len();
+        for (c, dx) in dx.chunks_mut(WIDTH).enumerate() {
+            let mut through = [0f32; WIDTH];
+            for (d, a) in d_down.iter().zip(a.chunks_exact(k)) {
+                let a = &a[c * WIDTH..c * WIDTH + dx.len()];
+                for (t, a) in through.iter_mut().zip(a) {
+                    *t += d * a;
+                }
+            }
+            let first = first.wrapping_add((c * WIDTH) as u32);
+            for (i, (dx, t)) in dx.iter_mut().zip(through).enumerate() {
+                *dx += t * dropout.factor(first.wrapping_add(i as u32));
+            }
+        }
     }
-    let mut through = vec![0.0; n * k];
-    product(&mut through, k, Into::Overwrite, d_down, a, 1.0, Threads::All);
-    dx.par_chunks_mut(BLOCK)
-        .zip(through.par_chunks(BLOCK))
-        .enumerate()
-        .for_each(|(i, (dx, through))| add_dropped(dx, through, (i * BLOCK) as u32, dropout));
+}
+
+/// A `(rows, cols)` matrix turned.
+fn transposed(data: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    (0..rows * cols).map(|at| data[at % rows * cols + at / rows]).collect()
 }

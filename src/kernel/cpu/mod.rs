@@ -6,6 +6,7 @@
 //! depend on the number of threads.
 
 mod attention;
+mod matmul;
 mod head;
 mod linear;
 mod pointwise;

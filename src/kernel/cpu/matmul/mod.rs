@@ -1,0 +1,410 @@
+//! Sums of matrix products, on packed operands, with every thread.
+//!
+//! A result is `base + sum_i left_i right_i`, computed in one pass: what a frozen matrix and its
+//! low-rank update say about the same activations, or what several modules say about the gradient
+//! of their common input. Left operands are activations, packed once and used by all products that
+//! share them; right operands are packed where they are needed, 16 or 32 columns at a time, so that a
+//! matrix kept in bf16 is widened tile by tile and never as a whole.
+//!
+//! The blocking follows Goto and van de Geijn (2008): a strip of the right operand stays in the
+//! first cache while the rows go past it, a block of the left one in the second.
+
+mod pack;
+mod tile;
+
+pub(super) use pack::{Elements, Source, narrow};
+
+use pack::{strip, units};
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::OnceLock;
+use tile::{Segment, Target, Tile};
+
+/// Elements of the steps that are summed before a tile goes back to memory: 32 columns of them fit the first cache.
+const DEPTH: usize = 256;
+/// A last term of at most this many steps goes with the block before it.
+const SHORT: usize = 64;
+/// Rows of the left operand that stay in the second cache while columns go past.
+const HEIGHT: usize = 64;
+/// Strips of columns that one task takes at most.
+const STRIPS: usize = 8;
+
+/// An instruction set: the tiles made of it.
+#[derive(Debug)]
+pub(super) struct Isa {
+    pub name: &'static str,
+    /// Whether frozen bf16 matrices are multiplied as they are, with activations rounded to bf16.
+    pub pairs: bool,
+    rows: usize,
+    lanes: usize,
+    /// Tiles of one vector of columns, and of two.
+    tiles: [Tile; 2],
+}
+
+const PLAIN: Isa = Isa {
+    name: "plain",
+    pairs: false,
+    rows: tile::PLAIN_ROWS,
+    lanes: tile::PLAIN_LANES,
+    tiles: [tile::plain::<1>, tile::plain::<2>],
+};
+
+#[cfg(target_arch = "x86_64")]
+const AVX2: Isa = Isa {
+    name: "avx2",
+    pairs: false,
+    rows: tile::AVX2_ROWS,
+    lanes: tile::AVX2_LANES,
+    tiles: [tile::avx2::<1>, tile::avx2::<2>],
+};
+
+#[cfg(target_arch = "x86_64")]
+const AVX512: Isa = Isa {
+    name: "avx512",
+    pairs: false,
+    rows: tile::AVX512_ROWS,
+    lanes: tile::AVX512_LANES,
+    tiles: [tile::avx512::<1>, tile::avx512::<2>],
+};
+
+#[cfg(target_arch = "x86_64")]
+const AVX512_BF16: Isa = Isa {
+    name: "avx512-bf16",
+    pairs: true,
+    rows: tile::AVX512_ROWS,
+    lanes: tile::AVX512_LANES,
+    tiles: [tile::avx512_bf16::<1>, tile::avx512_bf16::<2>],
+};
+
+impl Isa {
+    /// Whether packing may use vectors of 16 elements.
+    fn vectors_of_16(&self) -> bool {
+        self.lanes == 16
+    }
+
+    /// What this processor can run, the best first.
+    pub(super) fn available() -> Vec<&'static Self> {
+        let mut found: Vec<&Self> = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let wide = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl");
+            if wide {
+                found.push(&AVX512);
+            }
+            if wide && is_x86_feature_detected!("avx512bf16") {
+                found.insert(usize::from(!pairs_are_fast()), &AVX512_BF16);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                found.push(&AVX2);
+            }
+        }
+        found.push(&PLAIN);
+        found
+    }
+
+    /// The best of this processor.
+    pub(super) fn best() -> &'static Self {
+        static BEST: OnceLock<&Isa> = OnceLock::new();
+        BEST.get_or_init(|| Self::available()[0])
+    }
+}
+
+/// Whether the dot product of bf16 pairs does more work in a cycle than the multiplication of f32.
+///
+/// It does twice as much on AMD's processors. On Intel's it takes two cycles where two f32
+/// instructions take one, half the work (measured on Emerald Rapids: 100 against 210 GFLOP/s a core),
+/// since bf16 was left to AMX there; widening while packing is twice as fast, and exact.
+#[cfg(target_arch = "x86_64")]
+fn pairs_are_fast() -> bool {
+    let vendor = std::arch::x86_64::__cpuid(0);
+    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
+}
+
+/// Whether the work is shared by all threads or done by the one that asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Threads {
+    All,
+    One,
+}
+
+/// A packed left operand.
+pub(super) struct Left {
+    data: Vec<u32>,
+    rows: usize,
+    steps: usize,
+    pairs: bool,
+    isa: &'static Isa,
+}
+
+impl Left {
+    /// Packs the lanes of `source` as rows.
+    pub(super) fn new(isa: &'static Isa, source: Source, threads: Threads) -> Self {
+        let pairs = isa.pairs && matches!(source.elements, Elements::Bf16(_));
+        let each = units(source.steps, pairs) * isa.rows;
+        let strips = source.lanes.div_ceil(isa.rows);
+        let data = filled(each * strips, |out| {
+            let pack = |(index, out): (usize, &mut [MaybeUninit<u32>])| {
+                strip(isa, out, isa.rows, source, index * isa.rows, 0..source.steps, pairs);
+            };
+            if each == 0 {
+            } else if threads == Threads::All {
+                out.par_chunks_mut(each).with_min_len(4).enumerate().for_each(pack);
+            } else {
+                out.chunks_mut(each).enumerate().for_each(pack);
+            }
+        });
+        Self { data, rows: source.lanes, steps: source.steps, pairs, isa }
+    }
+
+    /// The strip of rows `index * isa.rows..` from unit `from` on.
+    fn strip(&self, index: usize, from: usize) -> &[u32] {
+        let each = units(self.steps, self.pairs) * self.isa.rows;
+        &self.data[index * each + from * self.isa.rows..(index + 1) * each]
+    }
+}
+
+/// One term of a sum of products: `left`, `(m, k)`, times `right`, `(k, n)`, whose lanes are its columns.
+#[derive(Clone, Copy)]
+pub(super) struct Term<'a> {
+    pub left: &'a Left,
+    pub right: Source<'a>,
+}
+
+/// A vector that `fill` has written, every element of it.
+pub(super) fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+    let mut data = Vec::with_capacity(len);
+    fill(&mut data.spare_capacity_mut()[..len]);
+    #[expect(unsafe_code, reason = "clearing what is overwritten would cost a twentieth of a step")]
+    // SAFETY: every caller in this module's parent writes all elements; that is what this function asks of them.
+    unsafe {
+        data.set_len(len);
+    }
+    data
+}
+
+/// Where a product goes: rows of a matrix, `stride` elements apart.
+pub(super) struct Out<'a> {
+    c: *mut f32,
+    len: usize,
+    stride: usize,
+    base: Base<'a>,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+#[derive(Clone, Copy)]
+enum Base<'a> {
+    Nothing,
+    Itself,
+    Other(&'a [f32], usize),
+}
+
+impl<'a> Out<'a> {
+    /// Memory that is overwritten.
+    pub(super) fn fresh(data: &'a mut [MaybeUninit<f32>], stride: usize) -> Self {
+        Self { c: data.as_mut_ptr().cast(), len: data.len(), stride, base: Base::Nothing, life: PhantomData }
+    }
+
+    /// Numbers that are added to.
+    pub(super) fn sum(data: &'a mut [f32], stride: usize) -> Self {
+        Self { c: data.as_mut_ptr(), len: data.len(), stride, base: Base::Itself, life: PhantomData }
+    }
+
+    /// Memory that is overwritten by the sum of the product and another matrix.
+    pub(super) fn over(self, base: Option<&'a [f32]>) -> Self {
+        let stride = self.stride;
+        Self { base: base.map_or(self.base, |base| Base::Other(base, stride)), ..self }
+    }
+}
+
+/// A pointer that threads share; each writes to tiles of its own.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+#[expect(unsafe_code, reason = "tiles are disjoint, which slices of rows cannot express")]
+// SAFETY: the tasks of a product write to different elements, and no one reads them meanwhile.
+unsafe impl Send for Shared {}
+#[expect(unsafe_code, reason = "as above")]
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+/// A run of units of one term.
+#[derive(Clone, Copy)]
+struct Run {
+    term: usize,
+    from: usize,
+    to: usize,
+}
+
+/// The order in which the units of all terms are summed: blocks whose tiles stay in registers.
+fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
+    let mut blocks: Vec<Vec<Run>> = Vec::new();
+    let mut open = 0;
+    for (term, Term { left, .. }) in terms.iter().enumerate() {
+        let all = units(left.steps, left.pairs);
+        let parts = all.div_ceil(DEPTH).max(1);
+        let each = all.div_ceil(parts);
+        for part in 0..parts {
+            let run = Run { term, from: (part * each).min(all), to: ((part + 1) * each).min(all) };
+            let units = run.to - run.from;
+            match blocks.last_mut() {
+                Some(last) if units <= SHORT && open + units <= DEPTH + SHORT => {
+                    last.push(run);
+                    open += units;
+                }
+                _ => {
+                    blocks.push(vec![run]);
+                    open = units;
+                }
+            }
+        }
+    }
+    blocks
+}
+
+thread_local! {
+    /// The strip of the right operand that a thread works with, kept from call to call.
+    static STRIP: RefCell<Vec<MaybeUninit<u32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Computes the sum of `terms` into `out`, which has `m` rows and `n` columns.
+///
+/// Each element is summed over the terms in their order and over the steps in theirs, whatever the number of
+/// threads.
+pub(super) fn multiply(
+    isa: &'static Isa,
+    out: Out,
+    (m, n): (usize, usize),
+    terms: &[Term],
+    threads: Threads,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(n <= out.stride && (m - 1) * out.stride + n <= out.len, "room for a product");
+    if let Base::Other(base, stride) = out.base {
+        assert!((m - 1) * stride + n <= base.len(), "what a product is added to");
+    }
+    for Term { left, right } in terms {
+        assert!(left.rows == m && right.lanes == n && left.steps == right.steps, "shapes of a product");
+        assert!(std::ptr::eq(left.isa, isa), "an operand packed for another instruction set");
+    }
+    let vectors = if n <= isa.lanes { 1 } else { 2 };
+    let width = vectors * isa.lanes;
+    let job = Job {
+        isa,
+        tile: isa.tiles[vectors - 1],
+        width,
+        n,
+        c: Shared(out.c),
+        stride: out.stride,
+        base: out.base,
+        blocks: &blocks(terms),
+        terms,
+    };
+    let (high, wide) = (m.div_ceil(isa.rows), n.div_ceil(width));
+    if threads == Threads::One {
+        return job.compute(0..high, 0..wide);
+    }
+    // Tasks of many columns use the rows in the cache more often; but every thread wants one.
+    let wanted = 3 * rayon::current_num_threads();
+    let rows = HEIGHT.min(high);
+    let down = high.div_ceil(rows);
+    let strips = (wide * down / wanted).clamp(1, STRIPS);
+    let across = wide.div_ceil(strips);
+    let rows = if across * down < wanted { high.div_ceil(wanted.div_ceil(across)).max(4) } else { rows };
+    let down = high.div_ceil(rows);
+    (0..across * down).into_par_iter().with_max_len(1).for_each(|task| {
+        let (i, j) = (task % down, task / down);
+        job.compute(i * rows..((i + 1) * rows).min(high), j * strips..((j + 1) * strips).min(wide));
+    });
+}
+
+/// One product, for the threads that share it.
+struct Job<'a> {
+    isa: &'static Isa,
+    tile: Tile,
+    width: usize,
+    n: usize,
+    c: Shared,
+    stride: usize,
+    base: Base<'a>,
+    blocks: &'a [Vec<Run>],
+    terms: &'a [Term<'a>],
+}
+
+impl Job<'_> {
+    /// Computes the tiles of some strips of rows and of columns.
+    fn compute(&self, rows: Range<usize>, columns: Range<usize>) {
+        // Two strips can be under way on one thread when a task waits inside another: each takes its own.
+        let mut buffer = STRIP.take();
+        let room = (DEPTH + SHORT) * self.width;
+        if buffer.len() < room {
+            buffer.resize(room, MaybeUninit::uninit());
+        }
+        for (index, runs) in self.blocks.iter().enumerate() {
+            for column in columns.clone() {
+                self.column(index == 0, runs, rows.clone(), column, &mut buffer);
+            }
+        }
+        STRIP.set(buffer);
+    }
+
+    /// Adds one block of the sum to the tiles of one strip of columns.
+    fn column(
+        &self,
+        first: bool,
+        runs: &[Run],
+        rows: Range<usize>,
+        column: usize,
+        buffer: &mut [MaybeUninit<u32>],
+    ) {
+        let mut free = buffer;
+        let empty = Segment { a: std::ptr::null(), b: std::ptr::null(), steps: 0, pairs: false };
+        let mut segments: Vec<Segment> = vec![empty; runs.len()];
+        for (segment, run) in segments.iter_mut().zip(runs) {
+            let Term { left, right } = &self.terms[run.term];
+            let (out, rest) = free.split_at_mut((run.to - run.from) * self.width);
+            free = rest;
+            let steps =
+                if left.pairs { 2 * run.from..(2 * run.to).min(left.steps) } else { run.from..run.to };
+            strip(self.isa, out, self.width, *right, column * self.width, steps, left.pairs);
+            *segment =
+                Segment { b: out.as_ptr().cast(), steps: run.to - run.from, pairs: left.pairs, ..empty };
+        }
+        let at = column * self.width;
+        let m = self.terms[0].left.rows;
+        for index in rows {
+            for (segment, run) in segments.iter_mut().zip(runs) {
+                segment.a = self.terms[run.term].left.strip(index, run.from).as_ptr();
+            }
+            let row = index * self.isa.rows;
+            let (base, base_stride) = match self.base {
+                _ if !first => (Some(self.c.0.cast_const()), self.stride),
+                Base::Nothing => (None, 0),
+                Base::Itself => (Some(self.c.0.cast_const()), self.stride),
+                Base::Other(base, stride) => (Some(base.as_ptr()), stride),
+            };
+            #[expect(unsafe_code, reason = "a tile works on pointers")]
+            // SAFETY: `multiply` has checked that rows and columns lie inside the result and the base; the
+            // segments were packed above, for this tile and as many steps; `available` has found the instructions.
+            unsafe {
+                let target = Target {
+                    c: self.c.0.add(row * self.stride + at),
+                    stride: self.stride,
+                    rows: self.isa.rows.min(m - row),
+                    cols: self.width.min(self.n - at),
+                    base: base.map_or(std::ptr::null(), |base| base.add(row * base_stride + at)),
+                    base_stride,
+                };
+                (self.tile)(&segments, target);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Products of every instruction set of this processor against sums in double precision.
+
+use super::*;
+use crate::kernel::Dropout;
+use half::bf16;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn random(seed: u64, n: usize) -> Vec<f32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    (0..n).map(|_| random.random_range(-1.0..1.0)).collect()
+}
+
+/// The product of a `(m, k)` and a `(k, n)` matrix, given as functions of row and column.
+fn exact(
+    (m, n, k): (usize, usize, usize),
+    a: impl Fn(usize, usize) -> f32,
+    b: impl Fn(usize, usize) -> f32,
+) -> Vec<f64> {
+    let sum = |i, j| (0..k).map(|s| f64::from(a(i, s)) * f64::from(b(s, j))).sum();
+    (0..m * n).map(|at| sum(at / n, at % n)).collect()
+}
+
+fn assert_close(what: &str, ours: &[f32], exact: &[f64]) {
+    assert_eq!(ours.len(), exact.len());
+    let largest = exact.iter().fold(0f64, |a, b| a.max(b.abs()));
+    for (i, (a, b)) in ours.iter().zip(exact).enumerate() {
+        let off = (f64::from(*a) - b).abs() / largest;
+        assert!(off < 1e-5, "{what}, element {i}: {a} and {b}");
+    }
+}
+
+/// Shapes with every kind of edge: less than a tile, exactly one, many blocks with a rest, a single step.
+const SHAPES: [(usize, usize, usize); 7] =
+    [(1, 1, 1), (14, 32, 16), (15, 33, 17), (3, 8, 600), (70, 16, 257), (29, 100, 513), (200, 70, 40)];
+
+#[test]
+fn products_of_every_orientation() {
+    for isa in Isa::available() {
+        for (m, n, k) in SHAPES {
+            let (a, b) = (random(1, m * k), random(2, k * n));
+            let wanted = exact((m, n, k), |i, s| a[i * k + s], |s, j| b[s * n + j]);
+            let turn = |data: &[f32], rows: usize, cols: usize| -> Vec<f32> {
+                (0..rows * cols).map(|at| data[at % rows * cols + at / rows]).collect()
+            };
+            let (a_turned, b_turned) = (turn(&a, m, k), turn(&b, k, n));
+            for left in
+                [Source::rows(Elements::F32(&a), m, k, k), Source::columns(Elements::F32(&a_turned), k, m, m)]
+            {
+                for right in [
+                    Source::columns(Elements::F32(&b), k, n, n),
+                    Source::rows(Elements::F32(&b_turned), n, k, k),
+                ] {
+                    for threads in [Threads::All, Threads::One] {
+                        let left = Left::new(isa, left, threads);
+                        let c = filled(m * n, |c| {
+                            multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], threads);
+                        });
+                        assert_close(&format!("{} {m}x{n}x{k}", isa.name), &c, &wanted);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bf16_is_widened_or_multiplied_as_it_is() {
+    for isa in Isa::available() {
+        for (m, n, k) in SHAPES {
+            let narrowed = |seed, n| narrow(&random(seed, n));
+            let (a, b, b_turned) = (narrowed(1, m * k), narrowed(2, k * n), narrowed(3, k * n));
+            let wide: Vec<f32> = a.iter().map(|x| x.to_f32()).collect();
+            let left = if isa.pairs { Elements::Bf16(&a) } else { Elements::F32(&wide) };
+            let left = Left::new(isa, Source::rows(left, m, k, k), Threads::All);
+            let product = |right: Source| {
+                filled(m * n, |c| {
+                    multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], Threads::All);
+                })
+            };
+            let what = format!("{} bf16 {m}x{n}x{k}", isa.name);
+            let straight = exact((m, n, k), |i, s| wide[i * k + s], |s, j| b[s * n + j].to_f32());
+            assert_close(&what, &product(Source::columns(Elements::Bf16(&b), k, n, n)), &straight);
+            let turned = exact((m, n, k), |i, s| wide[i * k + s], |s, j| b_turned[j * k + s].to_f32());
+            assert_close(&what, &product(Source::rows(Elements::Bf16(&b_turned), n, k, k)), &turned);
+        }
+    }
+}
+
+#[test]
+fn terms_are_added_to_each_other_and_to_what_was_there() {
+    let (m, n, k, r) = (40, 50, 300, 5);
+    let (x, w, down, b) = (random(1, m * k), random(2, n * k), random(3, m * r), random(4, n * r));
+    let residual = random(5, m * n);
+    let mut wanted = exact((m, n, k), |i, s| x[i * k + s], |s, j| w[j * k + s]);
+    for (at, low) in exact((m, n, r), |i, s| down[i * r + s], |s, j| b[j * r + s]).iter().enumerate() {
+        wanted[at] += 0.5 * low + f64::from(residual[at]);
+    }
+    for isa in Isa::available() {
+        let left = Left::new(isa, Source::rows(Elements::F32(&x), m, k, k), Threads::All);
+        let low = Left::new(isa, Source::rows(Elements::F32(&down), m, r, r), Threads::All);
+        let terms = [
+            Term { left: &left, right: Source::rows(Elements::F32(&w), n, k, k) },
+            Term { left: &low, right: Source::rows(Elements::F32(&b), n, r, r).scaled(0.5) },
+        ];
+        let over = filled(m * n, |c| {
+            multiply(isa, Out::fresh(c, n).over(Some(&residual)), (m, n), &terms, Threads::All);
+        });
+        assert_close(isa.name, &over, &wanted);
+        let mut sum = residual.clone();
+        multiply(isa, Out::sum(&mut sum, n), (m, n), &terms, Threads::All);
+        assert_eq!(sum, over, "{}", isa.name);
+    }
+}
+
+#[test]
+fn dropout_goes_by_the_place_in_the_matrix() {
+    let (m, n, k) = (37, 45, 70);
+    let dropout = Dropout::new(0.3, 9);
+    let (x, w) = (random(1, m * k), random(2, k * n));
+    let kept = |i: usize, s: usize| x[i * k + s] * dropout.factor((i * k + s) as u32);
+    for isa in Isa::available() {
+        let left = Left::new(isa, Source::rows(Elements::F32(&x), m, k, k).dropped(dropout), Threads::All);
+        let right = Source::columns(Elements::F32(&w), k, n, n);
+        let product = |left: &Left, right, shape| {
+            filled(shape, |c| {
+                let (rows, cols) = (left.rows, shape / left.rows);
+                multiply(isa, Out::fresh(c, cols), (rows, cols), &[Term { left, right }], Threads::All);
+            })
+        };
+        let wanted = exact((m, n, k), kept, |s, j| w[s * n + j]);
+        assert_close(isa.name, &product(&left, right, m * n), &wanted);
+        // The same matrix on the right, its rows being the steps.
+        let other = Left::new(isa, Source::columns(Elements::F32(&x), m, 3, k), Threads::All);
+        let right = Source::columns(Elements::F32(&x), m, k, k).dropped(dropout);
+        let wanted = exact((3, k, m), |i, s| x[s * k + i], |s, j| kept(s, j));
+        assert_close(isa.name, &product(&other, right, 3 * k), &wanted);
+    }
+}
+
+#[test]
+fn rounding_to_bf16_is_to_nearest_even() {
+    let cases = [0.0, -0.0, 1.0, 1.003_906_2, 1.011_718_8, f32::INFINITY, f32::MAX, -3.3e-39, f32::NAN];
+    for (ours, exact) in narrow(&cases).iter().zip(cases.map(bf16::from_f32)) {
+        assert!(ours.to_bits() == exact.to_bits() || ours.is_nan() && exact.is_nan(), "{ours} and {exact}");
+    }
+}

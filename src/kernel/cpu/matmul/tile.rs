@@ -1,0 +1,218 @@
+//! The innermost loop: one tile of a product, held in registers from its first term to its last.
+//!
+//! Operands come packed in strips (see [`super::pack`]): for each step, the elements of all rows of
+//! the tile, or of all its columns. An element is 32 bits: an f32, or two bf16 of neighbouring
+//! steps, which one instruction multiplies and adds up in f32. An element of a tile is always summed
+//! in the order of the steps, whatever the rest of the product looks like; so results depend
+//! neither on how the work is cut nor on the number of threads.
+
+#![expect(unsafe_code, reason = "vector instructions work on pointers")]
+
+/// A run of steps of a product.
+#[derive(Clone, Copy)]
+pub(super) struct Segment {
+    /// `steps` times the elements of one column of the left tile.
+    pub a: *const u32,
+    /// `steps` times the elements of one row of the right tile.
+    pub b: *const u32,
+    pub steps: usize,
+    /// Whether elements are pairs of bf16.
+    pub pairs: bool,
+}
+
+/// Where a tile goes.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub c: *mut f32,
+    /// Elements from one row to the next.
+    pub stride: usize,
+    /// Rows and columns of the tile that exist; the strips are padded to the full tile.
+    pub rows: usize,
+    pub cols: usize,
+    /// What the sums are added to, with the distance of its rows; null for nothing.
+    pub base: *const f32,
+    pub base_stride: usize,
+}
+
+/// Computes one tile.
+///
+/// # Safety
+/// The segments hold the steps they claim, each with the rows and columns of the function's tile; `c` may
+/// be written, and `base` read unless it is null, at the rows and columns of the target; and the processor
+/// has the function's instructions.
+pub(super) type Tile = unsafe fn(&[Segment], Target);
+
+/// Adds the finished sums of a tile, `cols_per_row` a row, to where they go.
+///
+/// # Safety
+/// As for [`Tile`].
+unsafe fn write_edge(sums: &[f32], cols_per_row: usize, target: Target) {
+    for (i, row) in sums.chunks_exact(cols_per_row).take(target.rows).enumerate() {
+        for (j, &sum) in row.iter().take(target.cols).enumerate() {
+            // SAFETY: row and column are inside the target.
+            unsafe {
+                let base =
+                    if target.base.is_null() { 0.0 } else { *target.base.add(i * target.base_stride + j) };
+                target.c.add(i * target.stride + j).write(base + sum);
+            }
+        }
+    }
+}
+
+/// Rows of the tiles below.
+pub(super) const PLAIN_ROWS: usize = 4;
+/// Lanes of one vector of the tiles below.
+pub(super) const PLAIN_LANES: usize = 8;
+
+/// For any processor: the compiler makes of it what the target's baseline has.
+///
+/// # Safety
+/// See [`Tile`].
+pub(super) unsafe fn plain<const VECTORS: usize>(segments: &[Segment], target: Target) {
+    let mut sums = [[[0f32; PLAIN_LANES]; VECTORS]; PLAIN_ROWS];
+    for segment in segments {
+        debug_assert!(!segment.pairs, "this tile has no dot product of pairs");
+        // SAFETY: the strips hold `steps` times the rows and columns of this tile.
+        let (a, b) = unsafe {
+            (
+                std::slice::from_raw_parts(segment.a.cast::<f32>(), segment.steps * PLAIN_ROWS),
+                std::slice::from_raw_parts(segment.b.cast::<f32>(), segment.steps * PLAIN_LANES * VECTORS),
+            )
+        };
+        for (a, b) in a.chunks_exact(PLAIN_ROWS).zip(b.chunks_exact(PLAIN_LANES * VECTORS)) {
+            for (sums, a) in sums.iter_mut().zip(a) {
+                for (sums, b) in sums.iter_mut().zip(b.chunks_exact(PLAIN_LANES)) {
+                    for (sum, b) in sums.iter_mut().zip(b) {
+                        *sum += a * b;
+                    }
+                }
+            }
+        }
+    }
+    // SAFETY: handed on from the caller.
+    unsafe { write_edge(sums.as_flattened().as_flattened(), PLAIN_LANES * VECTORS, target) };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{AVX2_LANES, AVX2_ROWS, AVX512_LANES, AVX512_ROWS, avx2, avx512, avx512_bf16};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Segment, Target, write_edge};
+    use std::arch::x86_64::{
+        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        _mm256_storeu_ps, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps,
+        _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    /// 14 rows of 2 vectors are 28 sums, which leaves 4 of 32 registers.
+    pub(in super::super) const AVX512_ROWS: usize = 14;
+    pub(in super::super) const AVX512_LANES: usize = 16;
+    /// 6 rows of 2 vectors are 12 sums, which leaves 4 of 16 registers.
+    pub(in super::super) const AVX2_ROWS: usize = 6;
+    pub(in super::super) const AVX2_LANES: usize = 8;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn fused256(sum: __m256, left: __m256, right: __m256) -> __m256 {
+        _mm256_fmadd_ps(left, right, sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn fused512(sum: __m512, left: __m512, right: __m512) -> __m512 {
+        _mm512_fmadd_ps(left, right, sum)
+    }
+
+    /// The same for pairs of bf16: `sum + left.0 right.0 + left.1 right.1` in each lane.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn dot512(sum: __m512, left: __m512, right: __m512) -> __m512 {
+        // SAFETY: both are 512 bits of plain data.
+        let (left, right) = unsafe { (std::mem::transmute(left), std::mem::transmute(right)) };
+        _mm512_dpbf16_ps(sum, left, right)
+    }
+
+    /// A tile of `$rows` rows and one or two vectors of columns.
+    macro_rules! tile {
+        (
+            $(#[$meta:meta])* $name:ident, $features:literal, $rows:ident, $lanes:ident,
+            $zero:ident, $load:ident, $store:ident, $broadcast:ident, $add:ident, $single:ident, $pair:ident
+        ) => {
+            $(#[$meta])*
+            ///
+            /// # Safety
+            /// See [`super::Tile`].
+            #[target_feature(enable = $features)]
+            pub(in super::super) unsafe fn $name<const VECTORS: usize>(segments: &[Segment], target: Target) {
+                let mut sums = [[$zero(); VECTORS]; $rows];
+                macro_rules! steps {
+                    ($segment:ident, $multiply:ident) => {{
+                        let (mut a, mut b) = ($segment.a.cast::<f32>(), $segment.b.cast::<f32>());
+                        for _ in 0..$segment.steps {
+                            let mut right = [$zero(); VECTORS];
+                            for v in 0..VECTORS {
+                                // SAFETY: the strip holds `VECTORS` vectors for each step.
+                                right[v] = unsafe { $load(b.add(v * $lanes)) };
+                            }
+                            for i in 0..$rows {
+                                // SAFETY: the strip holds `$rows` elements for each step.
+                                let left = $broadcast(unsafe { *a.add(i) });
+                                for v in 0..VECTORS {
+                                    sums[i][v] = $multiply(sums[i][v], left, right[v]);
+                                }
+                            }
+                            // SAFETY: at most the end of the strips.
+                            (a, b) = unsafe { (a.add($rows), b.add(VECTORS * $lanes)) };
+                        }
+                    }};
+                }
+                for segment in segments {
+                    if segment.pairs { steps!(segment, $pair) } else { steps!(segment, $single) }
+                }
+                if target.rows == $rows && target.cols == VECTORS * $lanes {
+                    for i in 0..$rows {
+                        for v in 0..VECTORS {
+                            // SAFETY: the whole tile is inside the target.
+                            unsafe {
+                                let mut sum = sums[i][v];
+                                if !target.base.is_null() {
+                                    sum = $add(sum, $load(target.base.add(i * target.base_stride + v * $lanes)));
+                                }
+                                $store(target.c.add(i * target.stride + v * $lanes), sum);
+                            }
+                        }
+                    }
+                    return;
+                }
+                let mut edge = [[[0f32; $lanes]; VECTORS]; $rows];
+                for i in 0..$rows {
+                    for v in 0..VECTORS {
+                        // SAFETY: one vector of room.
+                        unsafe { $store(edge[i][v].as_mut_ptr(), sums[i][v]) };
+                    }
+                }
+                // SAFETY: handed on from the caller.
+                unsafe { write_edge(edge.as_flattened().as_flattened(), VECTORS * $lanes, target) };
+            }
+        };
+    }
+
+    tile! {
+        /// For processors with AVX2 and FMA.
+        avx2, "avx2,fma", AVX2_ROWS, AVX2_LANES, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+        _mm256_set1_ps, _mm256_add_ps, fused256, fused256
+    }
+
+    tile! {
+        /// For processors with AVX-512.
+        avx512, "avx512f", AVX512_ROWS, AVX512_LANES, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+        _mm512_set1_ps, _mm512_add_ps, fused512, fused512
+    }
+
+    tile! {
+        /// For processors whose AVX-512 multiplies pairs of bf16 at full speed.
+        avx512_bf16, "avx512f,avx512bf16", AVX512_ROWS, AVX512_LANES, _mm512_setzero_ps, _mm512_loadu_ps,
+        _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps, fused512, dot512
+    }
+}
