@@ -90,7 +90,7 @@ pub mod event;
 pub mod config;
 pub mod fmt;
 pub mod device;
-pub mod kernel;
+pub use tune_kernel as kernel;
 pub mod data;
 pub mod model;
 pub mod train;

@@ -184,6 +184,14 @@ impl Kernels {
         dispatch!(self, linear(x, group, residual))
     }
 
+    /// `x W^T`, `(n, out)`.
+    pub fn product(self, x: &Tensor, weight: &Weight) -> Result<Tensor> {
+        let [Projected { y, .. }] =
+            <[_; 1]>::try_from(self.linear(x, &[Projection { weight, lora: None }], None)?)
+                .map_err(|_| candle_core::Error::Msg("a kernel left out an output".into()))?;
+        Ok(y)
+    }
+
     /// Backward of [`Kernels::linear`].
     ///
     /// `x` is what went in. Gives the gradient with respect to `x`, `(n, in)`, summed over the group, unless

@@ -5,32 +5,45 @@
 //! forward pass keeps the log-sum-exp of each query's scores, and the backward pass recomputes the
 //! probabilities from it (Dao et al. 2022).
 
+use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply};
 use super::simd::{dot, exp_shifted, max, vectorized};
-use super::{Into, Mat, Threads, product, tensor, view};
-use crate::kernel::{Heads, Layout};
+use super::{tensor, view};
+use crate::{Heads, Layout};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 /// Queries that go through together.
 const BLOCK: usize = 64;
 
-/// Where one head of one row lies in a matrix of `width` columns.
+/// One head of one row of the batch, in a matrix of `width` columns.
 #[derive(Clone, Copy)]
-struct Span {
+struct Part<'a> {
+    data: &'a [f32],
     first: usize,
-    length: usize,
     width: usize,
+    dim: usize,
 }
 
-impl Span {
-    fn new(start: usize, length: usize, head: usize, heads: usize, dim: usize) -> Self {
-        Self { first: (start * heads + head) * dim, length, width: heads * dim }
+impl<'a> Part<'a> {
+    fn new(data: &'a [f32], start: usize, head: usize, heads: usize, dim: usize) -> Self {
+        Self { data, first: (start * heads + head) * dim, width: heads * dim, dim }
     }
 
-    /// `rows` rows of the head from row `from` on, `(rows, dim)`.
-    fn rows(self, data: &[f32], from: usize, rows: usize, dim: usize) -> Mat<'_> {
-        debug_assert!(from + rows <= self.length);
-        Mat::strided(&data[self.first + from * self.width..], rows, dim, self.width)
+    /// Token `i` of the row.
+    fn token(self, i: usize) -> &'a [f32] {
+        &self.data[self.first + i * self.width..][..self.dim]
+    }
+
+    /// The tokens `from..to`, each a lane of an operand.
+    fn lanes(self, from: usize, to: usize) -> Source<'a> {
+        let data = &self.data[self.first + from * self.width..];
+        Source::rows(Elements::F32(data), to - from, self.dim, self.width)
+    }
+
+    /// The tokens `from..to`, each a step of an operand.
+    fn steps(self, from: usize, to: usize) -> Source<'a> {
+        let data = &self.data[self.first + from * self.width..];
+        Source::columns(Elements::F32(data), to - from, self.dim, self.width)
     }
 }
 
@@ -87,9 +100,21 @@ fn tasks(layout: &Layout, heads: usize) -> Vec<Task> {
     tasks
 }
 
+/// One product on the thread that asks for it.
+fn product(out: Out, shape: (usize, usize), left: Source, right: Source) {
+    let isa = Isa::best();
+    let left = &Left::new(isa, left, Threads::One);
+    multiply(isa, out, shape, &[Term { left, right }], Threads::One);
+}
+
 /// Scaled scores of a block of queries against the keys that any of them sees.
-fn scores(out: &mut [f32], q: Mat, k: Mat, dim: usize) {
-    product(out, k.rows, Into::Overwrite, q, k.t(), 1.0 / (dim as f32).sqrt(), Threads::One);
+fn scores(block: Block, q: Part, k: Part) -> Vec<f32> {
+    let (queries, keys) = (block.queries(), block.keys());
+    let scale = 1.0 / (q.dim as f32).sqrt();
+    filled(queries * keys, |out| {
+        let left = q.lanes(block.from, block.reach).scaled(scale);
+        product(Out::fresh(out, keys), (queries, keys), left, k.lanes(block.first_key, block.reach));
+    })
 }
 
 vectorized! {
@@ -132,10 +157,7 @@ vectorized! {
     }
 }
 
-/// What one task of the forward pass gives: `(length, dim)` and `length` log-sum-exps.
-type Forward = (Task, Vec<f32>, Vec<f32>);
-
-pub(in crate::kernel) fn attention(
+pub(crate) fn attention(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
@@ -146,56 +168,28 @@ pub(in crate::kernel) fn attention(
     let (q, k, v) = (view(q)?, view(k)?, view(v)?);
     let (q, k, v) = (&*q, &*k, &*v);
     let (dim, group) = (heads.dim, heads.query / heads.key_value);
-    let done: Vec<Forward> = tasks(layout, heads.query)
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|task| {
-            let Task { start, length, head } = task;
-            let queries = Span::new(start, length, head, heads.query, dim);
-            let keys = Span::new(start, length, head / group, heads.key_value, dim);
-            let (mut out, mut lse) = (vec![0.0; length * dim], vec![0.0; length]);
-            let mut p = vec![0.0; BLOCK.min(length) * length];
-            for from in (0..length).step_by(BLOCK) {
-                let block = Block::new(from, length, heads);
-                let (rows, seen, first) = (block.queries(), block.keys(), block.first_key);
-                let p = &mut p[..rows * seen];
-                scores(p, queries.rows(q, from, rows, dim), keys.rows(k, first, seen, dim), dim);
-                softmax_block(p, block, heads, &mut lse[from..block.reach]);
-                let (p, v) = (Mat::new(p, rows, seen), keys.rows(v, first, seen, dim));
-                product(&mut out[from * dim..], dim, Into::Overwrite, p, v, 1.0, Threads::One);
-            }
-            (task, out, lse)
-        })
-        .collect();
-    let mut out = vec![0.0; n * heads.query * dim];
-    let mut lse = vec![0.0; n * heads.query];
-    for (task, head_out, head_lse) in done {
-        let span = Span::new(task.start, task.length, task.head, heads.query, dim);
-        scatter(&mut out, span, &head_out, dim, Into::Overwrite);
-        for (i, value) in head_lse.into_iter().enumerate() {
-            lse[(task.start + i) * heads.query + task.head] = value;
+    let done = each_head(layout, heads, |Task { start, length, head }| {
+        let q = Part::new(q, start, head, heads.query, dim);
+        let [k, v] = [k, v].map(|data| Part::new(data, start, head / group, heads.key_value, dim));
+        let (mut out, mut lse) = (vec![0.0; length * dim], vec![0.0; length]);
+        for from in (0..length).step_by(BLOCK) {
+            let block = Block::new(from, length, heads);
+            let mut p = scores(block, q, k);
+            softmax_block(&mut p, block, heads, &mut lse[from..block.reach]);
+            let (queries, keys) = (block.queries(), block.keys());
+            let p = Source::rows(Elements::F32(&p), queries, keys, keys);
+            let out = Out::sum(&mut out[from * dim..], dim);
+            product(out, (queries, dim), p, v.steps(block.first_key, block.reach));
         }
-    }
+        [out, lse]
+    });
+    let out = together(&done, 0, heads.query, dim, n);
+    let lse = together(&done, 1, heads.query, 1, n);
     Ok((tensor(out, n, heads.query * dim)?, tensor(lse, n, heads.query)?))
 }
 
-/// Puts a head's own `(length, dim)` where it belongs among all heads.
-fn scatter(all: &mut [f32], span: Span, head: &[f32], dim: usize, into: Into) {
-    for (i, row) in head.chunks_exact(dim).enumerate() {
-        let at = span.first + i * span.width;
-        let target = &mut all[at..at + dim];
-        match into {
-            Into::Overwrite => target.copy_from_slice(row),
-            Into::Add => target.iter_mut().zip(row).for_each(|(a, b)| *a += b),
-        }
-    }
-}
-
-/// What one task of the backward pass gives: gradients of its queries, and its share of those of the keys and values.
-type Backward = (Task, [Vec<f32>; 3]);
-
 #[expect(clippy::too_many_arguments, reason = "the backward pass needs all that went in and came out")]
-pub(in crate::kernel) fn attention_backward(
+pub(crate) fn attention_backward(
     grad: &Tensor,
     q: &Tensor,
     k: &Tensor,
@@ -210,54 +204,85 @@ pub(in crate::kernel) fn attention_backward(
     let (grad, q, k, v, out, lse) = (&*grad, &*q, &*k, &*v, &*out, &*lse);
     let (dim, group) = (heads.dim, heads.query / heads.key_value);
     let scale = 1.0 / (dim as f32).sqrt();
-    let mut done: Vec<Backward> = tasks(layout, heads.query)
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|task| {
-            let Task { start, length, head } = task;
-            let queries = Span::new(start, length, head, heads.query, dim);
-            let keys = Span::new(start, length, head / group, heads.key_value, dim);
-            let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; length * dim]);
-            let size = BLOCK.min(length) * length;
-            let (mut p, mut dp) = (vec![0.0; size], vec![0.0; size]);
-            for from in (0..length).step_by(BLOCK) {
-                let block = Block::new(from, length, heads);
-                let (rows, seen, first) = (block.queries(), block.keys(), block.first_key);
-                let (p, dp) = (&mut p[..rows * seen], &mut dp[..rows * seen]);
-                let (q, k) = (queries.rows(q, from, rows, dim), keys.rows(k, first, seen, dim));
-                let (v, grad) = (keys.rows(v, first, seen, dim), queries.rows(grad, from, rows, dim));
-                let out = queries.rows(out, from, rows, dim);
-                scores(p, q, k, dim);
-                let row_lse: Vec<f32> =
-                    (from..block.reach).map(|i| lse[(start + i) * heads.query + head]).collect();
-                probabilities_block(p, block, heads, &row_lse);
-                let d_values = &mut dv[first * dim..];
-                product(d_values, dim, Into::Add, Mat::new(p, rows, seen).t(), grad, 1.0, Threads::One);
-                product(dp, seen, Into::Overwrite, grad, v.t(), 1.0, Threads::One);
-                for i in 0..rows {
-                    let at = i * grad.row_stride;
-                    let inner = dot_row(&grad.data[at..at + dim], &out.data[at..at + dim]);
-                    let row = i * seen..(i + 1) * seen;
-                    score_grad_row(&mut dp[row.clone()], &p[row], inner, scale);
-                }
-                let ds = Mat::new(dp, rows, seen);
-                product(&mut dq[from * dim..], dim, Into::Overwrite, ds, k, 1.0, Threads::One);
-                product(&mut dk[first * dim..], dim, Into::Add, ds.t(), q, 1.0, Threads::One);
+    let done = each_head(layout, heads, |Task { start, length, head }| {
+        let [q, grad, out] = [q, grad, out].map(|data| Part::new(data, start, head, heads.query, dim));
+        let [k, v] = [k, v].map(|data| Part::new(data, start, head / group, heads.key_value, dim));
+        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; length * dim]);
+        for from in (0..length).step_by(BLOCK) {
+            let block = Block::new(from, length, heads);
+            let (queries, keys) = (block.queries(), block.keys());
+            let mut p = scores(block, q, k);
+            let row_lse: Vec<f32> =
+                (from..block.reach).map(|i| lse[(start + i) * heads.query + head]).collect();
+            probabilities_block(&mut p, block, heads, &row_lse);
+            let grads = grad.steps(from, block.reach);
+            let seen = block.first_key * dim..block.reach * dim;
+            let turned = Source::columns(Elements::F32(&p), queries, keys, keys);
+            product(Out::sum(&mut dv[seen.clone()], dim), (keys, dim), turned, grads);
+            let mut ds = filled(queries * keys, |ds| {
+                let values = v.lanes(block.first_key, block.reach);
+                product(Out::fresh(ds, keys), (queries, keys), grad.lanes(from, block.reach), values);
+            });
+            for (i, (ds, p)) in ds.chunks_exact_mut(keys).zip(p.chunks_exact(keys)).enumerate() {
+                let inner = dot_row(grad.token(from + i), out.token(from + i));
+                score_grad_row(ds, p, inner, scale);
             }
-            (task, [dq, dk, dv])
-        })
-        .collect();
-    // The heads of a group add to the same keys: always in the same order.
-    done.sort_by_key(|(task, _)| (task.start, task.head));
-    let mut d_queries = vec![0.0; n * heads.query * dim];
-    let mut d_keys = vec![0.0; n * heads.key_value * dim];
-    let mut d_values = vec![0.0; n * heads.key_value * dim];
-    for (Task { start, length, head }, [dq, dk, dv]) in done {
-        let keys = Span::new(start, length, head / group, heads.key_value, dim);
-        scatter(&mut d_queries, Span::new(start, length, head, heads.query, dim), &dq, dim, Into::Overwrite);
-        scatter(&mut d_keys, keys, &dk, dim, Into::Add);
-        scatter(&mut d_values, keys, &dv, dim, Into::Add);
-    }
+            let rows = Source::rows(Elements::F32(&ds), queries, keys, keys);
+            let keys_seen = k.steps(block.first_key, block.reach);
+            product(Out::sum(&mut dq[from * dim..], dim), (queries, dim), rows, keys_seen);
+            let turned = Source::columns(Elements::F32(&ds), queries, keys, keys);
+            product(Out::sum(&mut dk[seen], dim), (keys, dim), turned, q.steps(from, block.reach));
+        }
+        [dq, dk, dv]
+    });
+    let dq = together(&done, 0, heads.query, dim, n);
+    let dk = together(&done, 1, heads.key_value, dim, n);
+    let dv = together(&done, 2, heads.key_value, dim, n);
     let kv = heads.key_value * dim;
-    Ok((tensor(d_queries, n, heads.query * dim)?, tensor(d_keys, n, kv)?, tensor(d_values, n, kv)?))
+    Ok((tensor(dq, n, heads.query * dim)?, tensor(dk, n, kv)?, tensor(dv, n, kv)?))
+}
+
+/// What the tasks of a pass gave, in the order of rows and heads.
+struct Done<const N: usize> {
+    tasks: Vec<(Task, [Vec<f32>; N])>,
+    query_heads: usize,
+}
+
+/// Does the work of every head of every row.
+fn each_head<const N: usize>(
+    layout: &Layout,
+    heads: Heads,
+    work: impl Fn(Task) -> [Vec<f32>; N] + Sync,
+) -> Done<N> {
+    let mut tasks: Vec<_> =
+        tasks(layout, heads.query).into_par_iter().with_max_len(1).map(|task| (task, work(task))).collect();
+    tasks.sort_by_key(|(task, _)| (task.start, task.head));
+    Done { tasks, query_heads: heads.query }
+}
+
+/// Result `index` of all tasks as one `(n, heads * dim)` matrix.
+///
+/// Where several query heads share a head of the matrix, their results are added, always in the same order.
+fn together<const N: usize>(done: &Done<N>, index: usize, heads: usize, dim: usize, n: usize) -> Vec<f32> {
+    let group = done.query_heads / heads;
+    filled(n * heads * dim, |all| {
+        let mut rest = all;
+        let mut rows = Vec::new();
+        for of_row in done.tasks.chunks_exact(done.query_heads) {
+            let (row, behind) = rest.split_at_mut(of_row[0].0.length * heads * dim);
+            rows.push((row, of_row));
+            rest = behind;
+        }
+        rows.into_par_iter().for_each(|(row, of_row)| {
+            for (i, token) in row.chunks_exact_mut(heads * dim).enumerate() {
+                for (target, sharing) in token.chunks_exact_mut(dim).zip(of_row.chunks_exact(group)) {
+                    let (first, others) = (&sharing[0], &sharing[1..]);
+                    let part = |task: &(Task, [Vec<f32>; N]), j| task.1[index][i * dim + j];
+                    for (j, target) in target.iter_mut().enumerate() {
+                        target.write(others.iter().fold(part(first, j), |sum, other| sum + part(other, j)));
+                    }
+                }
+            }
+        });
+    })
 }

@@ -4,17 +4,12 @@ use super::linear::{Activations, frozen, sum};
 use super::matmul::{Isa, Source, Term};
 use super::simd::{exp_shifted, max, vectorized};
 use super::{tensor, view};
-use crate::kernel::Weight;
-use crate::kernel::portable::Chunk;
+use crate::Weight;
+use crate::portable::Chunk;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-pub(in crate::kernel) fn head_chunk(
-    x: &Tensor,
-    w: &Weight,
-    targets: &[u32],
-    grad_scale: Option<f32>,
-) -> Result<Chunk> {
+pub(crate) fn head_chunk(x: &Tensor, w: &Weight, targets: &[u32], grad_scale: Option<f32>) -> Result<Chunk> {
     let (isa, n, h, vocab) = (Isa::best(), targets.len(), w.in_dim(), w.out_dim());
     if let Some(&id) = targets.iter().find(|&&id| id as usize >= vocab) {
         candle_core::bail!("target {id} is not in the vocabulary of {vocab}");

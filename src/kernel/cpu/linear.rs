@@ -8,7 +8,7 @@
 use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, narrow};
 use super::simd::vectorized;
 use super::{tensor, view};
-use crate::kernel::{Dropout, LoraGrad, Projected, Projection, Upstream, Weight};
+use crate::{Dropout, LoraGrad, Projected, Projection, Upstream, Weight};
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 use rayon::prelude::*;
 use std::cell::OnceCell;
@@ -92,11 +92,7 @@ pub(super) fn sum(
     filled(m * n, |out| multiply(isa, Out::fresh(out, n).over(base), (m, n), terms, Threads::All))
 }
 
-pub(in crate::kernel) fn linear(
-    x: &Tensor,
-    group: &[Projection],
-    residual: Option<&Tensor>,
-) -> Result<Vec<Projected>> {
+pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>) -> Result<Vec<Projected>> {
     let (isa, (n, k)) = (Isa::best(), x.dims2()?);
     let x = view(x)?;
     let x = Activations::new(isa, &x, n, k);
@@ -138,7 +134,7 @@ struct Low<'a> {
     dropout: Dropout,
 }
 
-pub(in crate::kernel) fn linear_backward(
+pub(crate) fn linear_backward(
     x: &Tensor,
     group: &[(Projection, Upstream)],
     need_dx: bool,

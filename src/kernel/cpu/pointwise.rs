@@ -2,7 +2,7 @@
 
 use super::simd::{dot, exp, vectorized};
 use super::{tensor, view};
-use crate::kernel::{Layout, Rope};
+use crate::{Layout, Rope};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
@@ -11,7 +11,7 @@ const MIN_ROWS: usize = 32;
 /// Elements that one task of an elementwise kernel takes.
 const BLOCK: usize = 64 * 1024;
 
-pub(in crate::kernel) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     let (n, h) = x.dims2()?;
     let (x, weight) = (view(x)?, view(weight)?);
     let (x, weight) = (&*x, &*weight);
@@ -32,7 +32,7 @@ vectorized! {
     }
 }
 
-pub(in crate::kernel) fn rms_norm_backward(
+pub(crate) fn rms_norm_backward(
     dy: &Tensor,
     x: &Tensor,
     weight: &Tensor,
@@ -78,7 +78,7 @@ vectorized! {
     }
 }
 
-pub(in crate::kernel) fn rope(
+pub(crate) fn rope(
     x: &Tensor,
     rope: &Rope,
     layout: &Layout,
@@ -113,7 +113,7 @@ vectorized! {
     }
 }
 
-pub(in crate::kernel) fn add_bias(y: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub(crate) fn add_bias(y: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (n, width) = y.dims2()?;
     let bias = view(bias)?;
     let bias = &*bias;
@@ -130,7 +130,7 @@ vectorized! {
     }
 }
 
-pub(in crate::kernel) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (n, width) = a.dims2()?;
     let (a, b) = (view(a)?, view(b)?);
     let mut y = vec![0.0; n * width];
@@ -149,7 +149,7 @@ vectorized! {
     }
 }
 
-pub(in crate::kernel) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let (n, width) = gate.dims2()?;
     let (gate, up) = (view(gate)?, view(up)?);
     let mut y = vec![0.0; n * width];
@@ -168,11 +168,7 @@ vectorized! {
     }
 }
 
-pub(in crate::kernel) fn swiglu_backward(
-    dy: &Tensor,
-    gate: &Tensor,
-    up: &Tensor,
-) -> Result<(Tensor, Tensor)> {
+pub(crate) fn swiglu_backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
     let (n, width) = gate.dims2()?;
     let (dy, gate, up) = (view(dy)?, view(gate)?, view(up)?);
     let (mut d_gate, mut d_up) = (vec![0.0; n * width], vec![0.0; n * width]);

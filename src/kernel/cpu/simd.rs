@@ -39,17 +39,6 @@ pub(super) fn level() -> Level {
     })
 }
 
-/// The name of that level, for people.
-pub fn level_name() -> &'static str {
-    match level() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => "avx512",
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => "avx2",
-        Level::Plain => "plain",
-    }
-}
-
 /// Defines a function that is compiled for every [`Level`] and dispatches at run time.
 macro_rules! vectorized {
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
@@ -61,7 +50,7 @@ macro_rules! vectorized {
 
             #[cfg(target_arch = "x86_64")]
             {
-                use $crate::kernel::cpu::simd::{Level, level};
+                use $crate::cpu::simd::{Level, level};
 
                 #[target_feature(enable = "avx512f,avx512vl")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? { body($($arg),*) }

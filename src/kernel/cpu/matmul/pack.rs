@@ -7,8 +7,8 @@
 #![expect(unsafe_code, reason = "vector instructions work on pointers")]
 
 use super::Isa;
-use crate::kernel::Dropout;
-use crate::kernel::cpu::simd::vectorized;
+use crate::Dropout;
+use crate::cpu::simd::vectorized;
 use half::bf16;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -16,14 +16,14 @@ use std::ops::Range;
 
 /// The elements of an operand, as they are stored.
 #[derive(Clone, Copy)]
-pub(in crate::kernel::cpu) enum Elements<'a> {
+pub(in crate::cpu) enum Elements<'a> {
     F32(&'a [f32]),
     Bf16(&'a [bf16]),
 }
 
 /// An operand as the packer sees it: lanes and steps instead of rows and columns.
 #[derive(Clone, Copy)]
-pub(in crate::kernel::cpu) struct Source<'a> {
+pub(in crate::cpu) struct Source<'a> {
     pub elements: Elements<'a>,
     pub lanes: usize,
     pub steps: usize,
@@ -38,12 +38,7 @@ pub(in crate::kernel::cpu) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// A row-major matrix whose rows are the lanes.
-    pub(in crate::kernel::cpu) fn rows(
-        elements: Elements<'a>,
-        rows: usize,
-        cols: usize,
-        stride: usize,
-    ) -> Self {
+    pub(in crate::cpu) fn rows(elements: Elements<'a>, rows: usize, cols: usize, stride: usize) -> Self {
         let source = Self {
             elements,
             lanes: rows,
@@ -57,12 +52,7 @@ impl<'a> Source<'a> {
     }
 
     /// A row-major matrix whose columns are the lanes.
-    pub(in crate::kernel::cpu) fn columns(
-        elements: Elements<'a>,
-        rows: usize,
-        cols: usize,
-        stride: usize,
-    ) -> Self {
+    pub(in crate::cpu) fn columns(elements: Elements<'a>, rows: usize, cols: usize, stride: usize) -> Self {
         let source = Self {
             elements,
             lanes: cols,
@@ -75,11 +65,11 @@ impl<'a> Source<'a> {
         source.check()
     }
 
-    pub(in crate::kernel::cpu) fn scaled(self, scale: f32) -> Self {
+    pub(in crate::cpu) fn scaled(self, scale: f32) -> Self {
         Self { scale, ..self }
     }
 
-    pub(in crate::kernel::cpu) fn dropped(self, dropout: Dropout) -> Self {
+    pub(in crate::cpu) fn dropped(self, dropout: Dropout) -> Self {
         Self { dropout, ..self }
     }
 
@@ -107,7 +97,7 @@ impl<'a> Source<'a> {
 }
 
 /// Rounds to the nearest bf16, ties to even; NaN stays NaN.
-pub(in crate::kernel::cpu) fn narrow(data: &[f32]) -> Vec<bf16> {
+pub(in crate::cpu) fn narrow(data: &[f32]) -> Vec<bf16> {
     let mut out = vec![bf16::ZERO; data.len()];
     out.par_chunks_mut(BLOCK).zip(data.par_chunks(BLOCK)).for_each(|(out, data)| narrow_block(out, data));
     out

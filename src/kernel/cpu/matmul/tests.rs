@@ -1,7 +1,7 @@
 //! Products of every instruction set of this processor against sums in double precision.
 
 use super::*;
-use crate::kernel::Dropout;
+use crate::Dropout;
 use half::bf16;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
