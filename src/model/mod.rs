@@ -142,7 +142,7 @@ impl CausalLm {
     fn head_logits(&self, rows: &Tensor) -> Result<Tensor> {
         let x = self.kernels.rms_norm(rows, &self.norm, self.spec.norm_eps)?;
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        Ok(self.kernels.linear(&x, head, None)?.0)
+        Ok(self.kernels.product(&x, head)?)
     }
 
     fn pass<'a>(
