@@ -276,7 +276,7 @@ thread_local! {
 /// threads.
 pub(super) fn multiply(
     isa: &'static Isa,
-    out: Out,
+    Out { c, len, stride, base, .. }: Out,
     (m, n): (usize, usize),
     terms: &[Term],
     threads: Threads,
@@ -284,8 +284,8 @@ pub(super) fn multiply(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(n <= out.stride && (m - 1) * out.stride + n <= out.len, "room for a product");
-    if let Base::Other(base, stride) = out.base {
+    assert!(n <= stride && (m - 1) * stride + n <= len, "room for a product");
+    if let Base::Other(base, stride) = base {
         assert!((m - 1) * stride + n <= base.len(), "what a product is added to");
     }
     for Term { left, right } in terms {
@@ -299,9 +299,9 @@ pub(super) fn multiply(
         tile: isa.tiles[vectors - 1],
         width,
         n,
-        c: Shared(out.c),
-        stride: out.stride,
-        base: out.base,
+        c: Shared(c),
+        stride,
+        base,
         blocks: &blocks(terms),
         terms,
     };

@@ -252,7 +252,7 @@ mod x86 {
                         *row = unsafe { load(source, lane, first..steps.end, pairs) };
                     }
                 }
-                let block = transpose(block);
+                let block = transpose(&block);
                 let columns = (width - group).min(16);
                 let mask = (0xFFFF_u32 >> (16 - columns)) as u16;
                 for (i, column) in block.iter().enumerate().take(units - from) {
@@ -307,8 +307,8 @@ mod x86 {
     /// Rows become columns.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
-        let mut a = rows;
+    fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
+        let mut a = *rows;
         let mut b = a;
         // Pairs of rows, then pairs of pairs, inside each quarter of 128 bits.
         for i in (0..16).step_by(2) {

@@ -100,9 +100,9 @@ pub(super) use x86::{AVX2_LANES, AVX2_ROWS, AVX512_LANES, AVX512_ROWS, avx2, avx
 mod x86 {
     use super::{Segment, Target, write_edge};
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
-        _mm256_storeu_ps, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps,
-        _mm512_setzero_ps, _mm512_storeu_ps,
+        __m256, __m512, __m512bh, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
     };
 
     /// 14 rows of 2 vectors are 28 sums, which leaves 4 of 32 registers.
@@ -129,7 +129,7 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx512bf16")]
     fn dot512(sum: __m512, left: __m512, right: __m512) -> __m512 {
         // SAFETY: both are 512 bits of plain data.
-        let (left, right) = unsafe { (std::mem::transmute(left), std::mem::transmute(right)) };
+        let [left, right] = unsafe { std::mem::transmute::<[__m512; 2], [__m512bh; 2]>([left, right]) };
         _mm512_dpbf16_ps(sum, left, right)
     }
 
