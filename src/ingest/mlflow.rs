@@ -30,7 +30,7 @@ impl Mlflow {
     pub fn sniff(head: &[u8]) -> bool {
         let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
         // Milliseconds of this century: what else are three numbers?
-        line.len() < LINE && point(line).is_some_and(|(time, ..)| (1e9..1e10).contains(&time))
+        point(line).is_some_and(|(time, ..)| (1e9..1e10).contains(&time))
     }
 
     fn take(&mut self, line: &[u8], out: &mut Parsed) {
@@ -56,13 +56,14 @@ impl Reader for Mlflow {
             if line.is_empty() {
                 self.take(&rest[..end], out);
             } else {
-                let whole = [&line, &rest[..end.min(LINE)]].concat();
+                let whole = [&line, &rest[..end.min(LINE + 1)]].concat();
                 self.take(&whole, out);
             }
             rest = &rest[end + 1..];
         }
         // Of a line that is too long the beginning is enough to see that.
-        self.kept.extend_from_slice(&rest[..rest.len().min(LINE.saturating_sub(self.kept.len()))]);
+        let room = (LINE + 1).saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(&rest[..rest.len().min(room)]);
     }
 
     fn settle(&mut self, out: &mut Parsed) {
@@ -84,6 +85,9 @@ impl Reader for Mlflow {
 
 /// Seconds since 1970, the figure, and its step.
 fn point(line: &[u8]) -> Option<(f64, f64, u64)> {
+    if line.len() > LINE {
+        return None;
+    }
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let time: f64 = words.next()?.parse().ok()?;
     let value = words.next()?.parse().ok()?;
@@ -118,11 +122,19 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_not_kept() {
+        let long = format!("1795203340907 2.5 6{}\n", " ".repeat(LINE));
+        for chunk in [1, 300, 1000] {
+            let (mut reader, mut out) = (Mlflow::new("loss", None), Parsed::default());
+            for piece in long.as_bytes().chunks(chunk) {
+                reader.push(piece, &mut out);
+            }
+            assert_eq!((out.records.len(), out.skipped.total()), (0, 1), "in pieces of {chunk}");
+        }
         let (mut reader, mut out) = (Mlflow::new("loss", None), Parsed::default());
         for _ in 0..100 {
             reader.push(&[b'1'; 1000], &mut out);
         }
-        assert!(reader.kept.len() <= LINE);
+        assert!(reader.kept.len() <= LINE + 1);
         reader.push(b"\n1795203340907 2.5 6\n", &mut out);
         reader.finish(&mut out);
         assert_eq!((out.records.len(), out.skipped.total()), (2, 1));

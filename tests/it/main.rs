@@ -11,3 +11,4 @@ mod generate;
 mod exec;
 mod report;
 mod tidy;
+mod watch;

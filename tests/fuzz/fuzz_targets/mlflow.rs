@@ -1,0 +1,8 @@
+//! Metrics of `MLflow`.
+#![no_main]
+#![expect(dead_code, reason = "the parsers are a part of a larger program")]
+
+mod parsers;
+pub use parsers::{event, ingest};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| parsers::check("0/0123456789abcdef0123456789abcdef/metrics/eval_loss", data));

@@ -1,0 +1,8 @@
+//! The run log of this program.
+#![no_main]
+#![expect(dead_code, reason = "the parsers are a part of a larger program")]
+
+mod parsers;
+pub use parsers::{event, ingest};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| parsers::check("run.jsonl", data));

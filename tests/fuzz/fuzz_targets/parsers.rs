@@ -1,0 +1,46 @@
+//! What all targets share: the parsers by path, and what must hold of any bytes.
+
+#[path = "../../../src/event/mod.rs"]
+pub mod event;
+#[path = "../../../src/ingest/mod.rs"]
+pub mod ingest;
+
+use ingest::{Options, Parsed, Reader};
+use std::path::Path;
+
+/// Reads `data` as a file of this name, whole and in pieces: no panic, and the same records.
+pub fn check(name: &str, data: &[u8]) {
+    let open = || ingest::open(Path::new(name), &Options::default());
+    let whole = read(open(), data.chunks(data.len().max(1)));
+    // The pieces are as long as the bytes say, so that the fuzzer finds the borders that matter.
+    let mut rest = data;
+    let pieces = data.iter().map_while(|&byte| {
+        let (piece, left) = rest.split_at(rest.len().min(1 + usize::from(byte)));
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    });
+    let pieces = read(open(), pieces.collect::<Vec<_>>().into_iter());
+    // NaN is not equal to itself; its words are.
+    assert_eq!(format!("{:?}", whole.records), format!("{:?}", pieces.records));
+    assert_eq!(whole.skipped.total(), pieces.skipped.total());
+}
+
+fn read<'a>(mut reader: Box<dyn Reader>, pieces: impl Iterator<Item = &'a [u8]>) -> Parsed {
+    let mut out = Parsed::default();
+    for piece in pieces {
+        reader.push(piece, &mut out);
+    }
+    reader.finish(&mut out);
+    let _ = reader.trainer();
+    out
+}
+
+/// Cuts `data` into messages: before each a byte that says how long it is.
+pub fn split(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&length, rest) = data.split_first()?;
+        let (message, rest) = rest.split_at(rest.len().min(usize::from(length)));
+        data = rest;
+        Some(message)
+    })
+}

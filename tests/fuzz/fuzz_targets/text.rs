@@ -1,0 +1,8 @@
+//! What trainers print, whichever of them it is.
+#![no_main]
+#![expect(dead_code, reason = "the parsers are a part of a larger program")]
+
+mod parsers;
+pub use parsers::{event, ingest};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| parsers::check("stdout.log", data));

@@ -1,0 +1,108 @@
+//! `tune watch` as a user has it: other programs' logs while they are written.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+const TUNE: &str = env!("CARGO_BIN_EXE_tune");
+
+/// What mlx-lm prints at step `i` of a run that overfits from the fourth on.
+fn iter_lines(i: u32) -> String {
+    let eval = 1.0 + if i < 4 { f64::from(4 - i) * 0.2 } else { f64::from(i - 4) * 0.1 };
+    format!(
+        "Iter {i}: Val loss {eval:.3}, Val took 1.0s\nIter {i}: Train loss {:.3}, Learning Rate 1e-4\n",
+        2.0 / f64::from(i)
+    )
+}
+
+fn place() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn tune(place: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(TUNE);
+    command.args(arguments).current_dir(place.path()).stdin(Stdio::null());
+    command.output().expect("tune starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_log_is_shown_as_it_grows_and_after_it_began_anew() {
+    let place = place();
+    let log = place.path().join("train.log");
+    std::fs::write(&log, iter_lines(1)).expect("a log");
+    let mut child = Command::new(TUNE)
+        .args(["watch", "train.log", "--plain"])
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tune starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+    let mut until = |word: &str| {
+        let found = lines.find(|line| line.contains(word));
+        assert!(found.is_some(), "no line with {word}");
+    };
+    until("eval 1.600");
+    let append = |text: &str| {
+        let file = std::fs::File::options().append(true).open(&log);
+        file.expect("a log").write_all(text.as_bytes()).expect("it is written to");
+    };
+    // Half a line is none.
+    let second = iter_lines(2);
+    append(&second[..20]);
+    append(&second[20..]);
+    until("eval 1.400");
+    for i in 3..=9 {
+        append(&iter_lines(i));
+    }
+    until("Verdict: overfitting");
+    // Another run in the same place.
+    std::fs::write(&log, iter_lines(1)).expect("a log");
+    until("eval 1.600");
+    child.kill().expect("it is ended");
+    child.wait().expect("it has ended");
+}
+
+#[test]
+fn what_is_piped_in_is_judged_and_passed_through() {
+    let place = place();
+    let whole: String = (1..=9).map(iter_lines).collect();
+    let mut child = Command::new(TUNE)
+        .args(["watch", "-", "--plain"])
+        .current_dir(place.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tune starts");
+    child.stdin.take().expect("stdin").write_all(whole.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), whole);
+    let said = text(&output.stdout);
+    assert!(said.contains("eval 1.500") && said.contains("best   eval 1.000 at step 4"), "{said}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let place = place();
+    for (arguments, expected) in [
+        (&["watch", "--once", "none.log"][..], "error: none.log: no such file or folder\n"),
+        (&["watch", "-", "-"], "error: -: standard input can be read once only\n"),
+        (
+            &["watch", "x", "--map", "loss=a"],
+            "error: --map loss=a: not one of eval, train and step\n  hint: --map eval=val_loss,train=loss,step=iteration\n",
+        ),
+    ] {
+        let output = tune(&place, arguments);
+        assert_eq!(
+            (text(&output.stderr).as_str(), output.status.code()),
+            (expected, Some(2)),
+            "{arguments:?}"
+        );
+    }
+}
