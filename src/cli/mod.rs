@@ -4,6 +4,7 @@
 
 mod bench;
 mod compare;
+mod data;
 mod earlier;
 mod exec;
 mod feed;
@@ -57,6 +58,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Measure how fast this machine trains a model
     Bench(bench::BenchArgs),
+    /// Look at the rows before training: the split, tokens, duplicates, leaks between the sides
+    Data(data::DataArgs),
     /// Ask a run's best adapter, and the base model beside it
     Generate(generate::GenerateArgs),
     /// Draw the chart of a run as a self-contained picture
@@ -183,6 +186,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Exec(args) => exec::exec(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Data(args) => data::data(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Report(args) => report::report(&args),
         Command::Init => {

@@ -3,6 +3,7 @@
 //! Everything that can be wrong with what the user gave is found before the run folder is made, so
 //! that a mistake leaves nothing behind.
 
+use super::data::warn;
 use super::earlier::Earlier;
 use super::meter::Meter;
 use super::wire::{OWN, Past, Plain, View, Wire};
@@ -210,32 +211,6 @@ fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset, Encoder)>
     warn(&dataset);
     let model = open::model(config, &encoder, &device)?;
     Ok((model, dataset, encoder))
-}
-
-/// What about the data a user should know before training on it.
-fn warn(dataset: &Dataset) {
-    let audit = &dataset.audit;
-    let place =
-        |source: &data::audit::Source| format!("{}:{}", dataset.files[source.file].display(), source.line);
-    if let Some(leak) = audit.leaks.first() {
-        say(&format!(
-            "warning: {} held-out rows are also trained on, the first is {} (also {}): the eval loss will look too good",
-            audit.leaks.len(),
-            place(&leak.row),
-            place(&leak.twin)
-        ));
-    }
-    if let Some(first) = audit.special_in_message.first() {
-        say(&format!(
-            "warning: {} rows have the text of a special token in a message, the first is {}",
-            audit.special_in_message.len(),
-            place(first)
-        ));
-    }
-    let cut = audit.train.cut_rows + audit.valid.cut_rows + audit.test.cut_rows;
-    if cut > 0 {
-        say(&format!("warning: {cut} rows are longer than data.max_length and were cut"));
-    }
 }
 
 pub(super) fn fresh_state(config: &Config, model: &CausalLm) -> Result<State> {

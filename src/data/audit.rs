@@ -1,8 +1,9 @@
-//! What a dataset holds: rows, tokens, cuts, exact duplicates, and leaks between the sides.
+//! What a dataset holds: rows, tokens, cuts, duplicates, and leaks between the sides.
 //!
 //! Counted, not judged: what is too much is for the reader to say.
 
 use super::encode::Encoded;
+use super::near::{Index, Sketch};
 use std::collections::HashMap;
 
 /// A row's place in the files it was read from.
@@ -15,14 +16,16 @@ pub struct Source {
 }
 
 /// What a dataset holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audit {
     pub train: Side,
     pub valid: Side,
     pub test: Side,
-    /// Held-out rows whose text is also trained on, and test rows whose text is also in the validation
-    /// rows. Only where these are files of their own: a drawn split has none.
+    /// Held-out rows whose text, or nearly that, is also trained on, and test rows whose text is also in
+    /// the validation rows. Equal texts only where these are files of their own: a drawn split has none.
     pub leaks: Vec<Leak>,
+    /// Rows with a blank completion, or a blank turn of the assistant: they teach to say nothing.
+    pub blank_answers: Vec<Source>,
     /// Rows with the text of a special token in a message, which becomes that token.
     pub special_in_message: Vec<Source>,
 }
@@ -40,6 +43,8 @@ pub struct Side {
     pub cut_tokens: u64,
     /// Rows with the same text as an earlier row of this side.
     pub duplicates: usize,
+    /// Other rows with nearly the same text as an earlier row of this side.
+    pub near_duplicates: usize,
     /// Tokens a row, after cutting.
     pub lengths: Lengths,
 }
@@ -54,12 +59,14 @@ pub struct Lengths {
 }
 
 /// A row that is on two sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Leak {
     /// The row that was held out.
     pub row: Source,
-    /// The first row with the same text on the side that decides before it.
+    /// The first row with the same text on a side that decides before it, or with nearly the same.
     pub twin: Source,
+    /// Share of the text that both have; 1 where it is the same.
+    pub likeness: f64,
 }
 
 /// A row of a side, as the audit sees it.
@@ -67,29 +74,40 @@ pub(super) struct Audited {
     pub source: Source,
     /// Of [`split::fingerprint`](super::split::fingerprint).
     pub fingerprint: u128,
+    pub sketch: Option<Sketch>,
+    pub blank_answer: bool,
     pub encoded: Encoded,
 }
 
 /// Counts what the three sides hold.
 pub(super) fn audit(train: &[Audited], valid: &[Audited], test: &[Audited]) -> Audit {
     let mut first_seen: HashMap<u128, Source> = HashMap::new();
+    let (mut alike, mut sources) = (Index::default(), Vec::new());
     let mut leaks = Vec::new();
     for side in [train, valid, test] {
-        let twin =
-            |row: &Audited| first_seen.get(&row.fingerprint).map(|&twin| Leak { row: row.source, twin });
+        let twin = |row: &Audited| {
+            let same = first_seen.get(&row.fingerprint).map(|&twin| (twin, 1.0));
+            let near = || alike.find(row.sketch.as_ref()?).map(|(twin, likeness)| (sources[twin], likeness));
+            same.or_else(near).map(|(twin, likeness)| Leak { row: row.source, twin, likeness })
+        };
         leaks.extend(side.iter().filter_map(twin));
         for row in side {
             first_seen.entry(row.fingerprint).or_insert(row.source);
+            if let Some(sketch) = &row.sketch {
+                alike.insert(sketch, sources.len());
+                sources.push(row.source);
+            }
         }
     }
     let special = |row: &&Audited| row.encoded.special_in_message;
-    let all = train.iter().chain(valid).chain(test);
+    let all = || train.iter().chain(valid).chain(test);
     Audit {
         train: Side::of(train),
         valid: Side::of(valid),
         test: Side::of(test),
         leaks,
-        special_in_message: all.filter(special).map(|row| row.source).collect(),
+        blank_answers: all().filter(|row| row.blank_answer).map(|row| row.source).collect(),
+        special_in_message: all().filter(special).map(|row| row.source).collect(),
     }
 }
 
@@ -97,12 +115,18 @@ impl Side {
     fn of(rows: &[Audited]) -> Self {
         let mut side = Self { rows: rows.len(), ..Self::default() };
         let mut seen = std::collections::HashSet::new();
-        for row in rows {
+        let mut alike = Index::default();
+        for (i, row) in rows.iter().enumerate() {
             side.tokens += row.encoded.example.ids.len() as u64;
             side.loss_tokens += row.encoded.example.loss_tokens() as u64;
             side.cut_rows += usize::from(row.encoded.cut > 0);
             side.cut_tokens += row.encoded.cut as u64;
-            side.duplicates += usize::from(!seen.insert(row.fingerprint));
+            let same = !seen.insert(row.fingerprint);
+            side.duplicates += usize::from(same);
+            if let Some(sketch) = row.sketch.as_ref().filter(|_| !same) {
+                side.near_duplicates += usize::from(alike.find(sketch).is_some());
+                alike.insert(sketch, i);
+            }
         }
         side.lengths = Lengths::of(rows.iter().map(|row| row.encoded.example.ids.len()).collect());
         side
@@ -122,7 +146,8 @@ impl Lengths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Example;
+    use crate::data::read::Body;
+    use crate::data::{Example, near};
 
     fn encoded(length: usize, cut: usize, special_in_message: bool) -> Encoded {
         let loss_mask = (0..length).map(|i| i > 0).collect();
@@ -136,7 +161,21 @@ mod tests {
     #[test]
     fn sides_are_counted_and_leaks_named() {
         let short = || encoded(3, 0, false);
-        let row = |source, fingerprint, encoded| Audited { source, fingerprint, encoded };
+        let words = |text: &str| Body::Text(text.into());
+        let (one, like) = (
+            "a b c d e f g h i j k l m n o p q r s t u v w x y z",
+            "a b c d e f g h i j k l m n o p q r s t u v w x y",
+        );
+        let rows =
+            [words(one), words(like), words("one two three four five six seven eight nine ten eleven")];
+        let drawn = near::sketches(&rows.iter().collect::<Vec<_>>());
+        let row = |source, fingerprint, encoded| Audited {
+            source,
+            fingerprint,
+            encoded,
+            sketch: if fingerprint < 10 { drawn[fingerprint as usize].clone() } else { None },
+            blank_answer: fingerprint == 11,
+        };
         let train =
             [row(at(0, 1), 10, short()), row(at(0, 2), 10, short()), row(at(0, 3), 11, encoded(8, 2, true))];
         let valid = [row(at(1, 1), 12, short()), row(at(1, 2), 10, short()), row(at(1, 3), 12, short())];
@@ -151,15 +190,28 @@ mod tests {
                 cut_rows: 1,
                 cut_tokens: 2,
                 duplicates: 1,
+                near_duplicates: 0,
                 lengths: Lengths { min: 3, median: 3, p95: 8, max: 8 },
             }
         );
         assert_eq!((audit.valid.rows, audit.valid.duplicates, audit.test.rows), (3, 1, 1));
         assert_eq!(
             audit.leaks,
-            [Leak { row: at(1, 2), twin: at(0, 1) }, Leak { row: at(2, 5), twin: at(1, 1) }]
+            [
+                Leak { row: at(1, 2), twin: at(0, 1), likeness: 1.0 },
+                Leak { row: at(2, 5), twin: at(1, 1), likeness: 1.0 }
+            ]
         );
+        assert_eq!(audit.blank_answers, [at(0, 3)]);
         assert_eq!(audit.special_in_message, [at(0, 3)]);
+        // Rows 0 and 1 are nearly the same; row 2 is another.
+        let train = [row(at(0, 1), 0, short()), row(at(0, 2), 2, short()), row(at(0, 3), 1, short())];
+        let audit = super::audit(&train, &[row(at(1, 1), 1, short()), row(at(1, 2), 2, short())], &[]);
+        assert_eq!((audit.train.near_duplicates, audit.train.duplicates), (1, 0));
+        assert_eq!(audit.leaks.len(), 2);
+        let near = super::audit(&train[..2], &[row(at(1, 1), 1, short())], &[]).leaks[0];
+        assert_eq!((near.row, near.twin), (at(1, 1), at(0, 1)));
+        assert!((near::ALIKE..1.0).contains(&near.likeness));
     }
 
     #[test]

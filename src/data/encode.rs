@@ -210,22 +210,9 @@ impl Encoder {
         Ok(tokens.into_iter().map(|(id, _)| id).collect())
     }
 
-    /// All rows, in their order; faults come with the index of their row, in order as well.
-    pub fn encode_all(
-        &self,
-        rows: &[&Body],
-        options: EncodeOptions,
-    ) -> Result<Vec<Encoded>, Vec<(usize, RowFault)>> {
-        let results: Vec<_> = rows.par_iter().map(|row| self.encode(row, options)).collect();
-        let mut faults = Vec::new();
-        let mut encoded = Vec::with_capacity(results.len());
-        for (i, result) in results.into_iter().enumerate() {
-            match result {
-                Ok(row) => encoded.push(row),
-                Err(fault) => faults.push((i, fault)),
-            }
-        }
-        if faults.is_empty() { Ok(encoded) } else { Err(faults) }
+    /// All rows, in their order.
+    pub fn encode_all(&self, rows: &[&Body], options: EncodeOptions) -> Vec<Result<Encoded, RowFault>> {
+        rows.par_iter().map(|row| self.encode(row, options)).collect()
     }
 
     /// One row.

@@ -2,11 +2,12 @@
 //!
 //! Host memory only: nothing here knows a tensor. The way of a row: [`read`] tells its form, [`split`]
 //! its side, [`encode`] (with [`template`] for chats) makes tokens of it, and [`batch`] lays it beside
-//! others. [`audit`] counts what came of it.
+//! others. [`near`] finds rows that say nearly the same, and [`audit`] counts what came of it all.
 
 pub mod audit;
 pub mod encode;
 pub mod error;
+pub mod near;
 pub mod read;
 pub mod split;
 pub mod template;
@@ -17,8 +18,9 @@ pub use error::DataError;
 
 use crate::config::{Data, Holdout};
 use audit::Audited;
-use encode::{EncodeOptions, Encoded};
-use read::Row;
+use encode::EncodeOptions;
+use near::Sketch;
+use read::{Body, Row};
 use split::Share;
 use std::path::{Path, PathBuf};
 
@@ -82,71 +84,116 @@ pub struct Sources {
 }
 
 /// Reads, splits and encodes what `data` names. Examples of a side stand in the order of their file.
+///
+/// # Errors
+/// When a file cannot be read, a row not be used, or the rows not be split as asked.
 pub fn load(data: &Data, encoder: &Encoder) -> Result<Dataset, DataError> {
-    let options = EncodeOptions { max_length: data.max_length, mask_prompt: data.mask_prompt };
-    let mut files = vec![data.train.clone()];
-    let rows = read::read(&data.train, "data.train")?;
-    let held_out = draw(data, &rows)?;
-    let all = encode_rows(encoder, options, &data.train, 0, &rows)?;
-    let (drawn, train) = divide(all, &held_out);
+    let (dataset, faults) = survey(data, encoder)?;
+    match faults.into_iter().next() {
+        None => Ok(dataset),
+        Some(fault) => Err(fault),
+    }
+}
 
-    let mut other_file = |path: &Path, key| {
-        files.push(path.into());
-        encode_rows(encoder, options, path, files.len() - 1, &read::read(path, key)?)
-    };
-    let valid = match &data.valid {
-        Holdout::File(path) => other_file(path, "data.valid")?,
-        Holdout::Fraction(_) | Holdout::Rows(_) => drawn,
-    };
-    let test = match &data.test {
-        Some(path) => other_file(path, "data.test")?,
-        None => Vec::new(),
-    };
+/// As [`load`], but rows that cannot be encoded are left out, and come back as an error for each file.
+///
+/// # Errors
+/// When a file cannot be read, or the rows not be split as asked.
+pub fn survey(data: &Data, encoder: &Encoder) -> Result<(Dataset, Vec<DataError>), DataError> {
+    let options = EncodeOptions { max_length: data.max_length, mask_prompt: data.mask_prompt };
+    let mut files = vec![File::read(&data.train, "data.train")?];
+    if let Holdout::File(path) = &data.valid {
+        files.push(File::read(path, "data.valid")?);
+    }
+    if let Some(path) = &data.test {
+        files.push(File::read(path, "data.test")?);
+    }
+    // What is common to all rows is told by all of them.
+    let bodies: Vec<&Body> = files.iter().flat_map(|file| &file.rows).map(|row| &row.body).collect();
+    let mut sketches = near::sketches(&bodies);
+    let rows = &files[0].rows;
+    let held_out = draw(data, rows, &near::twins(&sketches[..rows.len()]))?;
+
+    let mut faults = Vec::new();
+    let mut encoded = Vec::new();
+    for (number, file) in files.iter().enumerate() {
+        let sketches = sketches.drain(..file.rows.len()).collect();
+        let (rows, fault) = encode_rows(encoder, options, file, number, sketches);
+        encoded.push(rows);
+        faults.extend(fault);
+    }
+    let mut encoded = encoded.into_iter();
+    let (drawn, train) = divide(encoded.next().unwrap_or_default(), &held_out);
+    let mut other = || encoded.next().unwrap_or_default().into_iter().flatten().collect::<Vec<_>>();
+    let valid = if matches!(data.valid, Holdout::File(_)) { other() } else { drawn };
+    let test = if data.test.is_some() { other() } else { Vec::new() };
 
     let audit = audit::audit(&train, &valid, &test);
     let sources = |side: &[Audited]| side.iter().map(|row| row.source).collect();
     let sources = Sources { train: sources(&train), valid: sources(&valid), test: sources(&test) };
     let examples = |side: Vec<Audited>| side.into_iter().map(|row| row.encoded.example).collect();
     let splits = Splits { train: examples(train), valid: examples(valid), test: examples(test) };
-    Ok(Dataset { splits, sources, files, audit })
+    let files = files.into_iter().map(|file| file.path).collect();
+    Ok((Dataset { splits, sources, files, audit }, faults))
+}
+
+/// A file of rows.
+struct File {
+    path: PathBuf,
+    rows: Vec<Row>,
+}
+
+impl File {
+    fn read(path: &Path, key: &'static str) -> Result<Self, DataError> {
+        Ok(Self { path: path.into(), rows: read::read(path, key)? })
+    }
 }
 
 /// For each row of the training file, whether it is held out.
-fn draw(data: &Data, rows: &[Row]) -> Result<Vec<bool>, DataError> {
+fn draw(data: &Data, rows: &[Row], twins: &[Option<usize>]) -> Result<Vec<bool>, DataError> {
     let share = match data.valid {
         Holdout::Fraction(share) => Share::Fraction(share),
         Holdout::Rows(number) => Share::Rows(number),
         Holdout::File(_) => return Ok(vec![false; rows.len()]),
     };
-    split::hold_out(rows, share, data.seed)
+    split::hold_out(rows, twins, share, data.seed)
         .map_err(|fault| DataError::Split { file: data.train.clone(), fault })
 }
 
 /// The rows that are held out, and the others.
-fn divide(rows: Vec<Audited>, held_out: &[bool]) -> (Vec<Audited>, Vec<Audited>) {
-    let mut held_out = held_out.iter();
-    rows.into_iter().partition(|_| held_out.next() == Some(&true))
+fn divide(rows: Vec<Option<Audited>>, held_out: &[bool]) -> (Vec<Audited>, Vec<Audited>) {
+    let (mut held, mut kept) = (Vec::new(), Vec::new());
+    for (row, held_out) in rows.into_iter().zip(held_out) {
+        (if *held_out { &mut held } else { &mut kept }).extend(row);
+    }
+    (held, kept)
 }
 
-/// The rows of file number `file`, at `path`; all that cannot be encoded are reported together.
+/// The rows of file number `number`, each in its place; all that cannot be encoded are reported together.
 fn encode_rows(
     encoder: &Encoder,
     options: EncodeOptions,
-    path: &Path,
-    file: usize,
-    rows: &[Row],
-) -> Result<Vec<Audited>, DataError> {
-    let bodies: Vec<_> = rows.iter().map(|row| &row.body).collect();
-    let encoded = encoder.encode_all(&bodies, options).map_err(|faults| DataError::Rows {
-        file: path.into(),
-        faults: faults.into_iter().map(|(i, fault)| (rows[i].line, fault)).collect(),
-    })?;
-    let audited = |(row, encoded): (&Row, Encoded)| Audited {
-        source: Source { file, line: row.line },
-        fingerprint: split::fingerprint(&row.body),
-        encoded,
-    };
-    Ok(rows.iter().zip(encoded).map(audited).collect())
+    file: &File,
+    number: usize,
+    sketches: Vec<Option<Sketch>>,
+) -> (Vec<Option<Audited>>, Option<DataError>) {
+    let bodies: Vec<_> = file.rows.iter().map(|row| &row.body).collect();
+    let mut faults = Vec::new();
+    let mut audited = Vec::with_capacity(file.rows.len());
+    for ((row, encoded), sketch) in file.rows.iter().zip(encoder.encode_all(&bodies, options)).zip(sketches) {
+        let source = Source { file: number, line: row.line };
+        let fingerprint = split::fingerprint(&row.body);
+        let blank_answer = row.body.has_blank_answer();
+        audited.push(match encoded {
+            Ok(encoded) => Some(Audited { source, fingerprint, sketch, blank_answer, encoded }),
+            Err(fault) => {
+                faults.push((row.line, fault));
+                None
+            }
+        });
+    }
+    let fault = (!faults.is_empty()).then(|| DataError::Rows { file: file.path.clone(), faults });
+    (audited, fault)
 }
 
 #[cfg(test)]
@@ -218,7 +265,7 @@ mod tests {
         assert_eq!((splits.train.len(), splits.valid.len(), splits.test.len()), (4, 2, 1));
         assert_eq!(dataset.files.len(), 3);
         let (row, twin) = (Source { file: 1, line: 2 }, Source { file: 0, line: 3 });
-        assert_eq!(dataset.audit.leaks, [audit::Leak { row, twin }]);
+        assert_eq!(dataset.audit.leaks, [audit::Leak { row, twin, likeness: 1.0 }]);
         assert_eq!(dataset.audit.test.rows, 1);
     }
 
@@ -253,7 +300,9 @@ mod tests {
         data.train = Path::new(env!("CARGO_MANIFEST_DIR")).join(data.train);
         let dataset = load(&data, &encoder()).unwrap();
         assert_eq!((dataset.splits.train.len(), dataset.splits.valid.len()), (450, 50));
-        assert_eq!((dataset.audit.train.duplicates, dataset.audit.train.cut_rows), (0, 0));
+        let audit = &dataset.audit;
+        assert_eq!((audit.train.duplicates, audit.train.near_duplicates, audit.train.cut_rows), (0, 0, 0));
+        assert!(audit.leaks.is_empty() && audit.blank_answers.is_empty());
         assert_eq!(dataset.audit.special_in_message, []);
     }
 }

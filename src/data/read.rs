@@ -40,6 +40,19 @@ impl Body {
             Self::Text(text) => vec![text],
         }
     }
+
+    /// Whether what is to be learnt is blank, or a part of it: nothing but the end of the text is taught.
+    pub fn has_blank_answer(&self) -> bool {
+        let blank = |text: &str| text.trim().is_empty();
+        match self {
+            Self::Chat(messages) => {
+                messages.iter().any(|message| message.role == Role::Assistant && blank(&message.content))
+            }
+            Self::Completion { completion, .. } => blank(completion),
+            Self::Instruction { output, .. } => blank(output),
+            Self::Text(text) => blank(text),
+        }
+    }
 }
 
 /// One turn of a chat.

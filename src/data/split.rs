@@ -1,7 +1,7 @@
 //! Which rows are held out: a function of the rows and of `data.seed`, and of nothing else.
 //!
-//! Rows with the same `group`, or with the same text but for case and spacing, belong together and come
-//! to lie on one side: a held-out row that is also trained on would show no overfitting. The sets of
+//! Rows with the same `group`, with the same text but for case and spacing, or with nearly the same text
+//! belong together and come to lie on one side: a held-out row that is also trained on would show no overfitting. The sets of
 //! rows that belong together are shuffled by `ChaCha8` seeded with `data.seed`, and held out in that
 //! order as long as they fit into what was asked for.
 
@@ -20,8 +20,21 @@ pub enum Share {
     Rows(u64),
 }
 
-/// For each row, whether it is held out.
-pub fn hold_out(rows: &[Row], share: Share, seed: u64) -> Result<Vec<bool>, SplitFault> {
+/// For each row, whether it is held out. `twins` has for each row one before it that is nearly the same.
+///
+/// Where rows that are nearly the same leave no split as it was asked for, they are not kept together:
+/// the audit finds them on both sides then.
+pub fn hold_out(
+    rows: &[Row],
+    twins: &[Option<usize>],
+    share: Share,
+    seed: u64,
+) -> Result<Vec<bool>, SplitFault> {
+    let apart = |_| draw(rows, &vec![None; rows.len()], share, seed);
+    draw(rows, twins, share, seed).or_else(apart)
+}
+
+fn draw(rows: &[Row], twins: &[Option<usize>], share: Share, seed: u64) -> Result<Vec<bool>, SplitFault> {
     let (asked, target) = match share {
         Share::Fraction(share) => (share.to_string(), (share * rows.len() as f64).round() as usize),
         Share::Rows(number) => (number.to_string(), usize::try_from(number).unwrap_or(usize::MAX)),
@@ -32,7 +45,7 @@ pub fn hold_out(rows: &[Row], share: Share, seed: u64) -> Result<Vec<bool>, Spli
     if target >= rows.len() {
         return Err(SplitFault::NothingLeft { asked, rows: rows.len() });
     }
-    let mut sets = belonging_together(rows);
+    let mut sets = belonging_together(rows, twins);
     if sets.len() == 1 {
         return Err(SplitFault::OneGroup { rows: rows.len() });
     }
@@ -54,9 +67,9 @@ pub fn hold_out(rows: &[Row], share: Share, seed: u64) -> Result<Vec<bool>, Spli
     Ok(held_out)
 }
 
-/// The rows in sets, each with all that shares a text or a group with it, directly or through others;
+/// The rows in sets, each with all that shares a text, nearly so, or a group with it, directly or through others;
 /// in the order of the first row of each set.
-fn belonging_together(rows: &[Row]) -> Vec<Vec<usize>> {
+fn belonging_together(rows: &[Row], twins: &[Option<usize>]) -> Vec<Vec<usize>> {
     // A forest in which each row points to an earlier one of its set, or to itself.
     let mut parent: Vec<usize> = (0..rows.len()).collect();
     let mut first_of_text = HashMap::new();
@@ -65,6 +78,9 @@ fn belonging_together(rows: &[Row]) -> Vec<Vec<usize>> {
         join(&mut parent, *first_of_text.entry(fingerprint(&row.body)).or_insert(i), i);
         if let Some(group) = &row.group {
             join(&mut parent, *first_of_group.entry(group).or_insert(i), i);
+        }
+        if let Some(twin) = twins[i] {
+            join(&mut parent, twin, i);
         }
     }
     let mut sets: Vec<Vec<usize>> = Vec::new();
@@ -118,12 +134,12 @@ mod tests {
     }
 
     fn held(rows: &[Row], share: Share, seed: u64) -> Vec<usize> {
-        let side = hold_out(rows, share, seed).unwrap();
+        let side = hold_out(rows, &vec![None; rows.len()], share, seed).unwrap();
         (0..rows.len()).filter(|&i| side[i]).collect()
     }
 
     fn refused(rows: &[Row], share: Share, message: &str) {
-        assert_eq!(hold_out(rows, share, 0).unwrap_err().to_string(), message);
+        assert_eq!(hold_out(rows, &vec![None; rows.len()], share, 0).unwrap_err().to_string(), message);
     }
 
     #[test]
@@ -145,12 +161,26 @@ mod tests {
         rows.extend([row("Two  words\n", None), row("two words", None)]);
         let mut seen = std::collections::HashSet::new();
         for seed in 0..40 {
-            let side = hold_out(&rows, Share::Fraction(0.4), seed).unwrap();
+            let side = hold_out(&rows, &[None; 26], Share::Fraction(0.4), seed).unwrap();
             assert!(side[20..24].iter().all(|&on| on == side[20]), "seed {seed}");
             assert_eq!(side[24], side[25], "seed {seed}");
             seen.insert((side[20], side[24]));
         }
         assert_eq!(seen.len(), 4, "each set falls on either side for some seed");
+    }
+
+    #[test]
+    fn rows_that_are_nearly_the_same_stay_together_where_they_can() {
+        let rows = distinct(10);
+        let mut twins = vec![None; 10];
+        (twins[4], twins[9]) = (Some(1), Some(4));
+        for seed in 0..20 {
+            let side = hold_out(&rows, &twins, Share::Rows(4), seed).unwrap();
+            assert!(side[1] == side[4] && side[4] == side[9], "seed {seed}");
+        }
+        let all_alike: Vec<_> = (0..10).map(|i: usize| i.checked_sub(1)).collect();
+        let side = hold_out(&rows, &all_alike, Share::Rows(3), 0).unwrap();
+        assert_eq!(side, hold_out(&rows, &[None; 10], Share::Rows(3), 0).unwrap());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod curves;
 mod dashboard;
+mod data;
 mod dataset;
 mod families;
 mod generate;

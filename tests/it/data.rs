@@ -1,0 +1,108 @@
+//! `tune data` over files with planted faults, and what `tune run` says of them.
+
+use crate::cli::{OUT, Place, stderr, stdout};
+use serde_json::{Value, json};
+
+/// Row `i` of a dataset in which no two rows are alike, as words.
+fn words(i: usize) -> Vec<String> {
+    (0..30).map(|w| format!("w{}", (i * 977 + w * 31) % 90_000)).collect()
+}
+
+fn row(prompt: &[String], completion: &str) -> String {
+    json!({"prompt": prompt.join(" "), "completion": completion}).to_string() + "\n"
+}
+
+fn document(place: &Place, arguments: &[&str], code: i32) -> Value {
+    let output = place.tune(&[&["data", "job.toml", "--json"], arguments].concat());
+    assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).expect("one JSON document")
+}
+
+/// 40 rows, of which row 11 is row 3 again, and row 21 is row 5 with one word changed.
+fn planted() -> Place {
+    let place = Place::new();
+    let mut near = words(5);
+    near[12] = "other".into();
+    let rows = (1..=40).map(|i| match i {
+        11 => row(&words(3), "Yes 3."),
+        21 => row(&near, "Yes 5."),
+        _ => row(&words(i), &format!("Yes {i}.")),
+    });
+    place.write("rows.jsonl", &rows.collect::<String>());
+    place
+}
+
+#[test]
+fn planted_duplicates_are_found_and_never_on_two_sides() {
+    let place = planted();
+    let roomy = ["--set", "data.max_length=512", "--set", "data.valid=0.3", "--set"];
+    let mut sides = std::collections::BTreeSet::new();
+    for seed in 0..12 {
+        let seed = format!("data.seed={seed}");
+        let found = document(&place, &[&roomy[..], &[&seed]].concat(), 0);
+        let sum = |key: &str| found["train"][key].as_u64().unwrap() + found["valid"][key].as_u64().unwrap();
+        assert_eq!((sum("rows"), sum("duplicates"), sum("near_duplicates")), (40, 1, 1), "{found}");
+        assert_eq!(found["leaks"], json!([]));
+        sides.insert((found["train"]["duplicates"].as_u64(), found["train"]["near_duplicates"].as_u64()));
+    }
+    assert!(sides.len() > 2, "the pairs fall on either side: {sides:?}");
+    let output = place.tune(&["data", "job.toml", "--set", "data.max_length=512"]);
+    let text = stdout(&output);
+    assert!(text.contains("\ntrain ") && text.contains("\nvalid "), "{text}");
+    assert!(text.ends_with("\nno row is on two sides\n"), "{text}");
+}
+
+#[test]
+fn leaks_between_files_are_named_by_data_and_by_run() {
+    let place = planted();
+    let mut near = words(8);
+    near[1] = "another".into();
+    let held = [row(&words(100), "New."), row(&words(7), "Yes 7."), row(&near, "Yes 8.")];
+    place.write("held.jsonl", &held.concat());
+    let sets = ["--set", "data.valid=\"held.jsonl\"", "--set", "data.max_length=512"];
+    let found = document(&place, &sets, 0);
+    let leaks = found["leaks"].as_array().expect("a list");
+    assert_eq!((&leaks[0]["row"], &leaks[0]["twin"]), (&json!("held.jsonl:2"), &json!("rows.jsonl:7")));
+    assert_eq!(leaks[0]["likeness"], 1.0);
+    assert_eq!((&leaks[1]["row"], &leaks[1]["twin"]), (&json!("held.jsonl:3"), &json!("rows.jsonl:8")));
+    assert!(leaks[1]["likeness"].as_f64().is_some_and(|share| (0.8..1.0).contains(&share)), "{leaks:?}");
+    assert_eq!(leaks.len(), 2);
+    let run = place
+        .tune(&[&["run", "job.toml", "--plain", "--out", OUT, "--set", "train.steps=1"], &sets[..]].concat());
+    let told = stderr(&run);
+    for warning in [
+        "warning: 1 row is held out and also trained on, the first is held.jsonl:2 (see rows.jsonl:7): ",
+        "warning: 1 row is held out and nearly the same as one that is trained on, the first is held.jsonl:3 ",
+    ] {
+        assert!(told.contains(warning), "{told}");
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_learnt_from_are_listed_together_and_refused() {
+    let place = Place::new();
+    let rows = [
+        row(&["a".into()], "b"),
+        row(&["c".into()], "  "),
+        row(&vec!["very".to_owned(); 200], "long"),
+        row(&["d".into()], "e"),
+        row(&["f".into()], "g"),
+    ];
+    place.write("rows.jsonl", &rows.concat());
+    let found = document(&place, &["--set", "data.valid=1"], 2);
+    assert_eq!(found["blank_answers"], json!(["rows.jsonl:2"]));
+    assert_eq!(found["emptied_by_cutting"][0]["row"], "rows.jsonl:3");
+    assert_eq!(found["unusable"], json!([]));
+    let output = place.tune(&["data", "job.toml", "--set", "data.valid=1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stdout(&output).contains("\nrows that cannot be used:\n  rows.jsonl:3: cut to 64 tokens, "));
+    assert!(stderr(&output).starts_with("error: rows.jsonl:3: cut to 64 tokens, "), "{}", stderr(&output));
+    let whole = place.tune(&["data", "job.toml", "--set", "data.valid=1", "--set", "data.max_length=900"]);
+    assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
+    assert!(stdout(&whole).contains(
+        "\nwarning: 1 row has a blank answer and teaches to say nothing, the first is rows.jsonl:2\n"
+    ));
+    let missing = place.tune(&["data", "job.toml", "--set", "data.train=\"no.jsonl\""]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).starts_with("error: no.jsonl: cannot be read: "), "{}", stderr(&missing));
+}
