@@ -65,7 +65,9 @@ enum Command {
     /// Draw the chart of a run as a self-contained picture
     Report(report::ReportArgs),
     /// Print a commented configuration to start from
-    Init,
+    Init(init::InitArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
 }
 
 /// Flags that several commands share.
@@ -189,10 +191,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Data(args) => data::data(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Report(args) => report::report(&args),
-        Command::Init => {
-            init::init();
-            Ok(code::FINE)
-        }
+        Command::Init(args) => init::init(&args),
+        Command::Schema => init::schema(),
     };
     match outcome {
         Ok(code) => code,

@@ -3,7 +3,7 @@
 //! Every key is declared once, with its documentation and its default; the `sections!` macro makes
 //! of it the struct, its `Default` and the registry [`SECTIONS`], from which `load` knows the valid
 //! keys and their types, and [`template`] makes a commented file. Reading files and `--set` is in
-//! [`load`], rules across keys are in [`check`], and the way back to text is in [`write`].
+//! [`load`], rules across keys are in [`check`], and the way back to text is in [`write`]; [`schema`] is for editors.
 
 #![expect(
     clippy::doc_markdown,
@@ -13,12 +13,13 @@
 
 pub mod check;
 pub mod load;
+pub mod schema;
 mod value;
 pub mod write;
 
 pub use load::{ConfigError, load};
 pub use value::{Holdout, Targets};
-pub use write::template;
+pub use write::{template, template_with};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -7,15 +7,22 @@ use std::fmt::Write;
 
 /// Every key with its documentation and its default; keys that are absent by default are commented out.
 pub fn template() -> String {
-    let mut out =
-        String::from("# Every key of a run, with its default. A key that is left out keeps its default.\n");
+    template_with("Every key of a run, with its default. A key that is left out keeps its default.", &[])
+}
+
+/// As [`template`], with another first line and other values: section, key, value.
+pub fn template_with(title: &str, values: &[(&str, &str, toml::Value)]) -> String {
+    let mut out = format!("# {title}\n");
+    let given = |section: &str, key: &str| {
+        values.iter().find(|(of, name, _)| (*of, *name) == (section, key)).map(|(_, _, value)| value.clone())
+    };
     for section in SECTIONS {
         out.push('\n');
         comment(&mut out, section.doc);
         let _ = writeln!(out, "[{}]", section.name);
         for key in section.keys {
             comment(&mut out, key.doc);
-            let _ = match (key.default)() {
+            let _ = match given(section.name, key.name).or_else(key.default) {
                 Some(value) => writeln!(out, "{} = {value}", key.name),
                 None => writeln!(out, "# {} = {}", key.name, key.example),
             };

@@ -8,6 +8,7 @@ mod data;
 mod dataset;
 mod families;
 mod generate;
+mod init;
 #[cfg(unix)]
 mod exec;
 mod report;
