@@ -65,6 +65,14 @@ fn metal() -> Result<Device> {
     Device::new_metal(0).map_err(|error| anyhow::anyhow!("Metal cannot be used: {error}"))
 }
 
+/// Whether a computation failed because the device has no memory left for it.
+///
+/// Drivers say so in words of their own, which arrive here as text.
+pub fn is_out_of_memory(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}").to_lowercase();
+    ["out of memory", "out_of_memory", "insufficient memory"].iter().any(|words| text.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +84,15 @@ mod tests {
         let error = choose("gpu").err().unwrap().to_string();
         assert!(error.starts_with("--device gpu: unknown device"), "{error}");
         assert!(choose("cuda:x").is_err());
+    }
+
+    #[test]
+    fn the_words_of_drivers_are_known() {
+        for text in
+            ["DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")", "Insufficient Memory (00000008)"]
+        {
+            assert!(is_out_of_memory(&anyhow::anyhow!("a kernel failed").context(text)), "{text}");
+        }
+        assert!(!is_out_of_memory(&anyhow::anyhow!("shape mismatch")));
     }
 }

@@ -61,7 +61,7 @@
 //!   Throughput comes from stamps and token counts, so that a replayed run shows the figures it had.
 //! - No tensor in [`data`]. No cuda but in [`device`] and [`kernel`], no terminal library but in
 //!   [`dashboard`], no argument parser but in [`cli`].
-//! - No `unsafe` but in `kernel::cpu`, in the one map call of `model::weights` and in `main.rs`.
+//! - No `unsafe` but in `kernel::cpu`, in the two calls of `model::weights` that deal with a memory map and in `main.rs`.
 //! - No finding without evidence. No advice in a rule: the words are in [`diagnosis::advice`].
 //! - No loss without its meaning ([`event::LossMeaning`]); unlike losses are never subtracted.
 //! - No bare float in the log: JSON has no NaN, and a run that diverged must be able to say so

@@ -13,6 +13,7 @@ mod init;
 mod lines;
 mod meter;
 mod open;
+mod plan;
 mod report;
 mod run;
 mod watch;

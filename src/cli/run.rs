@@ -45,6 +45,9 @@ pub(super) struct RunArgs {
     /// Change one key, as in --set lora.dropout=0.1 (any number of times)
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", conflicts_with = "resume")]
     overrides: Vec<String>,
+    /// Print what the run would need, and stop
+    #[arg(long, conflicts_with_all = ["resume", "out"])]
+    plan: bool,
     /// Lines of text in place of the dashboard
     #[arg(long)]
     plain: bool,
@@ -73,6 +76,10 @@ struct Prepared {
 }
 
 pub(super) fn run(args: &RunArgs) -> Outcome {
+    if let (true, Some(path)) = (args.plan, &args.config) {
+        let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
+        return super::plan::show(&config, &args.device, &args.output);
+    }
     let wishes = Wishes::default();
     wishes.listen().map_err(Failure::failed)?;
     let prepared = match (&args.config, &args.resume) {

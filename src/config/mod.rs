@@ -94,7 +94,7 @@ sections! {
     model: Model {
         /// `builtin`, or a folder in Hugging Face form: config.json, *.safetensors, tokenizer.json.
         path: String = "builtin".into(),
-        /// How the frozen weights are kept: auto (bf16 where the files hold bf16, else f32), f32 or bf16. Adapters and sums are f32.
+        /// How the frozen weights are kept: auto (bf16 where the files hold bf16 or the processor multiplies it, else f32), f32 or bf16. Adapters and sums are f32.
         dtype: Dtype = Dtype::Auto,
     }
 
@@ -138,6 +138,8 @@ sections! {
         batch_size: usize = 8,
         /// Batches summed before each optimiser step.
         gradient_accumulation: usize = 1,
+        /// Keep the input of each layer alone and compute the rest again on the way back: a third slower, in a fraction of the memory.
+        gradient_checkpointing: bool = false,
         /// The highest learning rate of the schedule.
         learning_rate: f64 = 1e-3,
         /// What the learning rate does after the warm-up: constant, linear or cosine (both down to 0).
@@ -195,7 +197,7 @@ sections! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
-    /// bf16 where the files hold no more than that, else f32.
+    /// bf16 where the files hold no more than that or the device multiplies it, else f32.
     Auto,
     F32,
     Bf16,

@@ -114,6 +114,13 @@ impl Epoch<'_> {
         self.order.chunks(self.batch_size).nth(index).unwrap_or_default()
     }
 
+    /// Batch `index` cut into at most `parts` smaller ones, of the same rows in the same order.
+    pub fn parts(&self, index: usize, parts: usize) -> Vec<Packed> {
+        let rows = self.rows(index);
+        let each = rows.len().div_ceil(parts.max(1)).max(1);
+        rows.chunks(each).map(|rows| Packed::new(rows.iter().map(|&row| &self.examples[row]))).collect()
+    }
+
     /// Batch `index`; empty beyond the last.
     pub fn batch(&self, index: usize) -> Packed {
         Packed::new(self.rows(index).iter().map(|&row| &self.examples[row]))

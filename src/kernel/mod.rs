@@ -139,7 +139,7 @@ pub struct HeadLoss {
 }
 
 /// Rows of logits that exist at one time: the vocabulary is large, the logits of a batch larger.
-const HEAD_CHUNK: usize = 512;
+pub const HEAD_CHUNK: usize = 512;
 
 macro_rules! dispatch {
     ($self:ident, $name:ident ( $($arg:expr),* )) => {
@@ -158,6 +158,14 @@ impl Kernels {
     pub fn for_device(device: &Device) -> Self {
         let portable = std::env::var_os("TUNE_KERNELS").is_some_and(|name| name == "portable");
         if device.is_cpu() && !portable { Self::Cpu } else { Self::Portable }
+    }
+
+    /// Whether the device has instructions for bf16.
+    pub fn prefer_bf16(self, device: &Device) -> bool {
+        match self {
+            Self::Cpu => cpu::has_bf16(),
+            Self::Portable => !device.is_cpu(),
+        }
     }
 
     /// Where and how it computes, for people: `cpu (avx512)`.

@@ -149,7 +149,9 @@ impl Layer {
         // The MLP: output = middle + down(swiglu(gate(x), up(x))), x = norm(middle).
         let activation = kernels.swiglu(&saved.gate, &saved.up)?;
         let d_activation = needed(back(&activation, &[(Module::Down, d_output)], true)?)?;
+        drop(activation);
         let (d_gate, d_up) = kernels.swiglu_backward(&d_activation, &saved.gate, &saved.up)?;
+        drop(d_activation);
         let x = kernels.rms_norm(&saved.middle, &self.post_attention_norm, spec.norm_eps)?;
         let dx = needed(back(&x, &[(Module::Gate, &d_gate), (Module::Up, &d_up)], true)?)?;
         let d_middle = kernels.rms_norm_backward(

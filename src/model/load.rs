@@ -67,12 +67,8 @@ fn build(
             spec.max_positions
         );
     }
-    // bf16 costs nothing where the files hold no more than that, and halves the memory.
-    let dtype = match dtype {
-        Dtype::Auto if !weights.are_bf16() => DType::F32,
-        Dtype::Auto | Dtype::Bf16 => DType::BF16,
-        Dtype::F32 => DType::F32,
-    };
+    let kernels = Kernels::for_device(device);
+    let dtype = precision(dtype, &weights, kernels, device);
     weights.declare(spec.dtype);
     let mut matrix = |name: &str, (out, input): (usize, usize)| -> Result<Weight> {
         let name = format!("{name}.weight");
@@ -131,8 +127,31 @@ fn build(
     }
     weights.finish()?;
     let rope = rope_table(&spec, max_length, device)?;
-    let kernels = Kernels::for_device(device);
     Ok(CausalLm { spec, device: device.clone(), kernels, dtype, embedding, layers, norm, head, rope })
+}
+
+/// How the frozen matrices of a model would be kept; its weights are not read.
+///
+/// # Errors
+/// When its files cannot be opened.
+pub fn precision_of(path: &str, dtype: Dtype, device: &Device) -> Result<DType> {
+    let weights = if path == BUILTIN {
+        Weights::embedded("the embedded base model", base::WEIGHTS)?
+    } else {
+        Weights::open(Path::new(path))?
+    };
+    Ok(precision(dtype, &weights, Kernels::for_device(device), device))
+}
+
+/// How frozen matrices are kept.
+///
+/// bf16 halves their memory, and costs nothing where the files hold no more than that.
+fn precision(dtype: Dtype, weights: &Weights, kernels: Kernels, device: &Device) -> DType {
+    match dtype {
+        Dtype::Auto if weights.are_bf16() || kernels.prefer_bf16(device) => DType::BF16,
+        Dtype::Auto | Dtype::F32 => DType::F32,
+        Dtype::Bf16 => DType::BF16,
+    }
 }
 
 /// Cosines and sines of all positions up to `positions`.

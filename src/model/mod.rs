@@ -11,8 +11,11 @@ pub mod layer;
 mod load;
 pub mod lora;
 pub mod options;
+pub mod plan;
 pub mod spec;
 pub mod weights;
+
+pub use load::precision_of;
 
 use crate::kernel::{Dropout, HeadLoss, Kernels, Layout, Rope, Weight};
 use anyhow::Result;
@@ -52,6 +55,21 @@ pub struct Batch {
 
 /// What a model folder is, for hints.
 const FOLDER: &str = "a model folder holds config.json, *.safetensors and tokenizer.json";
+
+/// What the forward pass keeps for the backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// What each layer needs.
+    Activations,
+    /// The input of each layer alone; the rest is computed again (Chen et al. 2016).
+    Inputs,
+}
+
+/// What was kept of one layer.
+enum Kept {
+    Activations(Box<Saved>),
+    Input(Tensor),
+}
 
 /// The loss of each target of a batch, in its order.
 pub type TargetLoss = HeadLoss;
@@ -101,13 +119,29 @@ impl CausalLm {
         dropout: Dropout,
         grad_scale: f32,
     ) -> Result<(TargetLoss, Gradients)> {
+        self.forward_backward_keeping(Keep::Activations, batch, adapter, dropout, grad_scale)
+    }
+
+    /// As [`CausalLm::forward_backward`], to the bit, with the choice of what is kept for the backward pass.
+    pub fn forward_backward_keeping(
+        &self,
+        keep: Keep,
+        batch: &Batch,
+        adapter: &Adapter,
+        dropout: Dropout,
+        grad_scale: f32,
+    ) -> Result<(TargetLoss, Gradients)> {
         let first = adapter.first_layer();
         let mut x = self.embed(batch)?;
-        let mut saved: Vec<Option<Saved>> = Vec::with_capacity(self.layers.len());
+        let mut kept: Vec<Option<Kept>> = Vec::with_capacity(self.layers.len());
         for (index, (layer, loras)) in self.layers.iter().zip(&adapter.layers).enumerate() {
             let pass = self.pass(batch, loras, dropout.fork(index as u32));
-            let (out, kept) = layer.forward(pass, &x)?;
-            saved.push((index >= first).then_some(kept));
+            let (out, saved) = layer.forward(pass, &x)?;
+            kept.push(match keep {
+                _ if index < first => None,
+                Keep::Activations => Some(Kept::Activations(Box::new(saved))),
+                Keep::Inputs => Some(Kept::Input(x)),
+            });
             x = out;
         }
         let rows = self.target_rows(&x, batch)?;
@@ -118,11 +152,15 @@ impl CausalLm {
         let index = self.target_index(batch)?;
         let mut dx = x.zeros_like()?.index_add(&index, &d_rows, 0)?;
         for (i, layer) in self.layers.iter().enumerate().rev() {
-            let Some(saved) = saved[i].take() else {
-                gradients.layers.push([const { None }; Module::ALL.len()]);
-                continue;
-            };
             let pass = self.pass(batch, &adapter.layers[i], dropout.fork(i as u32));
+            let saved = match kept[i].take() {
+                None => {
+                    gradients.layers.push([const { None }; Module::ALL.len()]);
+                    continue;
+                }
+                Some(Kept::Activations(saved)) => saved,
+                Some(Kept::Input(input)) => Box::new(layer.forward(pass, &input)?.1),
+            };
             let (d_input, grads) = layer.backward(pass, &saved, &dx, i > first)?;
             gradients.layers.push(grads);
             if let Some(d_input) = d_input {

@@ -177,6 +177,24 @@ fn dropout_in_the_backward_pass_is_that_of_the_forward_pass() {
 }
 
 #[test]
+fn what_is_kept_does_not_change_a_bit() {
+    let dir = random_folder();
+    let model = CausalLm::load(dir.path().to_str().unwrap(), Dtype::F32, 64, &Device::Cpu).unwrap();
+    let mut adapter = adapter(&model, &Module::ALL);
+    adapter.layers[0] = [const { None }; 7];
+    let batch = pack(&rows(&model));
+    let pass = |keep| {
+        let dropout = Dropout::new(0.25, 99);
+        let (loss, gradients) = model.forward_backward_keeping(keep, &batch, &adapter, dropout, 1.0).unwrap();
+        let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        (loss.nats, gradients.tensors().into_iter().map(numbers).collect::<Vec<_>>())
+    };
+    let (all, inputs) = (pass(Keep::Activations), pass(Keep::Inputs));
+    assert!(!all.1.is_empty());
+    assert_eq!(all, inputs);
+}
+
+#[test]
 fn nothing_is_computed_below_the_first_adapted_layer() {
     let dir = random_folder();
     let model = CausalLm::load(dir.path().to_str().unwrap(), Dtype::F32, 64, &Device::Cpu).unwrap();

@@ -8,6 +8,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,20 +143,32 @@ impl Weights {
                 declared.as_str()
             );
         }
-        let bytes = &source.bytes()[entry.range];
-        let floats: Vec<f32> = match entry.dtype {
-            Dtype::BF16 if dtype == DType::BF16 => {
-                let halves: Vec<bf16> = bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b)).collect();
-                return Ok(Tensor::from_vec(halves, shape, device)?);
+        let bytes = &source.bytes()[entry.range.clone()];
+        let halves = || bytes.as_chunks().0.par_iter();
+        let tensor = match (entry.dtype, dtype) {
+            (Dtype::BF16, DType::BF16) => {
+                let data: Vec<bf16> = halves().map(|b| bf16::from_le_bytes(*b)).collect();
+                Tensor::from_vec(data, shape, device)?
             }
-            Dtype::BF16 => bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
-            Dtype::F16 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-            Dtype::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            other => {
+            (Dtype::F32, DType::BF16) => {
+                let singles = bytes.as_chunks().0.par_iter();
+                let data: Vec<bf16> = singles.map(|b| bf16::from_f32(f32::from_le_bytes(*b))).collect();
+                Tensor::from_vec(data, shape, device)?
+            }
+            (Dtype::BF16 | Dtype::F16 | Dtype::F32, _) => {
+                let data: Vec<f32> = match entry.dtype {
+                    Dtype::BF16 => halves().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+                    Dtype::F16 => halves().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+                    _ => bytes.as_chunks().0.par_iter().map(|b| f32::from_le_bytes(*b)).collect(),
+                };
+                Tensor::from_vec(data, shape, device)?.to_dtype(dtype)?
+            }
+            (other, _) => {
                 bail!("{}: tensor {name} is {other:?}\n  hint: f32, f16 and bf16 are supported", source.name)
             }
         };
-        Ok(Tensor::from_vec(floats, shape, device)?.to_dtype(dtype)?)
+        source.release(entry.range);
+        Ok(tensor)
     }
 
     /// Says that all tensors that belong to the model have been taken.
@@ -176,6 +191,24 @@ impl Weights {
 }
 
 impl Source {
+    /// Gives back the memory behind bytes that have been read: mapped pages count as the program's own.
+    fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = &self.bytes {
+            #[expect(
+                unsafe_code,
+                reason = "advice of this kind would lose what was written to a private map"
+            )]
+            // SAFETY: the map is read only; pages that are asked for again come from the file again.
+            let advice =
+                unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+            // Without it the program is as right, and a little larger.
+            drop(advice);
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
     fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Embedded(bytes) => bytes,

@@ -16,7 +16,9 @@ pub mod step;
 use crate::config::Config;
 use crate::data::{Encoder, Example, Splits};
 use crate::event::sink::{Control, Sink};
-use crate::event::{BestPoint, EvalStats, Event, Resumed, RunEnded, RunInfo, Split, StopReason};
+use crate::event::{
+    BestPoint, EvalStats, Event, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StopReason,
+};
 use crate::model::CausalLm;
 use anyhow::{Result, ensure};
 use checkpoint::{Folders, State};
@@ -76,7 +78,11 @@ pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> 
             break StopReason::Finished;
         }
         let next = state.step + 1;
+        let parts = stepper.parts();
         let stats = stepper.take(next, &mut state.adapter, &mut state.optimiser)?;
+        if stepper.parts() > parts {
+            sink.emit(&cut(stepper.parts(), config.train.batch_size));
+        }
         wish = sink.emit(&Event::Step(stats));
         if !(stats.loss.is_finite() && stats.grad_norm.is_none_or(f64::is_finite)) {
             break StopReason::NonFinite;
@@ -95,6 +101,16 @@ pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> 
         sink.emit(&Event::CheckpointSaved(folders.save_last(&state, None)?));
     }
     finish(config, model, &splits.test, plan, state, reason, sink)
+}
+
+/// What is said when the device has run out of memory for whole batches.
+fn cut(parts: usize, batch_size: usize) -> Event {
+    let rows = batch_size.div_ceil(parts);
+    let text = format!(
+        "out of memory: from here on batches are computed {rows} rows at a time and summed; \
+         train.gradient_checkpointing = true takes less memory too"
+    );
+    Event::Note(Note { level: NoteLevel::Warning, text })
 }
 
 /// The end of a run: the best adapter back in place, the test rows, the last event.

@@ -7,11 +7,34 @@ use super::schedule::learning_rate;
 use crate::config;
 use crate::data::Example;
 use crate::data::batch::{Batches, Epoch};
+use crate::device::is_out_of_memory;
 use crate::event::StepStats;
 use crate::kernel::Dropout;
 use crate::model::lora::{Adapter, Gradients};
-use crate::model::{Batch, CausalLm};
+use crate::model::plan::Size;
+use crate::model::{Batch, CausalLm, Keep};
 use anyhow::Result;
+
+/// What a step keeps of its forward pass.
+pub fn keep(config: &config::Train) -> Keep {
+    if config.gradient_checkpointing { Keep::Inputs } else { Keep::Activations }
+}
+
+/// The batch of a run that has the most tokens.
+pub fn largest_batch(rows: &[Example], config: &config::Train, plan: Plan) -> Size {
+    let batches = Batches::new(rows, config.batch_size, config.seed);
+    let size = |rows_of: &[usize]| Size {
+        tokens: rows_of.iter().map(|&row| rows[row].ids.len()).sum(),
+        targets: rows_of.iter().map(|&row| rows[row].loss_tokens()).sum(),
+    };
+    (0..plan.total_steps.div_ceil(plan.steps_per_epoch))
+        .map(|number| batches.epoch(number))
+        .flat_map(|epoch| {
+            (0..batches.per_epoch()).map(move |index| size(epoch.rows(index))).collect::<Vec<_>>()
+        })
+        .max_by_key(|size| size.tokens)
+        .unwrap_or(Size { tokens: 0, targets: 0 })
+}
 
 /// What a step works with.
 pub struct Stepper<'a> {
@@ -21,29 +44,45 @@ pub struct Stepper<'a> {
     batches: Batches<'a>,
     /// The epoch in progress, with its number.
     epoch: Option<(u64, Epoch<'a>)>,
+    /// Parts that each batch is cut into, because the device has no memory for more rows together.
+    parts: usize,
+    /// Tokens beyond which the device of a test runs out of memory.
+    #[cfg(test)]
+    pub(super) memory: Option<usize>,
 }
 
 impl<'a> Stepper<'a> {
     pub fn new(model: &'a CausalLm, rows: &'a [Example], config: &'a config::Train, plan: Plan) -> Self {
         let batches = Batches::new(rows, config.batch_size, config.seed);
-        Self { model, config, plan, batches, epoch: None }
+        Self {
+            model,
+            config,
+            plan,
+            batches,
+            epoch: None,
+            parts: 1,
+            #[cfg(test)]
+            memory: None,
+        }
     }
 
     /// Takes step number `step`, from 1.
     ///
-    /// When the loss or the gradient is not finite, the adapter is left as it is; the figures say so.
+    /// When the loss or the gradient is not finite, the adapter is left as it is; the figures say so. When the
+    /// device runs out of memory, batches are cut in two and summed, from this step on: the same step, up to
+    /// the masks of dropout.
     pub fn take(&mut self, step: u64, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<StepStats> {
-        let batches = self.batches(step);
+        let (batches, nats, gradients) = loop {
+            let batches = self.batches(step);
+            match self.gradients(step, &batches, adapter) {
+                Ok((nats, gradients)) => break (batches, nats, gradients),
+                Err(error) if is_out_of_memory(&error) && self.parts < self.config.batch_size => {
+                    self.parts *= 2;
+                }
+                Err(error) => return Err(error),
+            }
+        };
         let tokens: usize = batches.iter().map(|batch| batch.targets.len()).sum();
-        let dropout = self.dropout(step, adapter.config.dropout);
-        let mut gradients = Gradients::default();
-        let mut nats = 0.0;
-        for (index, batch) in batches.iter().enumerate() {
-            let dropout = dropout.fork(index as u32);
-            let (loss, part) = self.model.forward_backward(batch, adapter, dropout, 1.0 / tokens as f32)?;
-            nats += total(&loss);
-            gradients.add(part)?;
-        }
         let loss = nats / tokens as f64;
         let norm = global_norm(&gradients)?;
         let rate = self.learning_rate(step);
@@ -61,13 +100,37 @@ impl<'a> Stepper<'a> {
         })
     }
 
+    /// Parts that each batch is cut into; more than 1 once the device has run out of memory.
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// The sum of the losses of a step, and the gradients of their mean.
+    fn gradients(&self, step: u64, batches: &[Batch], adapter: &Adapter) -> Result<(f64, Gradients)> {
+        let tokens: usize = batches.iter().map(|batch| batch.targets.len()).sum();
+        let dropout = self.dropout(step, adapter.config.dropout);
+        let mut gradients = Gradients::default();
+        let mut nats = 0.0;
+        for (index, batch) in batches.iter().enumerate() {
+            #[cfg(test)]
+            anyhow::ensure!(self.memory.is_none_or(|most| batch.ids.len() <= most), "out of memory");
+            let dropout = dropout.fork(index as u32);
+            let scale = 1.0 / tokens as f32;
+            let (loss, part) =
+                self.model.forward_backward_keeping(keep(self.config), batch, adapter, dropout, scale)?;
+            nats += total(&loss);
+            gradients.add(part)?;
+        }
+        Ok((nats, gradients))
+    }
+
     fn batches(&mut self, step: u64) -> Vec<Batch> {
         let (number, taken) = self.plan.batches_of(step);
         let epoch = match self.epoch.take() {
             Some((of, epoch)) if of == number => epoch,
             _ => self.batches.epoch(number),
         };
-        let batches = taken.map(|index| batch(epoch.batch(index as usize))).collect();
+        let batches = taken.flat_map(|index| epoch.parts(index as usize, self.parts)).map(batch).collect();
         self.epoch = Some((number, epoch));
         batches
     }

@@ -248,6 +248,36 @@ fn accumulated_batches_are_one_large_batch() {
 }
 
 #[test]
+fn a_device_without_memory_for_a_batch_computes_it_in_parts() {
+    let mut config = config();
+    config.lora.dropout = 0.0;
+    config.train.batch_size = 4;
+    let bench = Bench::new(config);
+    let rows = &bench.splits.train;
+    let plan = Plan::new(&bench.config, rows.len());
+    let longest = rows.iter().map(|row| row.ids.len()).max().unwrap();
+    let steps = |memory| {
+        let mut stepper = Stepper::new(&bench.model, rows, &bench.config.train, plan);
+        stepper.memory = memory;
+        let mut state = bench.fresh();
+        let stats: Result<Vec<_>> =
+            (1..=2).map(|step| stepper.take(step, &mut state.adapter, &mut state.optimiser)).collect();
+        (stats, stepper.parts())
+    };
+    let (whole, parts) = steps(None);
+    assert_eq!(parts, 1);
+    let (cut, parts) = steps(Some(longest));
+    assert!(parts > 1);
+    for (one, many) in whole.unwrap().iter().zip(cut.unwrap()) {
+        assert_eq!((one.tokens, one.input_tokens), (many.tokens, many.input_tokens));
+        assert!((one.loss - many.loss).abs() < 1e-5 * one.loss, "{one:?} and {many:?}");
+    }
+    // Not even one row fits.
+    let error = steps(Some(1)).0.unwrap_err();
+    assert!(crate::device::is_out_of_memory(&error), "{error}");
+}
+
+#[test]
 fn a_loss_that_is_no_number_ends_the_run_and_spoils_nothing() {
     let bench = Bench::new(config());
     let dir = tempfile::tempdir().unwrap();

@@ -61,3 +61,8 @@ fn tensor(data: Vec<f32>, rows: usize, cols: usize) -> Result<Tensor> {
 pub fn level_name() -> &'static str {
     matmul::Isa::best().name
 }
+
+/// Whether the processor has instructions for bf16, be they used or not.
+pub fn has_bf16() -> bool {
+    matmul::Isa::available().iter().any(|isa| isa.pairs)
+}

@@ -1,0 +1,134 @@
+//! The memory that training a model takes, from its description alone: before anything is allocated.
+//!
+//! The figures follow the code that allocates: what a layer keeps ([`super::layer`]), what its backward
+//! pass holds at its widest, and the logits of one chunk of the head. They are of the CPU, where
+//! operands of products are packed copies; a device that needs no copies takes less.
+
+use super::Keep;
+use super::lora::{AdapterConfig, Module};
+use super::spec::Spec;
+
+/// Bytes of an f32.
+const SINGLE: u64 = 4;
+/// The program itself: code, tokenizer, rows, stacks of threads, what the allocator holds back.
+const PROGRAM: u64 = 40 << 20;
+
+/// Bytes at the widest moment of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The frozen base.
+    pub weights: u64,
+    /// The adapter, its best state so far, and its gradients.
+    pub adapter: u64,
+    /// Two moments for each number of the adapter.
+    pub optimiser: u64,
+    /// What the forward pass keeps, and what the backward pass of one layer works with.
+    pub activations: u64,
+    /// Logits, their gradient and its packed copy, for one chunk of targets.
+    pub head: u64,
+    /// Everything else.
+    pub program: u64,
+}
+
+/// A batch as far as memory is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub tokens: usize,
+    /// Tokens that carry loss.
+    pub targets: usize,
+}
+
+impl Memory {
+    /// What training with batches of this size takes; `bytes` is the size of a frozen number, 2 or 4.
+    pub fn of(spec: &Spec, adapter: &AdapterConfig, keep: Keep, batch: Size, bytes: u64) -> Self {
+        let trained = adapter_parameters(spec, adapter);
+        let tokens = batch.tokens as u64;
+        let layers = spec.layers as u64;
+        let hidden = spec.hidden as u64;
+        let layer = kept_of_layer(spec, adapter);
+        let kept = match keep {
+            Keep::Activations => layers * layer,
+            // The input of every layer, and everything of the one that is computed again.
+            Keep::Inputs => layers * hidden + layer,
+        };
+        let chunk = batch.targets.min(crate::kernel::HEAD_CHUNK) as u64;
+        // The head comes before the first backward pass of a layer: only the wider of the two is there.
+        let head = SINGLE * (2 * chunk * spec.vocab as u64 + 4 * batch.targets as u64 * hidden);
+        let working = SINGLE * tokens * working_of_layer(spec);
+        Self {
+            weights: bytes * parameters(spec),
+            adapter: 3 * SINGLE * trained,
+            optimiser: 2 * SINGLE * trained,
+            activations: SINGLE * tokens * kept + working.saturating_sub(head),
+            head,
+            program: PROGRAM,
+        }
+    }
+
+    pub fn total(self) -> u64 {
+        let Self { weights, adapter, optimiser, activations, head, program } = self;
+        weights + adapter + optimiser + activations + head + program
+    }
+}
+
+/// Numbers in the matrices of the frozen base; its vectors are too few to count.
+fn parameters(spec: &Spec) -> u64 {
+    let matrices = Module::ALL.iter().map(|module| module.shape(spec)).map(|(out, input)| out * input);
+    let ends = if spec.tied { 1 } else { 2 } * spec.vocab * spec.hidden;
+    (matrices.sum::<usize>() * spec.layers + ends) as u64
+}
+
+/// Numbers in the adapter.
+fn adapter_parameters(spec: &Spec, adapter: &AdapterConfig) -> u64 {
+    let shapes = adapter.targets.iter().map(|module| module.shape(spec));
+    (shapes.map(|(out, input)| adapter.r * (out + input)).sum::<usize>() * spec.layers) as u64
+}
+
+/// Numbers that a layer keeps for each token: see [`super::layer::Saved`].
+fn kept_of_layer(spec: &Spec, adapter: &AdapterConfig) -> u64 {
+    let (query, kv) = (spec.heads.query * spec.heads.dim, spec.heads.key_value * spec.heads.dim);
+    let bare = if spec.head_norms { query + kv } else { 0 };
+    let lows = adapter.r * adapter.targets.len();
+    (2 * spec.hidden + 2 * query + 2 * kv + bare + spec.heads.query + 2 * spec.intermediate + lows) as u64
+}
+
+/// Numbers for each token at the widest moment of a layer's backward pass, which is that of gate and up: the
+/// gradients of both with their packed copies, and what is `hidden` wide around them.
+fn working_of_layer(spec: &Spec) -> u64 {
+    (4 * spec.intermediate + 4 * spec.hidden) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BUILTIN, base};
+    use super::*;
+    use crate::config::{Dtype, Lora};
+    use crate::model::CausalLm;
+    use crate::model::lora::Adapter;
+    use candle_core::Device;
+
+    #[test]
+    fn what_can_be_counted_is_counted() {
+        let model = CausalLm::load(BUILTIN, Dtype::Bf16, 64, &Device::Cpu).unwrap();
+        let config = AdapterConfig::new(&Lora::default()).unwrap();
+        let adapter = Adapter::new(config.clone(), &model.spec, 0, &Device::Cpu).unwrap();
+        let batch = Size { tokens: 100, targets: 50 };
+        let memory = Memory::of(&model.spec, &config, Keep::Activations, batch, 2);
+        assert_eq!(memory.adapter, 3 * 4 * adapter.parameters());
+        assert_eq!(memory.optimiser, 2 * 4 * adapter.parameters());
+        // Norms are vectors, which the plan leaves out.
+        let off = 2 * model.parameters() - memory.weights;
+        assert!(off < memory.weights / 1000, "{off} of {}", memory.weights);
+        assert!(memory.weights < base::WEIGHTS.len() as u64);
+    }
+
+    #[test]
+    fn checkpointing_and_smaller_batches_take_less() {
+        let spec = Spec::of(BUILTIN).unwrap();
+        let config = AdapterConfig::new(&Lora::default()).unwrap();
+        let total =
+            |keep, tokens| Memory::of(&spec, &config, keep, Size { tokens, targets: tokens / 2 }, 2).total();
+        assert!(total(Keep::Inputs, 4096) < total(Keep::Activations, 4096));
+        assert!(total(Keep::Activations, 2048) < total(Keep::Activations, 4096));
+    }
+}
