@@ -41,12 +41,12 @@
 //! - [`curve`]: events folded into series aligned by step; smoothing and trends.
 //! - [`diagnosis`]: what the curves say, with the evidence; advice is apart from the rules.
 //! - [`monitor`]: the state of one run as its records come in, and the `Snapshot` that all readers share.
-//! - [`report`]: a snapshot as text and as a picture.
+//! - [`report`]: a snapshot as text, as a picture, as a page and as a document for programs.
 //!
 //! *Shells*
 //! - [`store`]: a run's folder and its log on the disk.
 //! - [`ingest`]: the logs of other trainers, as the same records.
-//! - [`dashboard`]: the screen of a run, its keys, the loop that draws.
+//! - [`dashboard`]: the screen of one run or many, its keys, the loop that draws.
 //! - [`cli`]: the commands; the only place where all of these meet, and where the clock is read.
 //!
 //! # What does not occur

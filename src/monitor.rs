@@ -5,6 +5,7 @@
 
 pub mod log;
 mod pace;
+pub mod settings;
 
 use crate::curve::{Curves, TrainPoint};
 use crate::diagnosis::advice::{self, Advice};

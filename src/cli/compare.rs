@@ -48,11 +48,16 @@ pub(super) fn compare(args: &CompareArgs) -> Outcome {
     let changed = changed(&settings(0)?, &settings(1)?);
     let names = [runs[0].name(), runs[1].name()];
     if args.output.json {
+        let rows = |index: usize| {
+            let run = monitors[index].snapshot().run;
+            run.data.as_ref().map(|data| json!({"train": data.train_rows, "held_out": data.valid_rows}))
+        };
         let side = |name: &str, best: &EvalPoint| json!({"run": name, "best": {"step": best.step, "epoch": best.epoch, "loss": best.loss}});
         let document = json!({
             "a": side(&names[0], a), "b": side(&names[1], b),
             "difference": {"nats_per_token": difference.nats, "paired_se": difference.error},
-            "settings": changed.iter().map(|(key, a, b)| json!({"key": key, "a": a, "b": b})).collect::<Vec<_>>(),
+            "rows": {"a": rows(0), "b": rows(1), "same": same_rows},
+            "settings": changed.iter().map(|(key, a, b)| json!({"key": key, "a": value(a), "b": value(b)})).collect::<Vec<_>>(),
         });
         print(&format!("{document:#}\n"));
     } else {
@@ -71,6 +76,12 @@ fn best<'a>(monitor: &'a Monitor, path: &std::path::Path) -> Result<&'a EvalPoin
             path.display()
         ))
     })
+}
+
+/// A value of the configuration as JSON has it: numbers are numbers, and a key that is missing is null.
+fn value(text: &str) -> serde_json::Value {
+    let table = toml::from_str::<toml::Table>(&format!("value = {text}")).ok();
+    table.and_then(|table| serde_json::to_value(table.get("value")?).ok()).unwrap_or_default()
 }
 
 /// The keys whose values differ, with both values.
@@ -103,6 +114,12 @@ fn table(
     let both = |f: &dyn Fn(usize) -> String| (f(0), f(1));
     let (a, b) = both(&|i| snapshots[i].diagnosis.verdict.to_string());
     rows.push(("verdict".into(), a, b));
+    let held_out = |i: usize| {
+        let data = snapshots[i].run.data.as_ref();
+        data.map_or("-".into(), |data| format!("{} and {}", data.train_rows, data.valid_rows))
+    };
+    let (a, b) = both(&held_out);
+    rows.push(("rows, held-out rows".into(), a, b));
     let epoch = |point: &EvalPoint| point.epoch.map_or(String::new(), |epoch| format!(", epoch {epoch:.1}"));
     let (a, b) = both(&|i| format!("step {}{}", best[i].step, epoch(best[i])));
     rows.push(("best at".into(), a, b));
@@ -144,5 +161,16 @@ fn verdict(difference: &Difference, a: f64) -> String {
                 "within what chance explains."
             }
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_what_they_are() {
+        let values = ["0.1", "16", "true", "\"cosine\"", "[\"q_proj\"]", "-"].map(value);
+        assert_eq!(json!(values), json!([0.1, 16, true, "cosine", ["q_proj"], null]));
     }
 }

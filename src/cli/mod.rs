@@ -16,6 +16,7 @@ mod open;
 mod plan;
 mod report;
 mod run;
+mod runs;
 mod watch;
 mod wire;
 mod wishes;
@@ -63,8 +64,10 @@ enum Command {
     Data(data::DataArgs),
     /// Ask a run's best adapter, and the base model beside it
     Generate(generate::GenerateArgs),
-    /// Draw the chart of a run as a self-contained picture
+    /// Write the report of a run: a page, a picture, Markdown or JSON
     Report(report::ReportArgs),
+    /// List the runs of a folder
+    Runs(runs::RunsArgs),
     /// Print a commented configuration to start from
     Init(init::InitArgs),
     /// Print the JSON Schema of the configuration, for editors
@@ -192,6 +195,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Data(args) => data::data(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Report(args) => report::report(&args),
+        Command::Runs(args) => runs::runs(&args),
         Command::Init(args) => init::init(&args),
         Command::Schema => init::schema(),
     };

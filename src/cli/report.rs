@@ -1,32 +1,103 @@
-//! `tune report`: the chart of a run as a picture.
+//! `tune report`: a run as a page, a picture, Markdown or JSON.
 
-use super::{Failure, Outcome, code, open_run, replay, say};
-use crate::report::svg;
-use anyhow::{Context, anyhow};
+use super::{Failure, Outcome, code, replay, say};
+use crate::diagnosis::Limits;
+use crate::ingest;
+use crate::monitor::{Monitor, Snapshot};
+use crate::report::html::{self, About};
+use crate::report::{json, md, svg};
+use crate::store::RunDir;
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(super) struct ReportArgs {
-    /// The folder of a run
-    run: PathBuf,
-    /// The picture to write, FILE.svg
-    #[arg(short, long, value_name = "FILE.svg")]
+    /// The folder of a run, or the log of another trainer
+    source: PathBuf,
+    /// The file to write: FILE.html, FILE.svg, FILE.md or FILE.json
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
+/// Bytes of a foreign log that are read at a time.
+const CHUNK: usize = 1 << 16;
+
 pub(super) fn report(args: &ReportArgs) -> Outcome {
     let name = args.output.display();
-    if args.output.extension().is_none_or(|extension| extension != "svg") {
-        return Err(Failure::usage(anyhow!(
-            "{name}: not a picture that can be written\n  hint: name it FILE.svg"
-        )));
-    }
-    let monitor = replay(&open_run(&args.run)?)?;
-    let picture = svg::chart(&monitor.snapshot());
-    std::fs::write(&args.output, picture)
+    let end = args.output.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
+    let write: fn(&Snapshot, &About) -> String = match end.as_deref() {
+        Some("html" | "htm") => html::page,
+        Some("svg") => |snapshot, _| svg::chart(snapshot),
+        Some("md") => |snapshot, _| md::document(snapshot),
+        Some("json") => |snapshot, _| json::document(snapshot),
+        _ => {
+            return Err(Failure::usage(anyhow!(
+                "{name}: not a report that can be written\n  hint: name it FILE.html, FILE.svg, FILE.md or FILE.json"
+            )));
+        }
+    };
+    let (monitor, config) = source(&args.source)?;
+    let text = write(&monitor.snapshot(), &about(config));
+    std::fs::write(&args.output, text)
         .with_context(|| format!("{name} cannot be written"))
         .map_err(Failure::usage)?;
     say(&format!("wrote {name}"));
     Ok(code::FINE)
+}
+
+/// The report that every run has in its folder: written aside and moved there when it is whole.
+pub(super) fn write_into(dir: &RunDir, monitor: &Monitor) -> Result<()> {
+    let config = std::fs::read_to_string(dir.config()).ok();
+    dir.write_whole(&dir.report(), &html::page(&monitor.snapshot(), &about(config)))
+}
+
+fn about(config: Option<String>) -> About {
+    About { config, program: format!("written by tune {}", env!("CARGO_PKG_VERSION")) }
+}
+
+/// What is known of a run, and its configuration where it is one of ours.
+fn source(path: &Path) -> Result<(Monitor, Option<String>), Failure> {
+    if path.is_dir() {
+        let dir = super::open_run(path)?;
+        let config = std::fs::read_to_string(dir.config()).ok();
+        return Ok((replay(&dir)?, config));
+    }
+    let mut monitor = Monitor::new(Limits::DEFAULT);
+    let skipped =
+        foreign(path, &mut monitor).with_context(|| path.display().to_string()).map_err(Failure::usage)?;
+    let curves = monitor.snapshot().curves;
+    if curves.train.is_empty() && curves.eval.is_empty() {
+        return Err(Failure::usage(anyhow!(
+            "{}: no losses were found in it\n  hint: give the log that the trainer wrote, or the folder of a run",
+            path.display()
+        )));
+    }
+    if skipped > 0 {
+        say(&format!("warning: {skipped} lines of {} could not be used", path.display()));
+    }
+    Ok((monitor, None))
+}
+
+/// Reads the log of another trainer; how many lines could not be used.
+fn foreign(path: &Path, monitor: &mut Monitor) -> Result<u64> {
+    let mut file = std::fs::File::open(path)?;
+    let mut reader = ingest::open(path, &ingest::Options::default());
+    let mut parsed = ingest::Parsed::default();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let count = file.read(&mut chunk)?;
+        if count == 0 {
+            reader.finish(&mut parsed);
+        } else {
+            reader.push(&chunk[..count], &mut parsed);
+        }
+        for record in parsed.records.drain(..) {
+            monitor.apply(&record);
+        }
+        if count == 0 {
+            return Ok(parsed.skipped.counts.iter().map(|(_, count)| count).sum());
+        }
+    }
 }

@@ -91,6 +91,10 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     };
     let dir = prepared.dir.clone();
     let (ended, monitor) = drive(args, prepared, &wishes)?;
+    if let Err(error) = super::report::write_into(&dir, &monitor) {
+        // The run itself is whole.
+        say(&format!("warning: no report: {error:#}"));
+    }
     if !args.output.json {
         print(&text::summary(&monitor.snapshot()));
         print(&format!("\nrun folder: {}\n", dir.root().display()));
@@ -155,6 +159,10 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     if let Some(ended) = monitor.snapshot().ended
         && matches!(ended.reason, StopReason::Finished | StopReason::EarlyStopping | StopReason::NonFinite)
     {
+        // A kill may have come between the last event and the report.
+        if !dir.report().exists() {
+            super::report::write_into(&dir, &monitor).map_err(Failure::failed)?;
+        }
         return Err(Failure::usage(anyhow!(
             "{}: the run is over ({})\n  hint: its best adapter is in {}; start anew with tune run",
             root.display(),

@@ -1,6 +1,10 @@
-//! A run told to a reader, from its snapshot alone: lines of text and a picture.
+//! A run told to a reader, from its snapshot alone: lines of text, a picture, a page, a document.
 //!
 //! Everything here returns text; who asks writes it somewhere. No files, no clock, no terminal codes.
 
+pub mod html;
+pub mod json;
+pub mod md;
+mod samples;
 pub mod svg;
 pub mod text;

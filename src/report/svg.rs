@@ -4,10 +4,13 @@
 //! no fonts but the reader's. Colours are Okabe & Ito's (2008), which colour-blind readers tell apart.
 
 mod frame;
+mod strip;
+
+pub use strip::{Line, strip};
 
 use crate::curve::{Curves, EvalPoint, TrainPoint};
 use crate::diagnosis::{Finding, Verdict, paired};
-use crate::fmt::xml;
+use crate::fmt::{self, xml};
 use crate::monitor::Snapshot;
 use crate::report::text;
 use frame::{BOTTOM, Frame, LEFT, RIGHT, TOP, WIDTH};
@@ -42,6 +45,22 @@ pub fn chart(snapshot: &Snapshot) -> String {
     }
     out.push_str("</svg>\n");
     out
+}
+
+/// The same chart in the colours of the page that it stands in, which has them as variables.
+pub fn inline(snapshot: &Snapshot) -> String {
+    let named = [
+        ("#ffffff", "var(--paper)"),
+        ("#fff\"", "var(--paper)\""),
+        ("#d5dbe1", "var(--line)"),
+        ("#e4e8ec", "var(--grid)"),
+        (TRAIN, "var(--train)"),
+        (EVAL, "var(--eval)"),
+        (INK, "var(--ink)"),
+        (FAINT, "var(--faint)"),
+        (BEST, "var(--best)"),
+    ];
+    named.iter().fold(chart(snapshot), |chart, (colour, name)| chart.replace(colour, name))
 }
 
 fn title(snapshot: &Snapshot) -> String {
@@ -184,10 +203,14 @@ fn evals(out: &mut String, frame: &Frame, curves: &Curves, best: Option<usize>) 
     }
     path(out, &points, &format!("stroke=\"{EVAL}\" stroke-width=\"2.4\""));
     // A dot each, while there is room for dots.
-    if points.len() <= 80 {
-        for (x, y) in points.iter().filter(|point| point.1.is_finite()) {
-            let _ = write!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.8\" fill=\"{EVAL}\"/>");
-        }
+    let fill = if points.len() <= 80 { EVAL } else { "transparent" };
+    let every = points.len().div_ceil(HOVERED).max(1);
+    for ((x, y), point) in points.iter().zip(&curves.eval).step_by(every).filter(|(at, _)| at.1.is_finite()) {
+        let title = xml(&told(point));
+        let _ = write!(
+            out,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.8\" fill=\"{fill}\"><title>{title}</title></circle>"
+        );
     }
     if let Some(best) = best.and_then(|best| points.get(best)) {
         let _ = write!(
@@ -196,6 +219,22 @@ fn evals(out: &mut String, frame: &Frame, curves: &Curves, best: Option<usize>) 
             best.0, best.1
         );
     }
+}
+
+/// Places to hover over, no more than a reader can aim at.
+const HOVERED: usize = 400;
+
+/// One evaluation in words, for whoever points at it.
+fn told(point: &EvalPoint) -> String {
+    let mut words = format!("step {}", point.step);
+    if let Some(epoch) = point.epoch {
+        let _ = write!(words, ", epoch {epoch:.2}");
+    }
+    let _ = write!(words, ": eval {}", fmt::loss(point.loss));
+    if let Some(train) = point.train_loss {
+        let _ = write!(words, ", train {}", fmt::loss(train));
+    }
+    words
 }
 
 fn legend(out: &mut String, curves: &Curves) {

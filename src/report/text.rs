@@ -109,7 +109,7 @@ pub fn step_line(snapshot: &Snapshot) -> String {
 }
 
 /// `best`, or how far above the best of all evaluations before.
-fn standing(snapshot: &Snapshot, index: usize, point: &EvalPoint) -> String {
+pub(super) fn standing(snapshot: &Snapshot, index: usize, point: &EvalPoint) -> String {
     let before = snapshot.curves.eval[..index].iter().map(|p| p.loss).filter(|loss| loss.is_finite());
     let best = before.fold(f64::INFINITY, f64::min);
     if !point.loss.is_finite() {
@@ -169,7 +169,7 @@ pub fn verdict(snapshot: &Snapshot) -> String {
     }
 }
 
-fn place(point: &EvalPoint) -> String {
+pub(super) fn place(point: &EvalPoint) -> String {
     match point.epoch.filter(|epoch| *epoch > 0.0) {
         Some(epoch) => format!("step {} (epoch {epoch:.1})", point.step),
         None => format!("step {}", point.step),
@@ -181,7 +181,7 @@ fn last_loss(last: &EvalPoint) -> String {
 }
 
 /// How it ended, how long it took, and what is on disk.
-fn ending(snapshot: &Snapshot) -> Vec<String> {
+pub(super) fn ending(snapshot: &Snapshot) -> Vec<String> {
     let Some(ended) = snapshot.ended else {
         return vec![format!("still at step {}", snapshot.progress.step)];
     };

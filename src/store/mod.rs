@@ -8,6 +8,7 @@ pub mod log;
 
 use crate::event::record::Record;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The folder of one run.
@@ -147,6 +148,31 @@ impl RunDir {
         self.root.join("last")
     }
 
+    /// The report of the run, as a page.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    /// Writes a file of the run aside and moves it to its place when it is whole.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was there before is still there then.
+    pub fn write_whole(&self, path: &Path, text: &str) -> Result<()> {
+        let write = || -> std::io::Result<()> {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(ASIDE);
+            // As readable as any other file, within what the user's mask allows.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let mut aside = builder.tempfile_in(&self.root)?;
+            aside.write_all(text.as_bytes())?;
+            aside.as_file().sync_all()?;
+            aside.persist(path)?;
+            Ok(())
+        };
+        write().with_context(|| format!("{} cannot be written", path.display()))
+    }
+
     /// What `--resume` needs.
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
@@ -156,7 +182,7 @@ impl RunDir {
     ///
     /// To be called by the one process that writes to the run.
     pub fn sweep(&self) -> Result<()> {
-        for folder in [self.best(), self.last(), self.state()] {
+        for folder in [self.root.clone(), self.best(), self.last(), self.state()] {
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for entry in entries.filter_map(Result::ok) {
                 if entry.file_name().to_string_lossy().starts_with(ASIDE) {

@@ -199,6 +199,7 @@ const FILES: &[&str] = &[
     "config.toml",
     "last/adapter_config.json",
     "last/adapter_model.safetensors",
+    "report.html",
     "run.jsonl",
     "state/state.safetensors",
 ];

@@ -3,11 +3,12 @@
 use tune::diagnosis::Limits;
 use tune::event::record::Record;
 use tune::event::{
-    BestPoint, CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, LossMeaning,
-    ModelInfo, RunEnded, RunInfo, Settings, StepStats, StopReason,
+    BestPoint, CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, Generated,
+    LossMeaning, ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats,
+    StopReason,
 };
 use tune::monitor::Monitor;
-use tune::report::{svg, text};
+use tune::report::{html, json, md, svg, text};
 
 const PER_EPOCH: f64 = 56.0;
 
@@ -165,6 +166,108 @@ fn the_picture_is_well_formed_whatever_there_is_to_draw() {
     }
     assert!(pictures[3].contains("best, step") && pictures[3].contains("onset, step"));
     assert!(pictures[3].len() < 60_000, "{} bytes", pictures[3].len());
+}
+
+/// A run whose every text tries to break out of the page.
+fn hostile() -> Monitor {
+    let evil = "</pre><script>alert(\"1\")</script> & 'x' |a| *b* [c](d)";
+    let (mut monitor, _) = finished();
+    let mut records = vec![Event::RunStarted(Box::new(RunInfo { name: evil.into(), ..info() }))];
+    for split in [Split::TrainProbe, Split::Valid] {
+        let sample = Sample { prompt: evil.into(), reference: evil.into(), output: evil.into() };
+        let (step, exact, overlap, repetition) = (560, 0.75, 0.8, 0.01);
+        let chrf = Some(0.9);
+        let samples = vec![sample];
+        records.push(Event::Generated(Generated {
+            step,
+            epoch: None,
+            split,
+            prompts: 8,
+            exact,
+            overlap,
+            repetition,
+            chrf,
+            samples,
+        }));
+    }
+    records.push(Event::Note(Note { level: NoteLevel::Warning, text: evil.into() }));
+    for event in records {
+        monitor.apply(&Record { t: 200.0, event });
+    }
+    monitor
+}
+
+#[test]
+fn the_page_is_one_file_that_escapes_everything() {
+    let about =
+        html::About { config: Some("[a]\nb = \"<i>\"\n".into()), program: "written by a <test>".into() };
+    let stories = [Monitor::new(Limits::DEFAULT), run(30).0, finished().0, hostile()];
+    for (index, monitor) in stories.iter().enumerate() {
+        let page = html::page(&monitor.snapshot(), &about);
+        if let Some(folder) = std::env::var_os("TUNE_PICTURES") {
+            std::fs::write(std::path::Path::new(&folder).join(format!("report{index}.html")), &page).unwrap();
+        }
+        // The only address is the name of SVG's vocabulary, which nobody fetches.
+        let page = page.replace("http://www.w3.org/2000/svg", "");
+        for forbidden in ["<script", "http:", "https:", "<link", "@import", "url(", "<i>\"", "NaN", "<test>"]
+        {
+            assert!(!page.contains(forbidden), "{forbidden} in report {index}");
+        }
+        // Every element that is opened is closed, in order.
+        let mut open = Vec::new();
+        for tag in page.split('<').skip(1) {
+            let (inner, _) = tag.split_once('>').unwrap_or((tag, ""));
+            let name: String =
+                inner.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
+            if inner.starts_with('/') {
+                assert_eq!(open.pop(), Some(name), "report {index}");
+            } else if !inner.ends_with('/') && !inner.starts_with('!') && name != "meta" {
+                open.push(name);
+            }
+        }
+        assert!(open.is_empty(), "{open:?} are left open in report {index}");
+    }
+    let page = html::page(&finished().0.snapshot(), &about);
+    for words in [
+        "OVERFITTING",
+        "What to change",
+        "--set",
+        "best eval loss",
+        "<title>step 168, epoch 3.00: eval",
+        "b = &quot;&lt;i&gt;&quot;",
+    ] {
+        assert!(page.contains(words), "{words} is missing");
+    }
+    let page = html::page(&hostile().snapshot(), &about);
+    assert!(page.contains("word for word") && page.contains("recited 75 %"));
+}
+
+#[test]
+fn the_document_for_programs_has_numbers_that_are_none() {
+    let (mut monitor, _) = run(60);
+    let event = Event::Step(StepStats { step: 61, loss: f64::NAN, ..StepStats::default() });
+    monitor.apply(&Record { t: 99.0, event });
+    let document: serde_json::Value = serde_json::from_str(&json::document(&monitor.snapshot())).unwrap();
+    assert_eq!(document["train_curve"][60], serde_json::json!([61, "nan"]));
+    assert_eq!(document["verdict"], "diverged");
+    assert_eq!(document["eval_curve"].as_array().unwrap().len(), 3);
+    let document: serde_json::Value =
+        serde_json::from_str(&json::document(&finished().0.snapshot())).unwrap();
+    assert_eq!(
+        (&document["verdict"], &document["ended"]["reason"]),
+        (&"overfitting".into(), &"finished".into())
+    );
+    assert!(document["findings"][0]["evidence"]["best_step"].is_u64() && document["best"]["loss"].is_f64());
+}
+
+#[test]
+fn markdown_means_what_it_says() {
+    let document = md::document(&hostile().snapshot());
+    assert!(document.starts_with("# \\</pre\\>\\<script"), "{document}");
+    assert!(
+        document.contains("| 560 | 10.00 |") && document.contains("Rows trained on: 75 % recited"),
+        "{document}"
+    );
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! A run as one JSON document, for programs. Numbers that are none are the strings `"nan"`, `"inf"`
+//! and `"-inf"`, as in the run log; what is not known is `null`.
+
+use crate::curve::EvalPoint;
+use crate::event::num;
+use crate::monitor::Snapshot;
+use serde_json::{Value, json};
+
+/// Version of the document.
+const FORMAT: u32 = 1;
+
+/// The document, indented.
+pub fn document(snapshot: &Snapshot) -> String {
+    let (run, curves, diagnosis) = (snapshot.run, snapshot.curves, snapshot.diagnosis);
+    let at = |index: Option<usize>| index.and_then(|index| curves.eval.get(index));
+    let findings = diagnosis.findings.iter().map(|finding| {
+        json!({
+            "kind": finding.kind(), "severity": finding.severity, "message": finding.message(),
+            "evidence": serde_json::to_value(&finding.evidence).unwrap_or_default(),
+        })
+    });
+    let advice = snapshot.advice.iter().map(|advice| {
+        let set: serde_json::Map<String, Value> =
+            advice.patch.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        json!({"text": advice.text, "set": set})
+    });
+    let train: Vec<Value> =
+        curves.train.iter().map(|point| json!([point.step, number(point.loss)])).collect();
+    let document = json!({
+        "format": FORMAT,
+        "name": run.name,
+        "trainer": run.trainer,
+        "verdict": diagnosis.verdict,
+        "severity": diagnosis.severity,
+        "undecided": diagnosis.undecided,
+        "best": at(diagnosis.best).map(point),
+        "last": curves.eval.last().map(point),
+        "onset": at(diagnosis.onset).map(|point| json!({"step": point.step, "epoch": point.epoch})),
+        "rise": diagnosis.rise.map(number),
+        "noise": diagnosis.noise.map(number),
+        "test": curves.test.as_ref().map(point),
+        "findings": findings.collect::<Vec<_>>(),
+        "advice": advice.collect::<Vec<_>>(),
+        "progress": {
+            "step": snapshot.progress.step,
+            "total_steps": snapshot.progress.total_steps,
+            "seconds": number(snapshot.progress.elapsed_s),
+            "tokens_per_s": snapshot.progress.tokens_per_s.map(number),
+        },
+        "ended": snapshot.ended.map(|ended| json!({"reason": ended.reason, "step": ended.step})),
+        "model": run.model,
+        "data": run.data,
+        "settings": run.settings,
+        "eval_curve": curves.eval.iter().map(point).collect::<Vec<_>>(),
+        "probe_curve": curves.probe.iter().map(point).collect::<Vec<_>>(),
+        "train_curve": train,
+        "generated": curves.generated,
+    });
+    format!("{document:#}\n")
+}
+
+/// One evaluation, without the losses of its examples.
+fn point(point: &EvalPoint) -> Value {
+    let metrics: serde_json::Map<String, Value> =
+        point.metrics.iter().map(|metric| (metric.name.clone(), number(metric.value))).collect();
+    json!({
+        "step": point.step, "epoch": point.epoch, "seconds": number(point.t), "loss": number(point.loss),
+        "train_loss": point.train_loss.map(number), "tokens": point.tokens,
+        "token_accuracy": point.token_accuracy, "metrics": metrics,
+    })
+}
+
+/// JSON has no NaN and no infinity.
+fn number(value: f64) -> Value {
+    if value.is_finite() { json!(value) } else { json!(num::name(value)) }
+}

@@ -1,0 +1,77 @@
+//! A run as Markdown, to paste into an issue or a review.
+
+use super::{samples, text};
+use crate::diagnosis::advice;
+use crate::event::Split;
+use crate::fmt;
+use crate::monitor::{Snapshot, settings};
+use std::fmt::Write as _;
+
+/// Evaluations that are listed, the newest ones.
+const EVALS: usize = 40;
+
+/// The whole story.
+pub fn document(snapshot: &Snapshot) -> String {
+    let (run, curves, diagnosis) = (snapshot.run, snapshot.curves, snapshot.diagnosis);
+    let name = if run.name.is_empty() { "run" } else { &run.name };
+    let mut out = format!("# {}\n\n**{}**\n\n", plain(name), plain(&text::verdict(snapshot)));
+    for finding in &diagnosis.findings {
+        let _ = writeln!(out, "- {}: {}", finding.severity, plain(&finding.message()));
+    }
+    if !diagnosis.findings.is_empty() {
+        out.push('\n');
+    }
+    if !snapshot.advice.is_empty() {
+        out.push_str("## What to change\n\n");
+        for advice in snapshot.advice {
+            let _ = writeln!(out, "- {}", plain(&advice.text));
+        }
+        if let Some(command) = advice::command(run, snapshot.advice) {
+            let _ = write!(out, "\n```sh\n{command}\n```\n");
+        }
+        out.push('\n');
+    }
+    if !curves.eval.is_empty() {
+        out.push_str("## Evaluations\n\n| step | epoch | train | eval | against the best before |\n|---:|---:|---:|---:|---|\n");
+        let skipped = curves.eval.len().saturating_sub(EVALS);
+        for (index, point) in curves.eval.iter().enumerate().skip(skipped) {
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} |",
+                point.step,
+                point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}")),
+                point.train_loss.map_or(String::new(), fmt::loss),
+                fmt::loss(point.loss),
+                text::standing(snapshot, index, point)
+            );
+        }
+        if skipped > 0 {
+            let _ = writeln!(out, "\nThe {skipped} before these are left out.");
+        }
+        out.push('\n');
+    }
+    for (split, side) in [(Split::TrainProbe, "trained on"), (Split::Valid, "held out")] {
+        if let Some(generated) = samples::newest(curves, split) {
+            let share = 100.0 * generated.exact;
+            let _ = writeln!(out, "Rows {side}: {share:.0} % recited ({}).\n", samples::facts(generated));
+        }
+    }
+    out.push_str("## Settings\n\n| | |\n|---|---|\n");
+    for (name, value) in settings::settings(run).iter().filter(|(_, value)| value != "-") {
+        let _ = writeln!(out, "| {name} | {} |", plain(value));
+    }
+    let _ = writeln!(out, "\n{}", plain(&text::ending(snapshot).join(", ")));
+    out
+}
+
+/// Text in which no sign means anything to Markdown.
+fn plain(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        match c {
+            '\\' | '`' | '*' | '_' | '#' | '|' | '<' | '>' | '[' | ']' | '~' => out.extend(['\\', c]),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+        out
+    })
+}
