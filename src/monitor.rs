@@ -177,7 +177,7 @@ impl Monitor {
     }
 
     fn is_broken(&self) -> bool {
-        let broken = |evidence: &Evidence| matches!(evidence, Evidence::NonFinite(found) if !found.recovered);
+        let broken = |evidence: &Evidence| matches!(evidence, Evidence::NonFinite(_));
         self.diagnosis.findings.iter().any(|finding| broken(&finding.evidence))
     }
 

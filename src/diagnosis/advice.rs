@@ -34,11 +34,17 @@ const MIN_RANK: usize = 4;
 pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
         Evidence::Rise(rise) => against_overfitting(Some(rise), run),
-        Evidence::NearZeroTrain(_) => against_overfitting(None, run),
-        // What has recovered needs no cure.
-        Evidence::NonFinite(found) if found.recovered => Vec::new(),
+        Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
+            against_overfitting(None, run)
+        }
         Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => against_divergence(run),
-        Evidence::ExactZeros(_) => Vec::new(),
+        // Remarks need no cure, and for exact zeros there is none among the settings.
+        Evidence::ExactZeros(_)
+        | Evidence::Disagreement(_)
+        | Evidence::LeakSign(_)
+        | Evidence::OtherScale(_)
+        | Evidence::Flat(_)
+        | Evidence::Gap(_) => Vec::new(),
         Evidence::NothingLearnt(_) => against_underfitting(run),
     });
     // The gravest that has a cure: cures of two sicknesses at once may contradict each other.
@@ -91,10 +97,12 @@ fn against_overfitting(rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
     advice
 }
 
-/// The epoch of the turn, to the next half, and one half at least.
+/// The epoch of the turn, or that of the best evaluation where that is earlier, to the next half, and
+/// one half at least.
 fn train_shorter(rise: &Rise, settings: &Settings) -> Option<Advice> {
+    let turned = turn_epoch(rise);
     // A turn at the baseline is no length to train for.
-    let onset = rise.onset_epoch.filter(|epoch| *epoch > 0.0)?;
+    let onset = turned.filter(|epoch| *epoch > 0.0)?;
     let epochs = ((onset - 0.05).max(0.0) * 2.0).ceil().max(1.0) / 2.0;
     let planned = settings.epochs?;
     if epochs >= planned {
@@ -106,6 +114,11 @@ fn train_shorter(rise: &Rise, settings: &Settings) -> Option<Advice> {
     let text =
         format!("Train for {epochs} epochs, not {planned}: eval loss turned at epoch {onset:.1}{schedule}.");
     Some(one(text, "train.epochs", float(epochs)))
+}
+
+/// Where the eval loss turned: no later than where it was lowest, whatever noise says.
+fn turn_epoch(rise: &Rise) -> Option<f64> {
+    [rise.onset_epoch, rise.best_epoch].into_iter().flatten().reduce(f64::min)
 }
 
 fn add_dropout(settings: &Settings) -> Option<Advice> {
@@ -132,8 +145,8 @@ fn decay_weights(settings: &Settings) -> Option<Advice> {
 
 fn learn_slower(rise: &Rise, settings: &Settings) -> Option<Advice> {
     let now = settings.learning_rate.filter(|now| *now > 0.0)?;
-    let onset = rise.onset_epoch.filter(|epoch| *epoch <= EARLY_TURN_EPOCHS)?;
-    let next = round_down(now / 2.0);
+    let onset = turn_epoch(rise).filter(|epoch| *epoch <= EARLY_TURN_EPOCHS)?;
+    let next = to_digits(now / 2.0, 2);
     let text = format!(
         "Halve the learning rate, {} to {}: eval loss turned at epoch {:.1}, before the rows were seen {} times.",
         exponent(now),
@@ -181,7 +194,7 @@ fn more_data(run: &RunInfo) -> Advice {
 fn against_divergence(run: &RunInfo) -> Vec<Advice> {
     let mut advice = Vec::new();
     if let Some(now) = run.settings.learning_rate.filter(|now| *now > 0.0) {
-        let next = round_down(now / 3.0);
+        let next = to_digits(now / 3.0, 1);
         let text = format!(
             "Lower the learning rate from {} to {}: steps this long leave the region where they help.",
             exponent(now),
@@ -213,10 +226,12 @@ fn one(text: String, key: &str, value: String) -> Advice {
     Advice { text, patch: vec![(key.into(), value)] }
 }
 
-/// To one significant digit, downwards: 3.3e-4 becomes 3e-4.
-fn round_down(value: f64) -> f64 {
-    let unit = 10.0_f64.powf(value.log10().floor());
-    (value / unit + 1e-9).floor() * unit
+/// To so many significant digits, downwards: 3.3e-4 becomes 3e-4.
+fn to_digits(value: f64, digits: i32) -> f64 {
+    let power = digits - 1 - value.log10().floor() as i32;
+    // Divided by a whole power of ten where the value is small, which rounds to what is written.
+    let shifted = (value * 10.0_f64.powi(power) + 1e-9).floor();
+    if power > 0 { shifted / 10.0_f64.powi(power) } else { shifted * 10.0_f64.powi(-power) }
 }
 
 /// As TOML writes a float: with a point.
@@ -224,8 +239,11 @@ fn float(value: f64) -> String {
     format!("{value:?}")
 }
 
-/// A learning rate as people write it: `5e-4`, `2.5e-5`.
+/// A learning rate as people write it: `5e-4`, `2.5e-5`, and from a hundredth on `0.05`, `50.0`.
 fn exponent(value: f64) -> String {
+    if value >= 0.01 {
+        return float(value);
+    }
     // To two digits, so that no rounding shows.
     let text = format!("{value:.1e}");
     text.replace(".0e", "e")

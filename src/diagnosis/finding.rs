@@ -2,6 +2,9 @@
 //!
 //! A finding without evidence cannot be built: its kind follows from its evidence.
 
+pub use super::axes::Disagreement;
+pub use super::recite::{Recited, Staircase};
+pub use super::remarks::{Flat, Gap, LeakSign, OtherScale};
 pub use super::sanity::{AboveChance, ExactZeros};
 pub use super::underfit::NothingLearnt;
 
@@ -67,6 +70,20 @@ pub enum Evidence {
     ExactZeros(ExactZeros),
     /// Both losses are where they began.
     NothingLearnt(NothingLearnt),
+    /// Trained rows are regenerated, held-out ones are not.
+    Recited(Recited),
+    /// The train loss steps down where an epoch begins.
+    Staircase(Staircase),
+    /// The eval loss has risen and a metric is better.
+    Disagreement(Disagreement),
+    /// The eval loss keeps to the train loss after many epochs.
+    LeakSign(LeakSign),
+    /// The train loss is a multiple of the eval loss throughout.
+    OtherScale(OtherScale),
+    /// The eval loss has stopped improving.
+    Flat(Flat),
+    /// Trained rows are ahead of held-out ones, and more and more.
+    Gap(Gap),
 }
 
 /// Where the validation loss was lowest, and how far above that it is now.
@@ -153,35 +170,85 @@ impl Rise {
 }
 
 impl Finding {
-    /// The verdict that this finding stands for.
+    /// The verdict that this finding stands for; `Healthy` for a remark, which stands for none.
     pub fn verdict(&self) -> Verdict {
-        match self.evidence {
+        match &self.evidence {
             Evidence::Rise(_) => Verdict::Overfitting,
-            Evidence::NearZeroTrain(_) => Verdict::Memorizing,
+            Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => Verdict::Memorizing,
+            // A number that was none and is one again spoilt nothing.
+            Evidence::NonFinite(found) if found.recovered => Verdict::Healthy,
             Evidence::NonFinite(_)
             | Evidence::Explosion(_)
             | Evidence::AboveChance(_)
             | Evidence::ExactZeros(_) => Verdict::Diverged,
             Evidence::NothingLearnt(_) => Verdict::Underfitting,
+            Evidence::Disagreement(_)
+            | Evidence::LeakSign(_)
+            | Evidence::OtherScale(_)
+            | Evidence::Flat(_)
+            | Evidence::Gap(_) => Verdict::Healthy,
         }
     }
 
-    /// The name of the kind, as reports for programs give it: that of the verdict it stands for.
+    /// The name of the kind, as reports for programs give it: that of the verdict it stands for, and
+    /// of a remark its own.
     pub fn kind(&self) -> String {
-        self.verdict().to_string()
+        match &self.evidence {
+            Evidence::NonFinite(found) if found.recovered => "recovered".into(),
+            Evidence::Disagreement(_) => "disagreement".into(),
+            Evidence::LeakSign(_) => "leak".into(),
+            Evidence::OtherScale(_) => "scale".into(),
+            Evidence::Flat(_) => "plateau".into(),
+            Evidence::Gap(_) => "gap".into(),
+            _ => self.verdict().to_string(),
+        }
     }
 
     /// What was found, with its numbers, as a sentence without a full stop.
     pub fn message(&self) -> String {
+        let found: &dyn fmt::Display = match &self.evidence {
+            Evidence::Rise(rise) => rise,
+            Evidence::Explosion(rise) => return format!("train and eval loss rise together: {rise}"),
+            Evidence::NearZeroTrain(found) => found,
+            Evidence::NonFinite(found) => found,
+            Evidence::AboveChance(found) => found,
+            Evidence::ExactZeros(found) => found,
+            Evidence::NothingLearnt(found) => found,
+            Evidence::Recited(found) => found,
+            Evidence::Staircase(found) => found,
+            Evidence::Disagreement(found) => found,
+            Evidence::LeakSign(found) => found,
+            Evidence::OtherScale(found) => found,
+            Evidence::Flat(found) => found,
+            Evidence::Gap(found) => found,
+        };
+        found.to_string()
+    }
+
+    /// Where in the run it is, as an optimiser step; `None` where it is of the whole run.
+    pub fn step(&self) -> Option<u64> {
         match &self.evidence {
-            Evidence::Rise(rise) => rise.to_string(),
-            Evidence::Explosion(rise) => format!("train and eval loss rise together: {rise}"),
-            Evidence::NearZeroTrain(found) => found.to_string(),
-            Evidence::NonFinite(found) => found.to_string(),
-            Evidence::AboveChance(found) => found.to_string(),
-            Evidence::ExactZeros(found) => found.to_string(),
-            Evidence::NothingLearnt(found) => found.to_string(),
+            Evidence::Rise(rise) | Evidence::Explosion(rise) => Some(rise.onset_step),
+            Evidence::NearZeroTrain(found) => Some(found.step),
+            Evidence::NonFinite(found) => Some(found.step),
+            Evidence::AboveChance(found) => Some(found.step),
+            Evidence::ExactZeros(found) => Some(found.step),
+            Evidence::Recited(found) => Some(found.step),
+            Evidence::Disagreement(found) => Some(found.metric_step),
+            Evidence::LeakSign(found) => Some(found.step),
+            Evidence::Flat(found) => Some(found.best_step),
+            Evidence::Gap(found) => Some(found.last_step),
+            Evidence::NothingLearnt(_) | Evidence::Staircase(_) | Evidence::OtherScale(_) => None,
         }
+    }
+}
+
+/// How often, in words where that reads better.
+pub(super) fn times(count: usize) -> String {
+    match count {
+        1 => "once".into(),
+        2 => "twice".into(),
+        count => format!("{count} times"),
     }
 }
 
@@ -196,6 +263,10 @@ impl fmt::Display for Rise {
             write!(f, ", epoch {epoch:.1}")?;
         }
         f.write_str(")")?;
+        if let Some(p) = self.p.filter(|p| *p < 0.05) {
+            let p = if p < 0.001 { "< 0.001".into() } else { format!("= {p:.3}") };
+            write!(f, ", over the same rows (p {p}, all looks counted)")?;
+        }
         if self.never_improved {
             f.write_str(", which is the first evaluation: it has never improved")?;
         }

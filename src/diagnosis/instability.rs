@@ -12,13 +12,13 @@ pub fn rule(case: &Case) -> Option<Finding> {
     if let Some(evidence) = open(curves) {
         return Some(Finding { severity: Severity::Severe, evidence: Evidence::NonFinite(evidence) });
     }
-    // What has recovered is worth a look and no more: a batch without a single trained token, or an
+    // What has recovered is worth a remark and no more: a batch without a single trained token, or an
     // overflow that the trainer skipped.
     let lapse =
         curves.eval.iter().find(|point| !point.loss.is_finite()).map(|point| (point.step, "eval loss"));
     let evidence = lapse.or_else(|| train_lapse(curves));
     evidence.map(|(step, series)| Finding {
-        severity: Severity::Watch,
+        severity: Severity::None,
         evidence: Evidence::NonFinite(finding::NonFinite { step, series, recovered: true }),
     })
 }

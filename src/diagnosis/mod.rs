@@ -5,6 +5,7 @@
 //! about it is said in `advice`, and nowhere else.
 
 pub mod advice;
+mod axes;
 mod chance;
 pub mod finding;
 mod instability;
@@ -12,6 +13,8 @@ mod limits;
 mod memorise;
 mod overfit;
 pub mod paired;
+mod recite;
+mod remarks;
 mod sanity;
 pub mod standing;
 pub mod stopping;
@@ -42,7 +45,14 @@ const RULES: &[Rule] = &[
     sanity::exact_zeros,
     overfit::rule,
     memorise::rule,
+    recite::generated,
+    recite::staircase,
     underfit::rule,
+    axes::rule,
+    remarks::gap,
+    remarks::leak,
+    remarks::other_scale,
+    remarks::flat,
 ];
 
 /// The judgement of a run as it stands.
@@ -52,12 +62,17 @@ pub struct Diagnosis {
     pub verdict: Verdict,
     /// The severity of the gravest finding.
     pub severity: Severity,
-    /// The gravest first.
+    /// What is wrong, the gravest first: each of `watch` or above, and standing for a verdict.
     pub findings: Vec<Finding>,
+    /// What a reader should know beside that, and that names no verdict.
+    pub remarks: Vec<Finding>,
     /// Why nothing can be said yet; set when the verdict is `Undecided`.
     pub undecided: Option<String>,
     /// Index in `Curves::eval` of the best evaluation.
     pub best: Option<usize>,
+    /// Index in `Curves::eval` of the earliest evaluation within one standard error of the best, where that
+    /// is another one: as good for all that can be told, and trained for less long.
+    pub as_good: Option<usize>,
     /// How far the recent evaluations (median of the last three) are above the best, as a share of the best; negative or zero: not at all.
     pub rise: Option<f64>,
     /// One standard error of that rise, as a share of the best; `None` where it cannot be measured.
@@ -72,7 +87,15 @@ pub struct Diagnosis {
 /// may be called after each of them.
 pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
     let case = Case { curves, run, limits, standing: standing::standing(curves, limits) };
-    let mut findings: Vec<Finding> = RULES.iter().filter_map(|rule| rule(&case)).collect();
+    let found = RULES.iter().filter_map(|rule| rule(&case));
+    let (remarks, mut findings): (Vec<_>, Vec<_>) = found
+        .partition(|finding| finding.verdict() == Verdict::Healthy || finding.severity == Severity::None);
+    // Where the task goes better the loss alone is no reason to stop.
+    let task_improves = |found: &Finding| matches!(&found.evidence, Evidence::Disagreement(at) if at.of_task);
+    if remarks.iter().any(task_improves) {
+        let rises = findings.iter_mut().filter(|found| matches!(found.evidence, Evidence::Rise(_)));
+        rises.for_each(|rise| rise.severity = rise.severity.min(Severity::Watch));
+    }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let undecided = too_little(curves, limits);
     let verdict = match findings.first() {
@@ -81,13 +104,14 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         None => Verdict::Healthy,
     };
     let overfitting = findings.iter().any(|finding| finding.verdict() == Verdict::Overfitting);
-    let best = curves.best();
     Diagnosis {
         verdict,
         severity: findings.first().map_or(Severity::None, |gravest| gravest.severity),
         findings,
+        remarks,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
-        best,
+        best: curves.best(),
+        as_good: case.standing.as_ref().and_then(|standing| standing.as_good(curves)),
         rise: case.standing.as_ref().map(|standing| standing.rise),
         noise: case.standing.as_ref().and_then(|standing| standing.noise),
         onset: case.standing.filter(|_| overfitting).map(|standing| standing.climb.onset),
@@ -108,3 +132,6 @@ fn too_little(curves: &Curves, limits: &Limits) -> Option<String> {
         (finite, least) => Some(format!("{finite} of at least {least} evaluations")),
     }
 }
+
+#[cfg(test)]
+mod tests;

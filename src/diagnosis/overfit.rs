@@ -111,9 +111,19 @@ impl TrainSince {
 }
 
 fn train_since(curves: &Curves, standing: &Standing) -> Option<TrainSince> {
-    let before = train_at(curves, standing.best)?;
-    let finite = |point: &EvalPoint| point.train_loss.filter(|loss| loss.is_finite());
-    let since: Vec<f64> = curves.eval[standing.best..=standing.last].iter().filter_map(finite).collect();
+    let points = &curves.eval[standing.best..=standing.last];
+    // A sample of the train rows that was evaluated as the held-out ones were is the better witness: no
+    // dropout, and not a mean over steps past.
+    let probed = |point: &EvalPoint| {
+        let at = curves.probe.binary_search_by_key(&point.step, |probe| probe.step).ok()?;
+        Some(curves.probe[at].loss).filter(|loss| loss.is_finite())
+    };
+    let probes: Option<Vec<f64>> = points.iter().map(probed).collect();
+    let logged = |point: &EvalPoint| point.train_loss.filter(|loss| loss.is_finite());
+    let (before, since) = match probes {
+        Some(probes) => (*probes.first()?, probes),
+        None => (train_at(curves, standing.best)?, points.iter().filter_map(logged).collect()),
+    };
     let now = *since.last()?;
     let medians = || since.windows(3).filter_map(|three| smooth::median(three.iter().copied()));
     let recent = medians().next_back().unwrap_or(now);

@@ -46,6 +46,14 @@ pub struct Climb {
     pub noise: f64,
 }
 
+impl Standing {
+    /// Index of the earliest evaluation within one standard error of the best, where that is another.
+    pub fn as_good(&self, curves: &Curves) -> Option<usize> {
+        let most = curves.eval[self.best].loss * (1.0 + self.noise?);
+        curves.eval[..self.best].iter().position(|point| point.loss <= most)
+    }
+}
+
 /// Where the eval loss stands; `None` before the first finite evaluation, or where the best is not
 /// positive, so that nothing can be a share of it.
 pub fn standing(curves: &Curves, limits: &Limits) -> Option<Standing> {

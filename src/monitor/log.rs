@@ -82,6 +82,11 @@ pub fn changes(before: &Diagnosis, after: &Diagnosis) -> Vec<(String, bool)> {
             lines.push((format!("{level}: {}", finding.message()), true));
         }
     }
+    for remark in &after.remarks {
+        if !before.remarks.iter().any(|old| same(&old, remark)) {
+            lines.push((format!("note: {}", remark.message()), false));
+        }
+    }
     for old in &before.findings {
         if !after.findings.iter().any(|finding| same(&finding, old)) {
             lines.push((format!("cleared: {} ({})", old.kind(), old.severity), false));

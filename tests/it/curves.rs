@@ -30,6 +30,7 @@ struct Expected {
     /// Not judged where it is not said.
     severity: Option<String>,
     kinds: Option<Vec<String>>,
+    remarks: Option<Vec<String>>,
     onset_step: Option<u64>,
     onset_within: Option<u64>,
     undecided: Option<String>,
@@ -101,6 +102,7 @@ fn scenarios_get_their_diagnosis() {
 
 fn differs(expected: &Expected, found: &Diagnosis, eval: &[tune::curve::EvalPoint]) -> Option<String> {
     let kinds: Vec<String> = found.findings.iter().map(tune::diagnosis::Finding::kind).collect();
+    let remarks: Vec<String> = found.remarks.iter().map(tune::diagnosis::Finding::kind).collect();
     let onset = found.onset.map(|index| eval[index].step);
     let far = match (expected.onset_step, onset) {
         (Some(step), Some(found)) => found.abs_diff(step) > expected.onset_within.unwrap_or(0),
@@ -111,12 +113,13 @@ fn differs(expected: &Expected, found: &Diagnosis, eval: &[tune::curve::EvalPoin
     let same = found.verdict.to_string() == expected.verdict
         && expected.severity.as_ref().is_none_or(|severity| found.severity.to_string() == *severity)
         && expected.kinds.as_ref().is_none_or(|expected| kinds == *expected)
+        && expected.remarks.as_ref().is_none_or(|expected| remarks == *expected)
         && (found.undecided == expected.undecided || expected.severity.is_none())
         && !far;
     let messages: Vec<String> = found.findings.iter().map(tune::diagnosis::Finding::message).collect();
     (!same).then(|| {
         format!(
-            "{} {} {kinds:?} onset {onset:?} undecided {:?} rise {:?} noise {:?} {messages:?}",
+            "{} {} {kinds:?} {remarks:?} onset {onset:?} undecided {:?} rise {:?} noise {:?} {messages:?}",
             found.verdict, found.severity, found.undecided, found.rise, found.noise
         )
     })

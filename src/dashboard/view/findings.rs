@@ -86,14 +86,8 @@ fn since(snapshot: &Snapshot<'_>) -> Option<String> {
         return Some(format!("since step {}", onset.step));
     }
     let first = snapshot.diagnosis.findings.first()?;
-    match first.evidence {
-        Evidence::NonFinite(at) => Some(format!("at step {}", at.step)),
-        Evidence::Explosion(rise) => Some(format!("since step {}", rise.onset_step)),
-        Evidence::NearZeroTrain(at) => Some(format!("at step {}", at.step)),
-        Evidence::AboveChance(at) => Some(format!("since step {}", at.step)),
-        Evidence::ExactZeros(at) => Some(format!("since step {}", at.step)),
-        Evidence::Rise(_) | Evidence::NothingLearnt(_) => None,
-    }
+    let place = if matches!(first.evidence, Evidence::NonFinite(_)) { "at" } else { "since" };
+    first.step().map(|step| format!("{place} step {step}"))
 }
 
 /// Evidence of every finding, then the advice.

@@ -7,7 +7,7 @@ use crate::event::{DataInfo, ModelInfo};
 fn overfit(onset_epoch: f64) -> Diagnosis {
     let rise = Rise {
         best_step: 120,
-        best_epoch: Some(2.0),
+        best_epoch: Some(onset_epoch),
         best_loss: 2.0,
         last_step: 280,
         recent_loss: 2.2,
@@ -31,8 +31,10 @@ fn judged(evidence: Evidence) -> Diagnosis {
         verdict: Verdict::Overfitting,
         severity: Severity::Warn,
         findings: vec![finding],
+        remarks: Vec::new(),
         undecided: None,
         best: Some(4),
+        as_good: None,
         rise: Some(0.1),
         noise: Some(0.01),
         onset: Some(5),
@@ -113,4 +115,39 @@ fn nothing_is_advised_without_a_finding_or_a_known_setting() {
     let advice = advise(&overfit(2.0), &RunInfo::default());
     assert_eq!(advice.len(), 1);
     assert_eq!(command(&RunInfo::default(), &advice), None);
+}
+
+#[test]
+fn learning_rates_are_written_as_people_do_and_halved_without_loss() {
+    for (value, expected) in [(5e-4, "5e-4"), (2.5e-5, "2.5e-5"), (50.0, "50.0"), (0.05, "0.05")] {
+        assert_eq!(exponent(value), expected);
+    }
+    for (now, half) in [(5e-5, "2.5e-5"), (3e-4, "1.5e-4"), (1e-3, "5e-4"), (50.0, "25.0")] {
+        assert_eq!(exponent(to_digits(now / 2.0, 2)), half);
+    }
+    assert_eq!(exponent(to_digits(1e-3 / 3.0, 1)), "3e-4");
+}
+
+#[test]
+fn nobody_is_told_to_train_past_the_best() {
+    let mut late = overfit(4.4);
+    if let Evidence::Rise(rise) = &mut late.findings[0].evidence {
+        rise.best_epoch = Some(2.0);
+    }
+    assert_eq!(patches(&late, &run())[0], "train.epochs=2.0");
+}
+
+#[test]
+fn a_run_that_learnt_nothing_is_told_to_take_longer_steps() {
+    let found = crate::diagnosis::finding::NothingLearnt {
+        first_step: 25,
+        first_loss: 2.96,
+        last_step: 100,
+        last_loss: 2.96,
+        train_change: 0.0,
+        learning_rate: Some(1e-6),
+    };
+    let mut run = run();
+    run.settings.learning_rate = Some(1e-6);
+    assert_eq!(patches(&judged(Evidence::NothingLearnt(found)), &run), ["train.learning_rate=1e-5"]);
 }

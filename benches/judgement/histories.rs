@@ -1,0 +1,145 @@
+//! Labelled histories of real runs in a folder: how well their labels are found, at several
+//! resolutions, and how early, with the others beside us.
+//!
+//! A file is JSON. Its label is that of its `"label"`, else the name of a folder above it:
+//! `overfit`, or `non_overfit` or `healthy`. Its losses are the arrays `"train"` and `"eval"`, or
+//! those that `"train_metric"` and `"monitor_metric"` name.
+
+use crate::baselines::BASELINES;
+use crate::ours;
+use crate::simulate::Pair;
+use anyhow::{Context, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tune::diagnosis::Limits;
+
+/// One labelled run.
+struct History {
+    overfit: bool,
+    run: Vec<Pair>,
+}
+
+/// A rule by its name, and whether it condemns a run.
+type Judge<'a> = (String, Box<dyn Fn(&[Pair]) -> bool + 'a>);
+
+/// Resolutions: the history thinned to so many evaluations; `usize::MAX` is all of them.
+const RESOLUTIONS: [usize; 6] = [10, 20, 40, 60, 100, usize::MAX];
+
+/// Reads every history below `folder` and prints the scores.
+///
+/// # Errors
+/// When a file cannot be read as a labelled history; it is named.
+pub fn score(folder: &Path) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    collect(folder, &mut files)?;
+    files.sort();
+    let read = |file: &PathBuf| read(file).with_context(|| file.display().to_string());
+    let histories: Vec<History> = files.iter().map(read).collect::<anyhow::Result<_>>()?;
+    let overfit = histories.iter().filter(|history| history.overfit).count();
+    println!("{} histories, {overfit} of them overfit; macro-F1 by evaluations kept", histories.len());
+    print!("{:34}", "");
+    for evals in RESOLUTIONS {
+        print!("{:>7}", if evals == usize::MAX { "all".into() } else { evals.to_string() });
+    }
+    println!();
+    let limits = Limits::DEFAULT;
+    let mut judges: Vec<Judge> = vec![
+        ("tune, any severity".into(), Box::new(|run| ours::said(run, &limits, true).0[0].end)),
+        ("tune, warn".into(), Box::new(|run| ours::said(run, &limits, true).0[1].end)),
+    ];
+    judges.extend(
+        BASELINES.iter().map(|(name, rule)| -> Judge { (name.to_string(), Box::new(|run| rule(run).end)) }),
+    );
+    for (name, judge) in &judges {
+        print!("{name:34}");
+        for evals in RESOLUTIONS {
+            let said =
+                histories.iter().map(|history| (history.overfit, judge(&thinned(&history.run, evals))));
+            print!("{:7.3}", macro_f1(&said.collect::<Vec<_>>()));
+        }
+        println!();
+    }
+    for (level, name) in [(0, "watch"), (1, "warn")] {
+        let (mut kept, mut delays) = (0, Vec::new());
+        for history in &histories {
+            let stop = ours::said(&history.run, &limits, true).0[level].first;
+            let lowest = |run: &[Pair]| {
+                let finite = run.iter().enumerate().filter(|(_, pair)| pair.eval.is_finite());
+                finite.min_by(|a, b| a.1.eval.total_cmp(&b.1.eval)).map(|(index, _)| index)
+            };
+            let seen = &history.run[..stop.map_or(history.run.len(), |stop| stop + 1)];
+            kept += usize::from(lowest(seen) == lowest(&history.run));
+            delays.extend(stop.zip(lowest(seen)).map(|(stop, best)| stop - best));
+        }
+        delays.sort_unstable();
+        println!(
+            "stopping at the first {name}: best evaluation kept in {:.1} %, median delay {:?} evaluations",
+            100.0 * kept as f64 / histories.len() as f64,
+            delays.get(delays.len() / 2)
+        );
+    }
+    Ok(())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "json") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<History> {
+    let value: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    let folders = file.ancestors().skip(1).filter_map(|folder| folder.file_name()?.to_str());
+    let mut names = value["label"].as_str().into_iter().chain(folders);
+    let known = |name: &str| match name {
+        "overfit" | "overfitting" => Some(true),
+        "non_overfit" | "non-overfit" | "healthy" => Some(false),
+        _ => None,
+    };
+    let Some(overfit) = names.find_map(known) else { bail!("no label in the file or in its folders' names") };
+    let array = |named: &str, plain: &str| -> anyhow::Result<Vec<f64>> {
+        let key = value[named].as_str().unwrap_or(plain);
+        let list = value[key].as_array().with_context(|| format!("no array {key:?}"))?;
+        Ok(list.iter().map(|number| number.as_f64().unwrap_or(f64::NAN)).collect())
+    };
+    let (train, eval) = (array("train_metric", "train")?, array("monitor_metric", "eval")?);
+    if train.len() != eval.len() || eval.is_empty() {
+        bail!("{} train and {} eval losses", train.len(), eval.len());
+    }
+    Ok(History {
+        overfit,
+        run: train.into_iter().zip(eval).map(|(train, eval)| Pair { train, eval }).collect(),
+    })
+}
+
+/// Every so-many-th evaluation, the last one included; the train loss is that of the interval.
+fn thinned(run: &[Pair], evals: usize) -> Vec<Pair> {
+    if evals >= run.len() {
+        return run.to_vec();
+    }
+    let mut after = 0;
+    let pick = |k: usize| {
+        let at = (k + 1) * run.len() / evals - 1;
+        let interval = &run[after..=at];
+        after = at + 1;
+        let train = interval.iter().map(|pair| pair.train).sum::<f64>() / interval.len() as f64;
+        Pair { train, eval: run[at].eval }
+    };
+    (0..evals).map(pick).collect()
+}
+
+/// The mean of the F1 of both classes.
+fn macro_f1(said: &[(bool, bool)]) -> f64 {
+    let f1 = |class: bool| {
+        let hits = said.iter().filter(|(truth, found)| *truth == class && *found == class).count() as f64;
+        let wrong = said.iter().filter(|(truth, found)| truth != found).count() as f64;
+        if hits + wrong == 0.0 { 1.0 } else { 2.0 * hits / (2.0 * hits + wrong) }
+    };
+    f64::midpoint(f1(true), f1(false))
+}

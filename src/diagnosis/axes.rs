@@ -1,0 +1,150 @@
+//! Two axes: the eval loss and a task metric may part, and then the loss alone must not decide.
+//!
+//! A loss that rises while the task goes better is over-confidence (Guo et al. 2017, arXiv
+//! 1706.04599): the model is surer of everything, and wrong ones cost more. Of thirty public runs
+//! that ended above their lowest eval loss most had a better task metric there.
+
+use super::{Case, Evidence, Finding, Severity};
+use crate::curve::EvalPoint;
+use serde::Serialize;
+use std::fmt;
+
+/// The eval loss has risen and a metric is better than where the loss was lowest.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Disagreement {
+    pub metric: String,
+    /// The best by loss: its step, and the metric there.
+    pub loss_step: u64,
+    pub at_lowest_loss: f64,
+    /// The best by the metric.
+    pub metric_step: u64,
+    pub at_best: f64,
+    pub now: f64,
+    pub higher_is_better: bool,
+    /// Whether it measures the task; the accuracy of single tokens does not.
+    pub of_task: bool,
+}
+
+/// Parts of the names of metrics of which more is better, and of those of which less is.
+const HIGHER: &[&str] = &[
+    "accuracy",
+    "acc",
+    "f1",
+    "bleu",
+    "rouge",
+    "chrf",
+    "exact",
+    "em",
+    "reward",
+    "auc",
+    "precision",
+    "recall",
+    "mcc",
+];
+const LOWER: &[&str] = &["wer", "cer", "ter", "mae", "rmse"];
+/// A change of a metric that is no news, as a share of the room to its best possible value, or of
+/// itself where it has none.
+const NEWS: f64 = 0.02;
+
+/// Whether more of a metric is better; `None` where its name does not tell.
+fn higher_is_better(name: &str) -> Option<bool> {
+    let name = name.to_lowercase();
+    let mut parts = name.split(|c: char| !c.is_ascii_alphanumeric());
+    let is = |list: &[&str], part: &str| list.iter().any(|known| part.starts_with(known));
+    parts.find_map(|part| match part {
+        part if is(LOWER, part) => Some(false),
+        part if is(HIGHER, part) => Some(true),
+        _ => None,
+    })
+}
+
+/// The value of a metric at an evaluation.
+fn value(point: &EvalPoint, name: &str) -> Option<f64> {
+    let metric = point.metrics.iter().find(|metric| metric.name == name);
+    metric.map(|metric| metric.value).filter(|value| value.is_finite())
+}
+
+/// Whether a metric is better now than where the loss was lowest, the loss having risen.
+pub fn rule(case: &Case) -> Option<Finding> {
+    let standing = case.standing.as_ref().filter(|standing| standing.finite >= case.limits.min_evals)?;
+    if standing.rise < case.limits.watch_rise {
+        return None;
+    }
+    let eval = &case.curves.eval;
+    let last = &eval[standing.last];
+    let of_metric = |name: &str| {
+        let higher = higher_is_better(name)?;
+        let series = |point: &EvalPoint| value(point, name);
+        disagreement(eval, standing.best, standing.last, name, higher, true, &series)
+    };
+    let task = last.metrics.iter().find_map(|metric| of_metric(&metric.name));
+    let tokens = || {
+        let series = |point: &EvalPoint| point.token_accuracy;
+        disagreement(eval, standing.best, standing.last, "token accuracy", true, false, &series)
+    };
+    let evidence = Evidence::Disagreement(task.or_else(tokens)?);
+    Some(Finding { severity: Severity::None, evidence })
+}
+
+fn disagreement(
+    eval: &[EvalPoint],
+    best: usize,
+    last: usize,
+    name: &str,
+    higher: bool,
+    of_task: bool,
+    series: &dyn Fn(&EvalPoint) -> Option<f64>,
+) -> Option<Disagreement> {
+    let (then, now) = (series(&eval[best])?, series(&eval[last])?);
+    let gain = if higher { now - then } else { then - now };
+    // Shares are measured by the room they leave, so that .90 to .95 is half of what was missing.
+    let room = if higher && then < 1.0 && now <= 1.0 { 1.0 - then } else { then.abs() };
+    if gain < NEWS * room || gain <= 0.0 {
+        return None;
+    }
+    let known = eval.iter().filter_map(|point| Some((point.step, series(point)?)));
+    let better =
+        |a: &(u64, f64), b: &(u64, f64)| if higher { a.1.total_cmp(&b.1) } else { b.1.total_cmp(&a.1) };
+    // Of equals the first.
+    let (metric_step, at_best) = known.rev().max_by(better)?;
+    Some(Disagreement {
+        metric: name.into(),
+        loss_step: eval[best].step,
+        at_lowest_loss: then,
+        metric_step,
+        at_best,
+        now,
+        higher_is_better: higher,
+        of_task,
+    })
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "eval loss is up but {} is better: {:.4} at the lowest loss (step {}), {:.4} now; ",
+            self.metric, self.at_lowest_loss, self.loss_step, self.now
+        )?;
+        write!(f, "its best is {:.4} at step {}, so keep both checkpoints", self.at_best, self.metric_step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_which_way_is_better() {
+        for (name, expected) in [
+            ("eval_accuracy", Some(true)),
+            ("eval_f1_macro", Some(true)),
+            ("rougeL", Some(true)),
+            ("wer", Some(false)),
+            ("eval_runtime", None),
+            ("samples_per_second", None),
+        ] {
+            assert_eq!(higher_is_better(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Remarks: what a reader should know that is no sickness, and names no verdict.
+//!
+//! Signs of a leak between the splits, a train loss on another scale, a curve that has gone flat. Each
+//! has an innocent explanation too, which its words give.
+
+use super::{Case, Evidence, Finding, Severity};
+use crate::curve::smooth;
+use serde::Serialize;
+use std::fmt;
+
+/// The eval loss keeps to the train loss although the rows have been seen many times.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LeakSign {
+    pub step: u64,
+    pub epoch: f64,
+    pub train_loss: f64,
+    pub eval_loss: f64,
+}
+
+/// The train loss is a whole multiple of the eval loss throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct OtherScale {
+    pub ratio: f64,
+    /// The whole number that it is near.
+    pub times: u32,
+}
+
+/// The eval loss has stopped improving and does not rise either.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Flat {
+    pub best_step: u64,
+    pub best_loss: f64,
+    /// Evaluations since then.
+    pub evals: usize,
+    /// Whether the first evaluation is still the best one.
+    pub never_improved: bool,
+}
+
+/// The gap between held-out rows and a sample of the trained ones, both evaluated alike.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Gap {
+    /// Nats per token at the best evaluation, and now.
+    pub at_best: f64,
+    pub now: f64,
+    pub last_step: u64,
+    /// Growth in nats per token an epoch, where epochs are known.
+    pub per_epoch: Option<f64>,
+}
+
+fn remark(evidence: Evidence) -> Finding {
+    Finding { severity: Severity::None, evidence }
+}
+
+/// Passes over the rows after which an eval loss that keeps to the train loss is worth a word, and
+/// what the train loss must have fallen to, as a share of its start.
+const LEAK_EPOCHS: f64 = 3.0;
+const LEAK_FALL: f64 = 0.5;
+/// Within this of each other, the losses keep together.
+const TOGETHER: f64 = 0.03;
+
+/// Whether the eval loss keeps to a train loss that repetition alone should have driven below it.
+pub fn leak(case: &Case) -> Option<Finding> {
+    let comparable = case.run.train_loss.comparable(case.run.eval_loss);
+    let last = case.curves.eval.last().filter(|point| comparable && point.loss.is_finite())?;
+    let epoch = last.epoch.filter(|epoch| *epoch >= LEAK_EPOCHS)?;
+    let start = case.curves.train.first()?.loss;
+    // Of the train rows as the held-out ones are evaluated, where that is known.
+    let probe = case.curves.probe.iter().rev().find(|point| point.step == last.step);
+    let train_loss = probe.map(|point| point.loss).or(last.train_loss)?;
+    let together = last.loss <= train_loss * (1.0 + TOGETHER);
+    if train_loss.partial_cmp(&(LEAK_FALL * start)) != Some(std::cmp::Ordering::Less) || !together {
+        return None;
+    }
+    let sign = LeakSign { step: last.step, epoch, train_loss, eval_loss: last.loss };
+    Some(remark(Evidence::LeakSign(sign)))
+}
+
+/// Evaluations from which a ratio is told.
+const RATIO_EVALS: usize = 4;
+
+/// Whether the train loss is a whole multiple of the eval loss from the first evaluation to the last:
+/// some trainers print the sum over accumulated batches.
+pub fn other_scale(case: &Case) -> Option<Finding> {
+    let ratio = |point: &crate::curve::EvalPoint| {
+        point.train_loss.map(|train| train / point.loss).filter(|ratio| ratio.is_finite())
+    };
+    let ratios: Vec<f64> = case.curves.eval.iter().filter_map(ratio).collect();
+    let middle = smooth::median(ratios.iter().copied())?;
+    let times = middle.round();
+    let close = |ratio: &f64| (ratio / times - 1.0).abs() < 0.12;
+    let apart = ratios.iter().filter(|ratio| !close(ratio)).count();
+    // The first interval holds the fall from the start, and may be apart.
+    let whole = times >= 2.0 && (middle / times - 1.0).abs() < 0.05 && apart <= 1;
+    (whole && ratios.len() >= RATIO_EVALS)
+        .then(|| remark(Evidence::OtherScale(OtherScale { ratio: middle, times: times as u32 })))
+}
+
+/// Evaluations without a new best that make a flat stretch, and the share of the run that they are.
+const FLAT_EVALS: usize = 4;
+const FLAT_SHARE: f64 = 0.4;
+
+/// Whether the eval loss has gone flat. That it has risen is for another rule to say.
+pub fn flat(case: &Case) -> Option<Finding> {
+    let standing = case.standing.as_ref()?;
+    let eval = &case.curves.eval;
+    let evals = eval[standing.best + 1..].iter().filter(|point| point.loss.is_finite()).count();
+    let long = evals >= FLAT_EVALS && evals as f64 >= FLAT_SHARE * standing.finite as f64;
+    if !long || standing.rise > case.limits.watch_rise {
+        return None;
+    }
+    let best = &eval[standing.best];
+    let never_improved = standing.best == 0;
+    let flat = Flat { best_step: best.step, best_loss: best.loss, evals, never_improved };
+    Some(remark(Evidence::Flat(flat)))
+}
+
+/// Growth of the gap since the best evaluation that is worth a word, in shares of the best loss.
+const GAP_GROWTH: f64 = 0.10;
+
+/// How far the held-out rows are behind a sample of the trained ones. Both are evaluated without
+/// dropout at the same step, so neither dropout nor a mean over past steps can fake a gap.
+pub fn gap(case: &Case) -> Option<Finding> {
+    let standing = case.standing.as_ref()?;
+    let (eval, probe) = (&case.curves.eval, &case.curves.probe);
+    let at = |index: usize| {
+        let point = &eval[index];
+        let of_train = probe.iter().find(|probe| probe.step == point.step)?;
+        Some(point.loss - of_train.loss).filter(|gap| gap.is_finite())
+    };
+    let (at_best, now) = (at(standing.best)?, at(standing.last)?);
+    if now - at_best < GAP_GROWTH * eval[standing.best].loss {
+        return None;
+    }
+    let (best, last) = (&eval[standing.best], &eval[standing.last]);
+    let epochs = last.epoch.zip(best.epoch).map(|(last, best)| last - best).filter(|epochs| *epochs > 0.0);
+    let per_epoch = epochs.map(|epochs| (now - at_best) / epochs);
+    Some(remark(Evidence::Gap(Gap { at_best, now, last_step: last.step, per_epoch })))
+}
+
+impl fmt::Display for LeakSign {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "after {:.0} epochs eval loss ({:.3}) is no higher than train loss ({:.3}): the task is easy, or \
+             held-out rows are among the trained ones (`tune data` finds them)",
+            self.epoch, self.eval_loss, self.train_loss
+        )
+    }
+}
+
+impl fmt::Display for OtherScale {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "train loss is {:.1} times eval loss throughout: it looks like a sum over {} accumulated batches, \
+             and the two are not compared",
+            self.ratio, self.times
+        )
+    }
+}
+
+impl fmt::Display for Flat {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.never_improved {
+            return write!(
+                f,
+                "eval loss has never improved on its first evaluation ({:.3} at step {})",
+                self.best_loss, self.best_step
+            );
+        }
+        write!(
+            f,
+            "eval loss is flat: no better than {:.3} at step {} for {} evaluations",
+            self.best_loss, self.best_step, self.evals
+        )
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "held-out rows cost {:.3} nats per token more than trained ones, {:.3} at the best evaluation",
+            self.now, self.at_best
+        )?;
+        self.per_epoch.map_or(Ok(()), |growth| write!(f, "; the gap grows by {growth:.3} an epoch"))
+    }
+}

@@ -1,0 +1,220 @@
+//! The rules, each on a run that it must speak of and on one that it must not.
+
+use super::*;
+use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Settings, Split, StepStats};
+
+/// Steps in an epoch, and between evaluations.
+const EPOCH: u64 = 40;
+const EVERY: u64 = 20;
+
+fn step(step: u64, loss: f64) -> Event {
+    let epoch = Some(step as f64 / EPOCH as f64);
+    Event::Step(StepStats { step, epoch, loss, tokens: 100, ..StepStats::default() })
+}
+
+fn eval(step: u64, loss: f64) -> EvalStats {
+    EvalStats { step, epoch: Some(step as f64 / EPOCH as f64), loss, tokens: 100, ..EvalStats::default() }
+}
+
+/// Curves whose train loss is `train` of the step, with evaluations of these losses.
+fn curves(train: impl Fn(u64) -> f64, evals: &[f64]) -> Curves {
+    let mut curves = Curves::default();
+    for at in 0..=EVERY * (evals.len() as u64 - 1) {
+        if at > 0 {
+            curves.apply(0.0, &step(at, train(at)));
+        }
+        if at.is_multiple_of(EVERY) {
+            curves.apply(0.0, &Event::Eval(eval(at, evals[(at / EVERY) as usize])));
+        }
+    }
+    curves
+}
+
+fn judge(curves: &Curves) -> Diagnosis {
+    diagnose(curves, &RunInfo { trainer: "tune".into(), ..RunInfo::default() }, &Limits::DEFAULT)
+}
+
+fn kinds(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(Finding::kind).collect()
+}
+
+const FALLING: [f64; 8] = [3.0, 2.5, 2.2, 2.0, 1.9, 1.85, 1.82, 1.8];
+const RISING: [f64; 10] = [3.0, 2.4, 2.1, 2.0, 2.06, 2.15, 2.25, 2.35, 2.45, 2.55];
+
+fn falling_train(step: u64) -> f64 {
+    3.0 * (-(step as f64) / 80.0).exp()
+}
+
+#[test]
+fn a_task_metric_that_still_improves_tempers_the_alarm_and_token_accuracy_does_not() {
+    let with = |metric: fn(usize) -> f64, task: bool| {
+        let mut curves = curves(falling_train, &RISING);
+        for (index, loss) in RISING.iter().enumerate() {
+            let mut stats = eval(index as u64 * EVERY, *loss);
+            if task {
+                stats.metrics = vec![Metric { name: "eval_f1".into(), value: metric(index) }];
+            } else {
+                stats.token_accuracy = Some(metric(index));
+            }
+            curves.apply(0.0, &Event::Eval(stats));
+        }
+        judge(&curves)
+    };
+    let better = |index| 0.5 + 0.04 * index as f64;
+    let parted = with(better, true);
+    assert_eq!((parted.verdict, parted.severity), (Verdict::Overfitting, Severity::Watch));
+    assert_eq!(kinds(&parted.remarks), ["disagreement"]);
+    assert!(parted.remarks[0].message().contains("keep both checkpoints"), "{}", parted.remarks[0].message());
+    assert_eq!(with(|index| 0.9 - 0.04 * index as f64, true).severity, Severity::Severe);
+    let tokens = with(better, false);
+    assert_eq!(
+        (tokens.severity, kinds(&tokens.remarks)),
+        (Severity::Severe, vec!["disagreement".to_string()])
+    );
+}
+
+#[test]
+fn what_comes_back_of_trained_rows_only_is_recited() {
+    let generated = |split, exact, overlap| {
+        Event::Generated(Generated {
+            step: 180,
+            epoch: None,
+            split,
+            prompts: 32,
+            exact,
+            overlap,
+            repetition: 0.0,
+            chrf: None,
+            samples: Vec::new(),
+        })
+    };
+    let flat = [2.0, 1.5, 1.4, 1.38, 1.38, 1.39, 1.38, 1.39, 1.38, 1.385];
+    let of = |train: f64, valid: f64| {
+        let mut curves = curves(|_| 1.3, &flat);
+        curves.apply(0.0, &generated(Split::TrainProbe, train, train));
+        curves.apply(0.0, &generated(Split::Valid, valid, valid));
+        judge(&curves)
+    };
+    let recited = of(0.8, 0.05);
+    assert_eq!((recited.verdict, recited.severity), (Verdict::Memorizing, Severity::Warn));
+    assert_eq!(of(0.3, 0.05).severity, Severity::Watch);
+    assert_eq!(of(0.8, 0.75).verdict, Verdict::Healthy, "a task that is learnt comes back on both sides");
+    assert_eq!(of(0.1, 0.0).verdict, Verdict::Healthy, "three of 32 may be chance");
+}
+
+/// A train loss that falls by `stair` at each epoch and by `slope` within it.
+fn stairs(stair: f64, slope: f64) -> impl Fn(u64) -> f64 {
+    move |step| {
+        let epoch = (step.max(1) - 1) as f64 / EPOCH as f64;
+        2.0 * (1.0 - stair).powf(epoch.floor()) * (1.0 - slope).powf(epoch.fract())
+    }
+}
+
+#[test]
+fn stairs_at_epochs_are_told_from_a_slope() {
+    let flat = [2.0, 1.8, 1.72, 1.7, 1.71, 1.7, 1.71, 1.705, 1.71, 1.7];
+    let found = judge(&curves(stairs(0.12, 0.02), &flat));
+    assert_eq!((found.verdict, found.severity), (Verdict::Memorizing, Severity::Watch));
+    assert_eq!(judge(&curves(stairs(0.0, 0.12), &flat)).verdict, Verdict::Healthy);
+    let gaining = judge(&curves(stairs(0.12, 0.02), &FALLING));
+    assert_eq!(
+        (gaining.verdict, kinds(&gaining.remarks)),
+        (Verdict::Healthy, vec!["memorizing".to_string()])
+    );
+    // A log without evaluations cannot convict, but it can say so.
+    let mut train_only = Curves::default();
+    (1..=4 * EPOCH).for_each(|at| train_only.apply(0.0, &step(at, stairs(0.12, 0.02)(at))));
+    let found = judge(&train_only);
+    assert_eq!((found.verdict, kinds(&found.remarks)), (Verdict::Undecided, vec!["memorizing".to_string()]));
+}
+
+#[test]
+fn a_gap_is_of_the_probe_and_not_of_dropout() {
+    let flat = [2.0, 1.5, 1.4, 1.38, 1.39, 1.38, 1.39, 1.38];
+    let mut curves = curves(|_| 1.6, &flat);
+    assert!(!kinds(&judge(&curves).remarks).contains(&"gap".into()));
+    for (index, loss) in [2.0, 1.5, 1.38, 1.3, 1.2, 1.1, 1.0, 0.9].iter().enumerate() {
+        let stats = EvalStats { split: Split::TrainProbe, ..eval(index as u64 * EVERY, *loss) };
+        curves.apply(0.0, &Event::Eval(stats));
+    }
+    let found = judge(&curves);
+    let gap = found.remarks.iter().find(|remark| remark.kind() == "gap").expect("a gap");
+    assert!(gap.message().contains("grows by 0.2"), "{}", gap.message());
+}
+
+#[test]
+fn remarks_have_their_runs() {
+    let remarked = |curves: &Curves, kind: &str| kinds(&judge(curves).remarks).contains(&kind.to_string());
+    // Eight evaluations are three and a half epochs.
+    let easy = [3.0, 2.0, 1.5, 1.2, 1.1, 1.0, 0.95, 0.9];
+    let times = |factor: f64| curves(move |step| factor * easy[step.div_ceil(EVERY) as usize], &easy);
+    assert!(remarked(&times(1.02), "leak") && !remarked(&times(0.8), "leak"));
+    assert!(remarked(&times(4.0), "scale") && !remarked(&times(1.1), "scale"));
+    let flat = [2.0, 1.5, 1.4, 1.41, 1.4, 1.41, 1.4, 1.41];
+    assert!(remarked(&curves(|_| 1.3, &flat), "plateau"));
+    assert!(!remarked(&curves(|_| 1.3, &FALLING), "plateau"));
+}
+
+#[test]
+fn losses_that_cannot_be_right_are_named() {
+    let above = [150.0, 180.0, 100.0, 60.0, 26.0, 14.0, 8.0];
+    assert_eq!(judge(&curves(|_| 90.0, &above)).verdict, Verdict::Diverged);
+    let foreign = diagnose(&curves(|_| 90.0, &above), &RunInfo::default(), &Limits::DEFAULT);
+    assert_eq!(foreign.verdict, Verdict::Healthy, "a loss of unknown unit may be large");
+    let zeros = judge(&curves(|step| if step > 60 { 0.0 } else { 2.0 }, &FALLING));
+    assert_eq!((zeros.verdict, zeros.severity), (Verdict::Diverged, Severity::Warn));
+}
+
+#[test]
+fn exploding_from_the_first_step_is_divergence_although_train_loss_falls_back() {
+    // The first logged train loss is already that of the explosion.
+    let evals = [4.0, 60.0, 45.0, 38.0, 35.0, 33.0];
+    let found = judge(&curves(|step| 80.0 * (-(step as f64) / 60.0).exp() + 20.0, &evals));
+    assert_eq!((found.verdict, found.severity), (Verdict::Diverged, Severity::Severe));
+}
+
+#[test]
+fn a_cut_of_the_learning_rate_that_is_still_ahead_is_waited_for() {
+    let run = |schedule: &str| {
+        let settings = Settings { schedule: Some(schedule.into()), ..Settings::default() };
+        RunInfo { total_steps: Some(400), settings, ..RunInfo::default() }
+    };
+    let mut curves = curves(falling_train, &RISING);
+    for at in 1..=180 {
+        let stats = StepStats {
+            step: at,
+            loss: falling_train(at),
+            learning_rate: Some(1e-3),
+            ..StepStats::default()
+        };
+        curves.apply(0.0, &Event::Step(stats));
+    }
+    let severity = |schedule| diagnose(&curves, &run(schedule), &Limits::DEFAULT).severity;
+    assert_eq!((severity("step"), severity("constant")), (Severity::Watch, Severity::Severe));
+}
+
+#[test]
+fn equal_figures_are_ties_and_the_earliest_of_them_is_offered() {
+    let printed = [3.0, 2.0, 1.5, 1.501, 1.5, 1.5, 1.499, 1.5, 1.5, 1.499];
+    let found = judge(&curves(|_| 1.4, &printed));
+    assert_eq!((found.verdict, found.best, found.as_good), (Verdict::Healthy, Some(6), Some(2)));
+}
+
+#[test]
+fn the_words_give_effect_error_and_chance() {
+    let rows = |level: f64, wobble: f64| -> Vec<ExampleLoss> {
+        (0..200)
+            .map(|i| ExampleLoss { nats: 20.0 * (level + wobble * f64::from(i % 7 - 3)), tokens: 20 })
+            .collect()
+    };
+    let mut curves = curves(falling_train, &RISING);
+    for (index, loss) in RISING.iter().enumerate() {
+        let examples = rows(*loss, 0.1 + 0.01 * index as f64);
+        curves.apply(0.0, &Event::Eval(EvalStats { examples, ..eval(index as u64 * EVERY, *loss) }));
+    }
+    let message = judge(&curves).findings[0].message();
+    assert!(
+        message.contains("eval loss is 22.5 %") && message.contains("p < 0.001, all looks counted"),
+        "{message}"
+    );
+}
