@@ -6,7 +6,9 @@ mod bench;
 mod compare;
 mod data;
 mod earlier;
+mod eval;
 mod exec;
+mod export;
 mod feed;
 mod generate;
 mod init;
@@ -64,6 +66,10 @@ enum Command {
     Data(data::DataArgs),
     /// Ask a run's best adapter, and the base model beside it
     Generate(generate::GenerateArgs),
+    /// Judge a model, or a run's best adapter, by any rows
+    Eval(eval::EvalArgs),
+    /// Hand a run's best adapter over to another program
+    Export(export::ExportArgs),
     /// Write the report of a run: a page, a picture, Markdown or JSON
     Report(report::ReportArgs),
     /// List the runs of a folder
@@ -194,6 +200,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Bench(args) => bench::bench(&args),
         Command::Data(args) => data::data(&args),
         Command::Generate(args) => generate::generate(&args),
+        Command::Eval(args) => eval::eval(&args),
+        Command::Export(args) => export::export(&args),
         Command::Report(args) => report::report(&args),
         Command::Runs(args) => runs::runs(&args),
         Command::Init(args) => init::init(&args),

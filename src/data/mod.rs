@@ -149,6 +149,25 @@ impl File {
     }
 }
 
+/// All rows of the file at `path`, in its order, and whether they had to be cut. `key` is what the user calls it.
+pub fn load_rows(
+    path: &Path,
+    key: &'static str,
+    encoder: &Encoder,
+    options: EncodeOptions,
+) -> Result<Vec<encode::Encoded>, DataError> {
+    let rows = read::read(path, key)?;
+    let bodies: Vec<&Body> = rows.iter().map(|row| &row.body).collect();
+    let (mut encoded, mut faults) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (row, result) in rows.iter().zip(encoder.encode_all(&bodies, options)) {
+        match result {
+            Ok(example) => encoded.push(example),
+            Err(fault) => faults.push((row.line, fault)),
+        }
+    }
+    if faults.is_empty() { Ok(encoded) } else { Err(DataError::Rows { file: path.into(), faults }) }
+}
+
 /// For each row of the training file, whether it is held out.
 fn draw(data: &Data, rows: &[Row], twins: &[Option<usize>]) -> Result<Vec<bool>, DataError> {
     let share = match data.valid {

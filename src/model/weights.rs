@@ -109,6 +109,12 @@ impl Weights {
         self.entries.get(name).map(|entry| entry.shape.clone())
     }
 
+    /// Type, shape and bytes of a tensor that nobody has taken yet.
+    pub fn raw(&self, name: &str) -> Option<(Dtype, &[usize], &[u8])> {
+        let entry = self.entries.get(name)?;
+        Some((entry.dtype, entry.shape.as_slice(), &self.files[entry.file].bytes()[entry.range.clone()]))
+    }
+
     /// The tensors that nobody has taken yet.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)

@@ -6,6 +6,7 @@ mod curves;
 mod dashboard;
 mod data;
 mod dataset;
+mod eval;
 mod families;
 mod generate;
 mod init;

@@ -1,0 +1,141 @@
+//! `tune export`: a run's best adapter in the form that another program reads.
+//!
+//! A folder is filled beside its place and moved there, so that one of that name is never half made.
+
+use super::{Failure, Outcome, Output, code, open_run, print, say};
+use crate::config;
+use crate::device;
+use crate::model::adapter::{gguf, merged, mlx, peft};
+use crate::model::lora::Adapter;
+use crate::model::spec::Spec;
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub(super) struct ExportArgs {
+    /// The folder of a run, whose best adapter is handed over
+    run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    to: Format,
+    /// Where to: a folder that does not exist yet, a file for gguf [default: in the run's folder]
+    #[arg(short, long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// An adapter folder for Hugging Face PEFT
+    Peft,
+    /// An adapter folder for mlx-lm
+    Mlx,
+    /// An adapter file for llama.cpp
+    Gguf,
+    /// Base and adapter added up: a model folder in Hugging Face form
+    Merged,
+}
+
+impl Format {
+    /// What it is called in a run's folder.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Peft => "export-peft",
+            Self::Mlx => "export-mlx",
+            Self::Gguf => "export.gguf",
+            Self::Merged => "export-merged",
+        }
+    }
+
+    /// How it is used, for people.
+    fn usage(self, path: &Path, base: &str) -> String {
+        let path = path.display();
+        match self {
+            Self::Peft => format!("PeftModel.from_pretrained(base, \"{path}\")"),
+            Self::Mlx => format!("mlx_lm.generate --model {base} --adapter-path {path}"),
+            Self::Gguf => format!("llama-cli -m BASE.gguf --lora {path}"),
+            Self::Merged => format!("AutoModelForCausalLM.from_pretrained(\"{path}\")"),
+        }
+    }
+}
+
+pub(super) fn export(args: &ExportArgs) -> Outcome {
+    let dir = open_run(&args.run)?;
+    let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
+    let base = &config.model.path;
+    let spec = Spec::of(base).map_err(Failure::usage)?;
+    if !dir.best().is_dir() {
+        return Err(Failure::usage(anyhow!(
+            "{}: no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
+            args.run.display()
+        )));
+    }
+    let host = device::choose("cpu").map_err(Failure::usage)?;
+    let adapter = peft::read(&dir.best(), &spec, &host.device).map_err(Failure::usage)?;
+    let path = args.out.clone().unwrap_or_else(|| dir.root().join(args.to.name()));
+    if path.symlink_metadata().is_ok() {
+        return Err(Failure::usage(anyhow!(
+            "{}: is there already\n  hint: remove it, or name another place with --out",
+            path.display()
+        )));
+    }
+    write(args.to, &path, &adapter, &spec, base, &dir.name()).map_err(Failure::failed)?;
+    if args.output.json {
+        let format = args.to.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        print(&format!("{:#}\n", json!({"format": format, "path": path.display().to_string()})));
+    } else {
+        print(&format!("{}\n", path.display()));
+        if !args.output.quiet {
+            say(&format!("hint: {}", args.to.usage(&path, base)));
+        }
+    }
+    Ok(code::FINE)
+}
+
+fn write(format: Format, path: &Path, adapter: &Adapter, spec: &Spec, base: &str, name: &str) -> Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    match format {
+        Format::Peft => whole(parent, path, |folder| peft::write(folder, adapter, base)),
+        Format::Mlx => whole(parent, path, |folder| mlx::write(folder, adapter, spec, base)),
+        Format::Gguf => gguf::write(path, adapter, spec, name),
+        Format::Merged => whole(parent, path, |folder| merged::write(folder, adapter, spec, base)),
+    }
+}
+
+/// Makes the folder `path` in one step, filled by `fill`.
+fn whole(parent: &Path, path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let aside = tempfile::Builder::new()
+        .prefix(".tune-")
+        .tempdir_in(parent)
+        .with_context(|| format!("{}: cannot be written to", parent.display()))?;
+    fill(aside.path())?;
+    readable(aside.path())?;
+    ensure!(!path.exists(), "{}: appeared while it was being written", path.display());
+    std::fs::rename(aside.path(), path).with_context(|| format!("{} cannot be written", path.display()))?;
+    // It has moved: there is nothing left to remove.
+    let _ = aside.keep();
+    Ok(())
+}
+
+/// A temporary folder is its owner's alone; a result is as readable as any folder made here.
+#[cfg(unix)]
+fn readable(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let like = folder.join("like");
+    std::fs::create_dir(&like)?;
+    let usual = std::fs::metadata(&like)?.permissions().mode();
+    std::fs::remove_dir(&like)?;
+    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(usual))?)
+}
+
+#[cfg(not(unix))]
+fn readable(_: &Path) -> Result<()> {
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! `tune eval` and `tune export` as a user runs them.
+
+use super::cli::{OUT, Place, stderr, stdout};
+use serde_json::Value;
+
+/// A run that was judged by a file of rows, and what its log says of step 0 and of the best evaluation.
+fn judged() -> (Place, Value, Value) {
+    let place = Place::new();
+    let rows: Vec<String> =
+        [("navy", "night sky"), ("cream", "milk"), ("amber", "honey jar"), ("jade", "stone")]
+            .map(|(prompt, completion)| {
+                format!(r#"{{"prompt": "{prompt}: ", "completion": "{completion}"}}"#)
+            })
+            .to_vec();
+    place.write("valid.jsonl", &(rows.join("\n") + "\n"));
+    let log = place.whole(&["--set", "data.valid=valid.jsonl", "--set", "lora.rslora=true"]);
+    let evals: Vec<&Value> =
+        log.iter().filter(|event| event["kind"] == "eval" && event["split"] == "valid").collect();
+    let loss = |event: &&&Value| event["loss"].as_f64().unwrap_or(f64::INFINITY);
+    let best = evals.iter().min_by(|a, b| loss(a).total_cmp(&loss(b))).expect("an evaluation");
+    let (first, best) = (evals[0].clone(), (*best).clone());
+    (place, first, best)
+}
+
+fn json(place: &Place, arguments: &[&str]) -> Value {
+    let output = place.tune(&[arguments, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).expect("one JSON document")
+}
+
+/// How far a loss is from that of an event, relatively.
+fn off(document: &Value, event: &Value) -> f64 {
+    let figure = |value: &Value| value["loss"].as_f64().expect("a loss");
+    (figure(document) - figure(event)).abs() / figure(event)
+}
+
+#[test]
+fn what_a_run_was_judged_by_is_found_again() {
+    let (place, first, best) = judged();
+    let run = json(&place, &["eval", OUT, "--data", "valid.jsonl"]);
+    assert!(off(&run, &best) < 1e-6, "{run} and {best}");
+    assert_eq!((&run["rows"], &run["tokens"]), (&4.into(), &best["tokens"]));
+    assert_eq!(run["token_accuracy"], best["token_accuracy"]);
+    let perplexity = run["perplexity"].as_f64().expect("a perplexity");
+    assert!((perplexity.ln() - run["loss"].as_f64().expect("a loss")).abs() < 1e-9);
+    // So young a model ranks no token first, of which it is certain.
+    for (error, least) in [("loss_se", 1e-3), ("perplexity_se", 1e-3), ("token_accuracy_se", 0.0)] {
+        assert!(run[error].as_f64().expect("an error") >= least, "{run}");
+    }
+    let cut = ["--set", "data.max_length=64", "--set", "model.dtype=f32"];
+    let base = json(&place, &[&["eval", "--model", "builtin", "--data", "valid.jsonl"], &cut[..]].concat());
+    assert!(off(&base, &first) < 1e-6, "{base} and {first}");
+    let adapter = format!("{OUT}/best");
+    let with = ["eval", "--model", "builtin", "--adapter", &adapter, "--data", "valid.jsonl"];
+    assert_eq!(json(&place, &[&with, &cut[..]].concat()), run);
+    let output = place.tune(&["eval", OUT, "--data", "valid.jsonl"]);
+    let text = stdout(&output);
+    assert!(text.starts_with("rows            4\ntokens          "), "{text}");
+    assert!(text.contains("\nperplexity      ") && text.contains(" ± "), "{text}");
+}
+
+#[test]
+fn what_is_handed_over_is_the_same_model() {
+    let (place, _, best) = judged();
+    let peft = json(&place, &["export", OUT, "--to", "peft"]);
+    let peft = peft["path"].as_str().expect("a path");
+    let flags = ["--set", "data.max_length=64", "--set", "model.dtype=f32"];
+    let with = ["eval", "--model", "builtin", "--adapter", peft, "--data", "valid.jsonl"];
+    assert!(off(&json(&place, &[&with, &flags[..]].concat()), &best) < 1e-6);
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        let read = |folder: &str| std::fs::read(place.path(folder).join(name)).expect("a file");
+        assert_eq!(read(peft), read(&format!("{OUT}/best")), "{name}");
+    }
+    let output = place.tune(&["export", OUT, "--to", "merged", "--out", "whole"]);
+    assert_eq!((stdout(&output), output.status.code()), ("whole\n".into(), Some(0)), "{}", stderr(&output));
+    // The embedded base is stored in bf16, which rounds the sums.
+    let merged = json(&place, &[&["eval", "--model", "whole", "--data", "valid.jsonl"], &flags[..]].concat());
+    assert!(off(&merged, &best) < 5e-3, "{merged} and {best}");
+    for (format, file) in [("mlx", "export-mlx/adapters.safetensors"), ("gguf", "export.gguf")] {
+        let output = place.tune(&["export", OUT, "--to", format]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(place.path(OUT).join(file).is_file(), "{file}");
+    }
+    let left: Vec<_> = std::fs::read_dir(place.path(OUT))
+        .expect("a folder")
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with('.'))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let (place, ..) = judged();
+    let refuses = |arguments: &[&str], expected: &str| {
+        let output = place.tune(arguments);
+        let error = stderr(&output);
+        assert!(error.starts_with(&format!("error: {expected}")), "{error}");
+        assert!(error.contains("hint: "), "{error}");
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert_eq!(output.stdout, b"");
+    };
+    refuses(&["eval", OUT, "--data", "none.jsonl"], "none.jsonl: cannot be read: ");
+    refuses(&["eval", "nowhere", "--data", "valid.jsonl"], "nowhere: no such folder\n");
+    refuses(
+        &["eval", "--model", "nowhere", "--data", "valid.jsonl"],
+        "model.path = \"nowhere\": no such folder\n",
+    );
+    let with = ["eval", "--model", "builtin", "--data", "valid.jsonl", "--adapter"];
+    refuses(&[&with[..], &["nowhere"]].concat(), "nowhere: no such folder\n");
+    assert!(place.tune(&["export", OUT, "--to", "mlx", "--out", "there"]).status.success());
+    refuses(&["export", OUT, "--to", "mlx", "--out", "there"], "there: is there already\n");
+    std::fs::remove_file(place.path(OUT).join("best/adapter_config.json")).expect("it was there");
+    refuses(&["export", OUT, "--to", "peft"], &format!("{OUT}/best/adapter_config.json: "));
+    std::fs::remove_dir_all(place.path(OUT).join("best")).expect("it was there");
+    refuses(&["export", OUT, "--to", "peft"], &format!("{OUT}: no adapter was saved yet\n"));
+    refuses(&["eval", OUT, "--data", "valid.jsonl"], &format!("{OUT}: no adapter was saved yet\n"));
+}
