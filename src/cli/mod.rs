@@ -3,6 +3,7 @@
 //! Errors are printed here and nowhere else: what is wrong, then a `hint:`.
 
 mod bench;
+mod check;
 mod compare;
 mod data;
 mod earlier;
@@ -19,6 +20,7 @@ mod plan;
 mod report;
 mod run;
 mod runs;
+mod source;
 mod watch;
 mod wire;
 mod wishes;
@@ -58,6 +60,8 @@ enum Command {
     Watch(watch::WatchArgs),
     /// Start someone else's trainer, look on, and stop it politely when it overfits
     Exec(exec::ExecArgs),
+    /// Judge logs of any trainer: one verdict a run, and an exit code for scripts
+    Check(check::CheckArgs),
     /// Put two runs side by side, with the paired error of their difference
     Compare(compare::CompareArgs),
     /// Measure how fast this machine trains a model
@@ -143,6 +147,15 @@ struct Reading {
 
 impl Reading {
     fn options(&self) -> Result<crate::ingest::Options, Failure> {
+        let known = crate::ingest::TRAINERS;
+        if let Some(name) = self.format.as_ref().filter(|name| !known.contains(&name.as_str())) {
+            let near = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
+            let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--format {name}: no such format\n  hint: {near}there are {}",
+                known.join(", ")
+            )));
+        }
         let mut map = crate::ingest::Map::default();
         for part in self.map.iter().flat_map(|map| map.split(',')) {
             let (what, column) = part.split_once('=').unwrap_or((part, ""));
@@ -156,6 +169,11 @@ impl Reading {
                     )));
                 }
             };
+            if column.trim().is_empty() {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "--map {part}: the column is missing\n  hint: --map {part}=COLUMN"
+                )));
+            }
             *place = Some(column.trim().to_owned());
         }
         Ok(crate::ingest::Options { format: self.format.clone(), map })
@@ -196,6 +214,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(args) => run::run(&args),
         Command::Watch(args) => watch::watch(&args),
         Command::Exec(args) => exec::exec(&args),
+        Command::Check(args) => check::check(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Data(args) => data::data(&args),

@@ -7,7 +7,7 @@ use super::Skipped;
 use memchr::{memchr, memchr2};
 
 /// The longest line that is kept whole; the rest of a longer one is passed over.
-const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 16 << 20;
 
 /// Cuts a stream into lines.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Lines {
 
     fn extend(&mut self, piece: &[u8], skipped: &mut Skipped) {
         if self.begun.len() + piece.len() > LONGEST {
-            skipped.add(self.number + 1, "line longer than 1 MiB");
+            skipped.add(self.number + 1, "line longer than 16 MiB");
             self.overlong = true;
             self.begun = Vec::new();
         } else {
@@ -131,11 +131,11 @@ mod tests {
     fn a_line_without_an_end_does_not_fill_the_memory() {
         let (mut lines, mut skipped) = (Lines::default(), Skipped::default());
         let mut found = Vec::new();
-        for _ in 0..40 {
+        for _ in 0..400 {
             lines.push(&vec![b'x'; 100_000], &mut skipped, |_, line| found.push(line.to_vec()));
         }
         lines.push(b"\nafter\n", &mut skipped, |_, line| found.push(line.to_vec()));
         assert_eq!(found, [b"after"]);
-        assert_eq!(skipped.counts, [("line longer than 1 MiB", 1)]);
+        assert_eq!(skipped.counts, [("line longer than 16 MiB", 1)]);
     }
 }

@@ -13,22 +13,39 @@
 //!
 //! A file that implements [`Format`] for one line at a time, its line in `text::formats`, and a log of
 //! it under `tests/logs/<trainer>/<case>/` with its `truth.json`. The names of columns (`val_loss`,
-//! `eval/mails_loss`) are understood in one place, `names`.
+//! `eval/mails_loss`) are understood in one place, [`names`].
 
+mod boosting;
+mod dict;
+pub mod discover;
+mod document;
+mod general;
+mod hf;
+mod jsonl;
+mod keras;
+mod lightning;
 mod lines;
+mod litgpt;
+mod llama_cpp;
 pub mod mlflow;
 mod mlx;
+pub mod names;
 mod nanogpt;
+mod open;
 mod own;
 pub mod points;
 mod proto;
 mod roles;
+pub mod rows;
 mod scalars;
 pub mod scan;
+mod table;
 mod text;
 pub mod tfevents;
+mod torchtune;
 pub mod wandb;
 
+pub use open::open;
 pub use points::Points;
 pub use roles::Side;
 
@@ -56,6 +73,32 @@ pub trait Reader: Send {
     /// Who wrote the stream, as far as it can be told yet; else what holds it (`text`, `csv`).
     fn trainer(&self) -> &'static str;
 }
+
+/// Every name that a source may go by: trainers, then what holds figures where the trainer is not known.
+pub const TRAINERS: &[&str] = &[
+    "tune",
+    "hf-trainer",
+    "trl",
+    "mlx-lm",
+    "llama.cpp",
+    "torchtune",
+    "lightning",
+    "keras",
+    "fastai",
+    "nanogpt",
+    "litgpt",
+    "llama-factory",
+    "ms-swift",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "tensorboard",
+    "wandb",
+    "mlflow",
+    "csv",
+    "jsonl",
+    "text",
+];
 
 /// What the user says of a source, where it cannot say so itself.
 #[derive(Clone, Debug, Default)]
@@ -95,14 +138,6 @@ fn by_name(path: &Path) -> Option<Box<dyn Reader>> {
     let run = folder(metrics + 1)?;
     let is_run = run.len() == 32 && run.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_run.then(|| Box::new(mlflow::Mlflow::new(parts.join("/"), None)) as Box<dyn Reader>)
-}
-
-/// A reader for the stream of this name. It looks at the first bytes that it is given, and chooses.
-pub fn open(path: &Path, _options: &Options) -> Box<dyn Reader> {
-    if let Some(reader) = by_name(path) {
-        return reader;
-    }
-    Box::new(text::Text::new())
 }
 
 /// What a reader has made of its stream. Whoever drains `records` keeps memory flat.

@@ -82,6 +82,8 @@ pub struct Points {
     evaluated: u64,
     /// The whole epoch of the last point with a written step, to tell steps that begin anew in every epoch.
     last_epoch: Option<f64>,
+    /// Whether epochs are parts of wholes, even if the first one is not.
+    fine_epochs: bool,
     /// Steps before the current epoch, where steps begin anew in every one.
     before_epoch: u64,
 }
@@ -105,6 +107,7 @@ impl Points {
             sets: Vec::new(),
             evaluated: 0,
             last_epoch: None,
+            fine_epochs: false,
             before_epoch: 0,
         }
     }
@@ -127,6 +130,11 @@ impl Points {
         self.started
     }
 
+    /// Epochs come in parts, so where there are no steps their thousandths are counted.
+    pub fn fine_epochs(&mut self) {
+        self.fine_epochs = true;
+    }
+
     /// The step of the newest train point.
     pub fn last_train(&self) -> Option<u64> {
         self.last_train
@@ -147,7 +155,8 @@ impl Points {
     pub fn restart(&mut self) {
         let (info, records, skipped) =
             (self.info.clone(), std::mem::take(&mut self.records), std::mem::take(&mut self.skipped));
-        *self = Self { info, records, skipped, line: self.line, t: self.t, ..Self::new("") };
+        let (line, t, fine_epochs) = (self.line, self.t, self.fine_epochs);
+        *self = Self { info, records, skipped, line, t, fine_epochs, ..Self::new("") };
     }
 
     /// A training figure.
@@ -246,7 +255,7 @@ impl Points {
         let scale = match (self.scale, at.epoch, self.info.steps_per_epoch) {
             (Some(scale), ..) if !written => scale,
             (_, Some(_), Some(per_epoch)) if per_epoch > 0.0 => Scale::PerEpoch(per_epoch),
-            (_, Some(epoch), _) if epoch.fract() == 0.0 => Scale::Epochs,
+            (_, Some(epoch), _) if epoch.fract() == 0.0 && !self.fine_epochs => Scale::Epochs,
             (_, Some(epoch), _) if epoch.is_finite() => Scale::Thousandths,
             _ => Scale::Ordinal,
         };

@@ -1,6 +1,6 @@
 //! Numbers and words in lines, found by hand: no pattern engine in the path of every line.
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// The number that `text` begins with, and its length. Also `nan`, `inf`, `Infinity` in any case.
 pub fn number(text: &[u8]) -> Option<(f64, usize)> {
@@ -60,6 +60,23 @@ pub fn number_after(text: &[u8], needle: &[u8]) -> Option<f64> {
 /// The whole number that follows the first `needle`, spaces between them allowed.
 pub fn whole_after(text: &[u8], needle: &[u8]) -> Option<u64> {
     whole(after(text, needle)?.trim_ascii_start()).map(|(value, _)| value)
+}
+
+/// Where a bar of tqdm stands: `  4%|▍   | 6/150 [00:01<00:20]` is `(6, 150)`. Bars with words
+/// before them are of other things than training, but for `Train:` and `Training:`.
+pub fn bar(line: &[u8]) -> Option<(u64, u64)> {
+    let percent = memmem::find(line, b"%|")?;
+    let head = line[..percent].trim_ascii();
+    let digits = head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let words = head[..head.len() - digits].trim_ascii();
+    if digits == 0 || !matches!(words, b"" | b"Train:" | b"Training:") {
+        return None;
+    }
+    let rest = &line[percent + 2..];
+    let rest = rest[memchr(b'|', rest)? + 1..].trim_ascii_start();
+    let (done, digits) = whole(rest)?;
+    let (all, _) = whole(rest[digits..].strip_prefix(b"/")?)?;
+    Some((done, all))
 }
 
 fn trim_quotes(text: &[u8]) -> &[u8] {

@@ -1,53 +1,139 @@
 //! What trainers print: every line is offered to each format until one knows it as its own.
+//!
+//! Until then anyone's lines are read for what they are worth. When a trainer is known after all,
+//! its run begins anew, and those figures are forgotten.
 
 use super::lines::Lines;
-use super::{Format, Parsed, Points, Reader, mlx, nanogpt};
+use super::names::{self, Side};
+use super::{Format, Options, Parsed, Points, Reader};
+use super::{
+    boosting, general, hf, jsonl, keras, lightning, litgpt, llama_cpp, mlx, nanogpt, table, torchtune,
+};
+use memchr::memchr;
 
-/// Every trainer whose lines are known. The order matters where a line could be of two: the stricter
-/// comes first.
-fn formats() -> Vec<Box<dyn Format>> {
-    vec![Box::new(nanogpt::NanoGpt), Box::new(mlx::Mlx::default())]
+/// Every trainer whose lines are known. Where a line could be of two, the stricter comes first.
+fn formats(options: &Options, side: Option<Side>) -> Vec<Box<dyn Format>> {
+    let map = &options.map;
+    let all: Vec<Box<dyn Format>> = vec![
+        Box::new(hf::Hf::new(map)),
+        Box::new(jsonl::Jsonl::new(map)),
+        Box::new(nanogpt::NanoGpt),
+        Box::new(litgpt::LitGpt),
+        Box::new(mlx::Mlx::default()),
+        Box::new(torchtune::Torchtune::new(map)),
+        Box::new(llama_cpp::LlamaCpp::default()),
+        Box::new(keras::Keras::new(map)),
+        Box::new(lightning::Lightning::new(map)),
+        Box::new(boosting::Xgboost::new(map)),
+        Box::new(boosting::Lightgbm::new(map)),
+        Box::new(boosting::Catboost::new(map)),
+        Box::new(table::Table::new(map, side)),
+    ];
+    let wanted = |format: &dyn Format| match options.format.as_deref() {
+        None | Some("auto") => true,
+        // Of these the lines are those of another.
+        Some("trl") => format.trainer() == "hf-trainer",
+        Some("llama-factory" | "ms-swift") => matches!(format.trainer(), "hf-trainer" | "jsonl"),
+        Some("fastai") => format.trainer() == "csv",
+        Some("lightning" | "keras" | "litgpt" | "catboost") => {
+            format.trainer() == "csv" || Some(format.trainer()) == options.format.as_deref()
+        }
+        Some(name) => format.trainer() == name,
+    };
+    all.into_iter().filter(|format| wanted(&**format)).collect()
 }
 
 /// Reads lines of whatever trainer it is.
 pub(super) struct Text {
     lines: Lines,
-    /// The formats that may still be; the one, once it is known.
+    reading: Reading,
+}
+
+struct Reading {
+    /// The formats that it may still be; the one, once it is known.
     formats: Vec<Box<dyn Format>>,
     points: Points,
     known: bool,
+    /// Anyone's lines, as long as nothing better is known.
+    general: general::General,
+    loose: Points,
+    /// The process of several whose lines are read.
+    rank: Option<u64>,
 }
 
 impl Text {
-    pub(super) fn new() -> Self {
-        Self { lines: Lines::default(), formats: formats(), points: Points::new("text"), known: false }
+    /// `name` is the file's, which may say which side its figures are of.
+    pub(super) fn new(name: &str, options: &Options) -> Self {
+        let stem = name.split('.').next().unwrap_or_default();
+        let side = stem.split(['_', '-']).find_map(|word| names::side(&word.to_ascii_lowercase()));
+        let reading = Reading {
+            formats: formats(options, side),
+            points: Points::new("text"),
+            known: false,
+            general: general::General::new(&options.map),
+            loose: Points::new("text"),
+            rank: None,
+        };
+        Self { lines: Lines::default(), reading }
     }
+}
 
+impl Reading {
     fn line(&mut self, number: u64, line: &[u8]) {
+        let (rank, line) = ranked(line);
+        if rank.is_some() && self.rank.is_some() && rank != self.rank {
+            return;
+        }
         self.points.line = number;
         if self.known {
             self.formats[0].line(line, &mut self.points);
             return;
         }
         for index in 0..self.formats.len() {
-            let trainer = self.formats[index].trainer();
-            self.points.info().trainer = trainer.into();
+            // Its first point starts the run, which bears its name.
+            self.points.info().trainer = self.formats[index].trainer().into();
             if self.formats[index].line(line, &mut self.points) {
                 let format = self.formats.swap_remove(index);
                 self.formats = vec![format];
-                self.known = true;
+                (self.known, self.rank) = (true, rank);
                 return;
             }
         }
+        self.loose.line = number;
+        if self.general.line(line, &mut self.loose) && self.rank.is_none() {
+            self.rank = rank;
+        }
+    }
+
+    fn drain(&mut self, out: &mut Parsed) {
+        // What was read loosely comes first: a trainer that is known begins its run after it.
+        self.loose.drain(out);
+        self.points.drain(out);
+    }
+}
+
+/// The process that a line is of (`[rank1]:`, `[default0]:`), and the line without that.
+fn ranked(line: &[u8]) -> (Option<u64>, &[u8]) {
+    if line.first() != Some(&b'[') {
+        return (None, line);
+    }
+    let Some(close) = memchr(b']', &line[..line.len().min(24)]) else { return (None, line) };
+    let name = &line[1..close];
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (word, number) = name.split_at(name.len() - digits);
+    let known = matches!(word, b"rank" | b"rank " | b"Rank " | b"default" | b"trainer" | b"worker" | b"");
+    let Some(rest) = line[close + 1..].strip_prefix(b":") else { return (None, line) };
+    match super::scan::whole(number) {
+        Some((rank, _)) if known => (Some(rank), rest.strip_prefix(b" ").unwrap_or(rest)),
+        _ => (None, line),
     }
 }
 
 impl Reader for Text {
     fn push(&mut self, chunk: &[u8], out: &mut Parsed) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.push(chunk, &mut out.skipped, |number, line| self.line(number, line));
-        self.lines = lines;
-        self.points.drain(out);
+        let reading = &mut self.reading;
+        self.lines.push(chunk, &mut out.skipped, |number, line| reading.line(number, line));
+        reading.drain(out);
     }
 
     fn restart(&mut self) -> bool {
@@ -56,15 +142,15 @@ impl Reader for Text {
     }
 
     fn finish(&mut self, out: &mut Parsed) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.finish(|number, line| self.line(number, line));
-        for format in &mut self.formats {
-            format.finish(&mut self.points);
+        let reading = &mut self.reading;
+        self.lines.finish(|number, line| reading.line(number, line));
+        if reading.known {
+            reading.formats[0].finish(&mut reading.points);
         }
-        self.points.drain(out);
+        reading.drain(out);
     }
 
     fn trainer(&self) -> &'static str {
-        if self.known { self.formats[0].trainer() } else { "text" }
+        if self.reading.known { self.reading.formats[0].trainer() } else { "text" }
     }
 }

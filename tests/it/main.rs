@@ -7,11 +7,12 @@ mod dashboard;
 mod data;
 mod dataset;
 mod eval;
+#[cfg(unix)]
+mod exec;
 mod families;
 mod generate;
 mod init;
-#[cfg(unix)]
-mod exec;
+mod logs;
 mod reading;
 mod report;
 mod tidy;

@@ -1,0 +1,86 @@
+//! `tune check`: one verdict a run, of any trainer's log, then the exit code.
+
+mod forms;
+
+use super::source::{self, Judged, Source};
+use super::{Failure, Outcome, Output, Reading, code, print};
+use crate::diagnosis::Severity;
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+use rayon::prelude::*;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// Logs, folders of them, or - for stdin
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+    /// Exit with 1 from this severity on, judged at the end of the log
+    #[arg(long, value_enum, default_value_t = FailOn::Warn, value_name = "LEVEL")]
+    fail_on: FailOn,
+    /// Add the curves to the JSON
+    #[arg(long)]
+    curves: bool,
+    /// Print annotations that GitHub shows beside a pull request
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    github: bool,
+    /// Print a Markdown table, for a comment
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// From which severity on the exit code is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Watch,
+    Warn,
+    Severe,
+    Never,
+}
+
+impl FailOn {
+    fn reached(self, severity: Severity) -> bool {
+        match self {
+            Self::Watch => severity >= Severity::Watch,
+            Self::Warn => severity >= Severity::Warn,
+            Self::Severe => severity >= Severity::Severe,
+            Self::Never => false,
+        }
+    }
+}
+
+pub(super) fn check(args: &CheckArgs) -> Outcome {
+    let options = args.reading.options()?;
+    let mut sources: Vec<Source> = Vec::new();
+    for path in &args.sources {
+        sources.extend(source::sources(path).map_err(Failure::usage)?);
+    }
+    let judged: Vec<anyhow::Result<Judged>> =
+        sources.par_iter().map(|source| source::judge(source, &options)).collect();
+    let mut runs = judged.into_iter().collect::<anyhow::Result<Vec<_>>>().map_err(Failure::usage)?;
+    let all = runs.len();
+    runs.retain(|run| !run.found || !run.is_empty());
+    if runs.is_empty() {
+        return Err(Failure::usage(anyhow!(
+            "none of {all} files holds a loss\n  \
+             hint: name the file itself, or say what its columns are with --map eval=COLUMN"
+        )));
+    }
+    let colors =
+        args.output.colors() && super::stdout_is_terminal() || args.output.color == super::Color::Always;
+    let failed = |run: &Judged| args.fail_on.reached(run.diagnosis.severity);
+    print(&if args.output.json {
+        forms::json(&runs, args.curves)
+    } else if args.github {
+        forms::github(&runs)
+    } else if args.markdown {
+        forms::markdown(&runs)
+    } else {
+        forms::text(&runs, colors, args.output.quiet)
+    });
+    Ok(if runs.iter().any(failed) { code::FINDING } else { code::FINE })
+}

@@ -1,0 +1,254 @@
+//! A verdict a run: for people, for programs, for a pull request.
+
+use crate::cli::source::Judged;
+use crate::curve::EvalPoint;
+use crate::diagnosis::{Severity, Verdict};
+use crate::event::num;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Version of the JSON document.
+const FORMAT: u32 = 1;
+
+/// The document that `--json` prints.
+pub(super) fn json(runs: &[Judged], curves: bool) -> String {
+    let sources: Vec<Value> = runs.iter().map(|run| entry(run, curves)).collect();
+    format!("{}\n", json!({"format": FORMAT, "sources": sources}))
+}
+
+/// A number, or the name of one that JSON does not have.
+fn number(value: f64) -> Value {
+    if value.is_finite() { json!(value) } else { json!(num::name(value)) }
+}
+
+/// The best evaluation. Printed figures are rounded: of equals the last is taken, since of a curve
+/// that still falls that is the lowest.
+fn best(run: &Judged) -> Option<&EvalPoint> {
+    let eval = &run.curves.eval;
+    let lowest = eval.get(run.diagnosis.best?)?.loss;
+    eval.iter().rev().find(|point| point.loss == lowest)
+}
+
+fn entry(run: &Judged, curves: bool) -> Value {
+    let diagnosis = &run.diagnosis;
+    let (train, eval) = (&run.curves.train, &run.curves.eval);
+    let place = |point: &EvalPoint| json!({"step": point.step, "epoch": point.epoch});
+    let best =
+        best(run).map(|point| json!({"step": point.step, "epoch": point.epoch, "loss": number(point.loss)}));
+    let last_train = train.last();
+    let last = match (eval.last(), last_train) {
+        (None, None) => Value::Null,
+        (Some(point), _) => json!({
+            "step": point.step, "epoch": point.epoch, "loss": number(point.loss),
+            "train_loss": last_train.map(|train| number(train.loss)),
+        }),
+        (None, Some(train)) => json!({
+            "step": train.step, "epoch": train.epoch(), "loss": null, "train_loss": number(train.loss),
+        }),
+    };
+    // The advice is for the gravest finding.
+    let mut advice = Some(run.advice.iter().map(|advice| advice.text.clone()).collect::<Vec<_>>());
+    let findings: Vec<Value> = diagnosis
+        .findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "kind": finding.kind(), "severity": finding.severity, "evidence": evidence(finding),
+                "message": finding.message(), "advice": advice.take().unwrap_or_default(),
+            })
+        })
+        .collect();
+    let skipped = run.skipped.first.iter().map(|(line, reason)| json!({"line": line, "reason": reason}));
+    let mut entry = json!({
+        "source": run.name,
+        "file": run.file.display().to_string(),
+        "trainer": run.trainer,
+        "verdict": diagnosis.verdict,
+        "severity": diagnosis.severity,
+        "undecided": diagnosis.undecided,
+        "train_points": train.len(),
+        "eval_points": eval.len(),
+        "best": best,
+        "last": last,
+        "rise": diagnosis.rise.map(number),
+        "onset": diagnosis.onset.and_then(|onset| eval.get(onset)).map(place),
+        "findings": findings,
+        "notes": run.notes,
+        "skipped": skipped.collect::<Vec<_>>(),
+        "skipped_total": run.skipped.total(),
+    });
+    if !run.curves.others.is_empty() {
+        let set = |(name, points): &(String, Vec<EvalPoint>)| {
+            let last = points.last().map(|point| number(point.loss));
+            json!({"set": name, "eval_points": points.len(), "last": last})
+        };
+        entry["other_sets"] = run.curves.others.iter().map(set).collect();
+    }
+    if curves {
+        entry["eval_curve"] = eval.iter().map(|point| json!([point.step, number(point.loss)])).collect();
+        entry["train_curve"] = train.iter().map(|point| json!([point.step, number(point.loss)])).collect();
+    }
+    entry
+}
+
+/// The numbers that convict; those that are none by their names.
+fn evidence(finding: &crate::diagnosis::Finding) -> Value {
+    serde_json::to_value(&finding.evidence).unwrap_or(Value::Null)
+}
+
+/// The message of the gravest finding, else why there is none.
+fn message(run: &Judged) -> String {
+    let diagnosis = &run.diagnosis;
+    match (diagnosis.findings.first(), &diagnosis.undecided) {
+        (Some(finding), _) => finding.message(),
+        (None, Some(_)) if run.is_empty() => "no loss was found in it".into(),
+        (None, Some(reason)) => reason.clone(),
+        (None, None) => figures(run),
+    }
+}
+
+/// Best and last evaluation in a few words.
+fn figures(run: &Judged) -> String {
+    let eval = &run.curves.eval;
+    let best = best(run);
+    let (Some(best), Some(last)) = (best, eval.last()) else { return String::new() };
+    let epoch = |point: &EvalPoint| point.epoch.map_or(String::new(), |epoch| format!(", epoch {epoch:.1}"));
+    if best.step == last.step {
+        return format!(
+            "eval loss {:.4} at step {}{}: the last is the best",
+            last.loss,
+            last.step,
+            epoch(last)
+        );
+    }
+    format!(
+        "best eval loss {:.4} at step {}{}; last {:.4} at step {}",
+        best.loss,
+        best.step,
+        epoch(best),
+        last.loss,
+        last.step
+    )
+}
+
+/// For people: a line a run, and under it what there is to say.
+pub(super) fn text(runs: &[Judged], colors: bool, quiet: bool) -> String {
+    let mut out = String::new();
+    for run in runs {
+        let diagnosis = &run.diagnosis;
+        let fine = diagnosis.severity == Severity::None;
+        if quiet && fine {
+            continue;
+        }
+        let (mark, color) = match (diagnosis.severity, diagnosis.verdict) {
+            (Severity::None, Verdict::Undecided) => ("?", "\x1b[2m"),
+            (Severity::None, _) => ("\u{2713}", "\x1b[32m"),
+            (Severity::Watch, _) => ("!", "\x1b[33m"),
+            (Severity::Warn, _) => ("\u{2717}", "\x1b[31m"),
+            (Severity::Severe, _) => ("\u{2717}", "\x1b[1;31m"),
+        };
+        let (on, dim, off) = if colors { (color, "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+        let level = if fine { String::new() } else { format!(" ({})", diagnosis.severity) };
+        let counts = format!(
+            "{}, evaluations: {}, train figures: {}",
+            run.trainer,
+            run.curves.eval.len(),
+            run.curves.train.len()
+        );
+        let _ =
+            writeln!(out, "{on}{mark} {}{level}{off}  {}  {dim}{counts}{off}", diagnosis.verdict, run.name);
+        if run.found && run.file.as_os_str() != run.name.as_str() {
+            let _ = writeln!(out, "    {dim}read from {}{off}", run.file.display());
+        }
+        let _ = writeln!(out, "    {}", message(run));
+        if !fine
+            && diagnosis.findings.first().is_some_and(|finding| finding.verdict() == Verdict::Overfitting)
+        {
+            let _ = writeln!(out, "    {}", figures(run));
+        }
+        for note in run.notes.iter().take(3) {
+            let _ = writeln!(out, "    {dim}note: {note}{off}");
+        }
+        if run.skipped.total() > 0 {
+            let reasons: Vec<String> =
+                run.skipped.counts.iter().map(|(reason, count)| format!("{count}\u{d7} {reason}")).collect();
+            let _ = writeln!(out, "    {dim}skipped: {}{off}", reasons.join(", "));
+        }
+        if let Some(advice) = run.advice.first() {
+            let _ = writeln!(out, "    hint: {}", advice.text);
+        }
+    }
+    if runs.len() > 1 {
+        let _ = writeln!(out, "{}", tally(runs));
+    }
+    out
+}
+
+/// `41 runs: 20 healthy, 12 overfitting, ...`.
+fn tally(runs: &[Judged]) -> String {
+    use Verdict::{Diverged, Healthy, Memorizing, Overfitting, Undecided, Underfitting};
+    let count = |verdict: Verdict| runs.iter().filter(|run| run.diagnosis.verdict == verdict).count();
+    let kinds = [Healthy, Overfitting, Memorizing, Diverged, Underfitting, Undecided]
+        .into_iter()
+        .map(|verdict| (count(verdict), verdict))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, verdict)| format!("{count} {verdict}"));
+    format!("{} runs: {}", runs.len(), kinds.collect::<Vec<_>>().join(", "))
+}
+
+/// Workflow commands of GitHub Actions: one annotation a run.
+pub(super) fn github(runs: &[Judged]) -> String {
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let mut out = String::new();
+    for run in runs {
+        let level = match run.diagnosis.severity {
+            Severity::None => "notice",
+            Severity::Watch => "warning",
+            Severity::Warn | Severity::Severe => "error",
+        };
+        let advice = run.advice.first().map_or(String::new(), |advice| format!("\nhint: {}", advice.text));
+        let (verdict, name) = (run.diagnosis.verdict, &run.name);
+        let _ = writeln!(
+            out,
+            "::{level} file={},title={}::{}",
+            property(&run.file.display().to_string()),
+            property(&format!("tune: {verdict} ({name})")),
+            data(&(message(run) + &advice))
+        );
+    }
+    out
+}
+
+/// A table for a comment.
+pub(super) fn markdown(runs: &[Judged]) -> String {
+    let mut out =
+        String::from("| run | verdict | best eval loss | last | what was found |\n|---|---|---|---|---|\n");
+    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    for run in runs {
+        let diagnosis = &run.diagnosis;
+        let mark = match (diagnosis.severity, diagnosis.verdict) {
+            (Severity::None, Verdict::Undecided) => "\u{2754}",
+            (Severity::None, _) => "\u{2705}",
+            (Severity::Watch, _) => "\u{26a0}\u{fe0f}",
+            _ => "\u{274c}",
+        };
+        let eval = &run.curves.eval;
+        let point = |point: Option<&EvalPoint>| {
+            point.map_or("-".into(), |point| format!("{:.4} @ {}", point.loss, point.step))
+        };
+        let _ = writeln!(
+            out,
+            "| {} | {mark} {} | {} | {} | {} |",
+            cell(&run.name),
+            diagnosis.verdict,
+            point(best(run)),
+            point(eval.last()),
+            cell(&message(run))
+        );
+    }
+    if runs.len() > 1 {
+        let _ = writeln!(out, "\n{}", tally(runs));
+    }
+    out
+}

@@ -1,0 +1,170 @@
+//! Any source, read to its end and judged once: what `check` and others make of a file or a folder.
+
+use crate::curve::Curves;
+use crate::diagnosis::advice::{self, Advice};
+use crate::diagnosis::{Diagnosis, Limits, diagnose};
+use crate::event::{Event, RunInfo};
+use crate::ingest::{self, Options, Parsed, Skipped};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 256 * 1024;
+
+/// What the user named, and where its figures may be.
+pub(super) struct Source {
+    /// As typed, or the run below the folder that was typed.
+    pub(super) name: String,
+    /// Where the figures may be, the best first; files of one entry belong together.
+    files: Vec<Vec<PathBuf>>,
+    /// Whether it came out of a folder, where what is no log is nobody's mistake.
+    pub(super) found: bool,
+}
+
+/// A run, read and judged.
+pub(super) struct Judged {
+    pub(super) name: String,
+    /// The file that the figures are from.
+    pub(super) file: PathBuf,
+    pub(super) found: bool,
+    pub(super) trainer: String,
+    pub(super) run: RunInfo,
+    pub(super) curves: Curves,
+    pub(super) diagnosis: Diagnosis,
+    pub(super) advice: Vec<Advice>,
+    pub(super) skipped: Skipped,
+    /// Remarks of the reader: where steps are from.
+    pub(super) notes: Vec<String>,
+}
+
+impl Judged {
+    /// Whether not one figure was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.curves.train.is_empty() && self.curves.eval.is_empty()
+    }
+}
+
+/// The runs that an argument names: a file is one, a folder may hold many.
+pub(super) fn sources(path: &Path) -> anyhow::Result<Vec<Source>> {
+    let name = path.display().to_string();
+    if name == "-" || path.is_file() {
+        return Ok(vec![Source { name, files: vec![vec![path.to_owned()]], found: false }]);
+    }
+    if !path.exists() {
+        anyhow::bail!("{name}: no such file or folder\n  hint: name a log, or a folder of them");
+    }
+    if !path.is_dir() {
+        // A pipe, a device: it is read like a file.
+        return Ok(vec![Source { name, files: vec![vec![path.to_owned()]], found: false }]);
+    }
+    let found = ingest::discover::discover(path);
+    if found.is_empty() {
+        anyhow::bail!(
+            "{name}: no log is in this folder\n  hint: name the file itself, whatever it is called"
+        );
+    }
+    let source = |found: ingest::discover::Found| Source {
+        name: found.name.display().to_string(),
+        files: found.files,
+        found: true,
+    };
+    Ok(found.into_iter().map(source).collect())
+}
+
+/// Reads a source: of its files the first that holds evaluations, else the first that holds figures.
+pub(super) fn judge(source: &Source, options: &Options) -> anyhow::Result<Judged> {
+    let mut best: Option<Judged> = None;
+    for files in &source.files {
+        let judged = match read(source, files, options) {
+            Ok(judged) => judged,
+            // In a folder another file may do.
+            Err(_) if source.found && source.files.len() > 1 => continue,
+            Err(error) => return Err(error),
+        };
+        let better = best.as_ref().is_none_or(|best| best.is_empty() && !judged.is_empty());
+        if !judged.curves.eval.is_empty() {
+            best = Some(judged);
+            break;
+        }
+        if better {
+            best = Some(judged);
+        }
+    }
+    let mut judged = best.ok_or_else(|| anyhow::anyhow!("{}: none of its files can be read", source.name))?;
+    judged.diagnosis = diagnose(&judged.curves, &judged.run, &Limits::DEFAULT);
+    judged.advice = advice::advise(&judged.diagnosis, &judged.run);
+    Ok(judged)
+}
+
+fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result<Judged> {
+    let mut fold = Fold::default();
+    let mut trainer = "text";
+    for (index, path) in files.iter().enumerate() {
+        let mut reader = ingest::open(path, options);
+        let fail = |error: std::io::Error| anyhow::anyhow!("{}: cannot be read: {error}", path.display());
+        let mut file: Box<dyn Read> = if path.as_os_str() == "-" {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(std::fs::File::open(path).map_err(fail)?)
+        };
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let length = match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(fail(error)),
+            };
+            reader.push(&chunk[..length], &mut fold.parsed);
+            fold.take(index > 0);
+        }
+        reader.finish(&mut fold.parsed);
+        fold.take(index > 0);
+        if index == 0 {
+            trainer = reader.trainer();
+        }
+    }
+    let Fold { parsed, run, curves, notes } = fold;
+    let trainer = if run.trainer.is_empty() { trainer.to_owned() } else { run.trainer.clone() };
+    Ok(Judged {
+        name: source.name.clone(),
+        file: files[0].clone(),
+        found: source.found,
+        trainer,
+        diagnosis: diagnose(&Curves::default(), &run, &Limits::DEFAULT),
+        advice: Vec::new(),
+        run,
+        curves,
+        skipped: parsed.skipped,
+        notes,
+    })
+}
+
+/// The records of a source, folded as they come.
+#[derive(Default)]
+struct Fold {
+    parsed: Parsed,
+    run: RunInfo,
+    curves: Curves,
+    notes: Vec<String>,
+}
+
+impl Fold {
+    /// Folds in what has been parsed; `same` where a second file of the same run begins no new one.
+    fn take(&mut self, same: bool) {
+        for record in self.parsed.records.drain(..) {
+            match &record.event {
+                Event::RunStarted(_) if same => continue,
+                Event::RunStarted(run) => {
+                    // Of several runs in one file the last is judged.
+                    self.run = RunInfo::clone(run);
+                    self.curves = Curves::default();
+                    self.notes.clear();
+                }
+                Event::Note(note) => self.notes.push(note.text.clone()),
+                _ => {}
+            }
+            self.curves.apply(record.t, &record.event);
+        }
+    }
+}

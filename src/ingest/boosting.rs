@@ -1,0 +1,124 @@
+//! XGBoost, LightGBM and CatBoost: one line a round, every set and metric beside its name.
+//!
+//! `[5]<TAB>train-rmse:1.55366<TAB>eval-rmse:1.56345`, `[5]<TAB>train's l2: 2.58293<TAB>valid's l2: 2.57801`,
+//! `5:<TAB>learn: 1.6258073<TAB>test: 1.6115740<TAB>best: ...`.
+
+use super::points::At;
+use super::rows::{Cell, Rows};
+use super::{Format, Map, Points, scan};
+use memchr::memchr;
+
+/// `[5]` and what follows it.
+fn round(line: &[u8]) -> Option<(u64, &[u8])> {
+    // Prefixes of loggers come before; the round is right before a tab.
+    let at = memchr(b'\t', line)?;
+    let head = line[..at].trim_ascii_end().strip_suffix(b"]")?;
+    let open = head.iter().rposition(|&byte| byte == b'[')?;
+    let (step, digits) = scan::whole(&head[open + 1..])?;
+    (open + 1 + digits == head.len()).then_some((step, &line[at + 1..]))
+}
+
+fn cells(rest: &[u8], rows: &mut Rows) {
+    for part in rest.split(|&byte| byte == b'\t') {
+        if let Some(colon) = part.iter().rposition(|&byte| byte == b':') {
+            let value = part[colon + 1..].trim_ascii();
+            // Cross validation writes `0.5+0.01`.
+            if let Some((value, _)) = scan::number(value) {
+                rows.cell(part[..colon].trim_ascii(), Cell::Number(value));
+            }
+        }
+    }
+}
+
+/// XGBoost; of unnamed sets, `validation_0` and `validation_1`, the last decides, as it does there.
+pub(super) struct Xgboost(Rows);
+
+impl Xgboost {
+    pub(super) fn new(map: &Map) -> Self {
+        Self(Rows::new(map).last_decides())
+    }
+}
+
+impl Format for Xgboost {
+    fn trainer(&self) -> &'static str {
+        "xgboost"
+    }
+
+    fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        let Some((step, rest)) = round(line) else { return false };
+        if memchr(b'-', rest).is_none() || scan::after(rest, b"'s ").is_some() {
+            return false;
+        }
+        self.0.begin();
+        cells(rest, &mut self.0);
+        if !self.0.is_point() {
+            points.skip("no metric that is lower for a better model");
+        }
+        self.0.give(At::step(step), points)
+    }
+}
+
+/// LightGBM.
+pub(super) struct Lightgbm(Rows);
+
+impl Lightgbm {
+    pub(super) fn new(map: &Map) -> Self {
+        Self(Rows::new(map))
+    }
+}
+
+impl Format for Lightgbm {
+    fn trainer(&self) -> &'static str {
+        "lightgbm"
+    }
+
+    fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        let Some((step, rest)) = round(line) else { return false };
+        if scan::after(rest, b"'s ").is_none() {
+            return false;
+        }
+        self.0.begin();
+        cells(rest, &mut self.0);
+        if !self.0.is_point() {
+            points.skip("no metric that is lower for a better model");
+        }
+        self.0.give(At::step(step), points)
+    }
+}
+
+/// CatBoost, whose lines do not name the metric.
+pub(super) struct Catboost(Rows);
+
+impl Catboost {
+    pub(super) fn new(map: &Map) -> Self {
+        Self(Rows::new(map))
+    }
+}
+
+impl Format for Catboost {
+    fn trainer(&self) -> &'static str {
+        "catboost"
+    }
+
+    fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        let Some(tab) = memchr(b'\t', line) else { return false };
+        let Some(head) = line[..tab].strip_suffix(b":") else { return false };
+        let from = head.len() - head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let Some((step, _)) = scan::whole(&head[from..]) else { return false };
+        self.0.begin();
+        for part in line[tab + 1..].split(|&byte| byte == b'\t') {
+            let Some(colon) = memchr(b':', part) else { continue };
+            let value = part[colon + 1..].trim_ascii();
+            let name: &[u8] = match part[..colon].trim_ascii() {
+                b"learn" => b"learn loss",
+                b"test" | b"test0" => b"test loss",
+                b"test1" => b"test 1 loss",
+                _ => continue,
+            };
+            if let Cell::Number(value) = Cell::of(value) {
+                self.0.cell(name, Cell::Number(value));
+            }
+        }
+        self.0.give(At::step(step), points)
+    }
+}

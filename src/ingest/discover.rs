@@ -1,0 +1,210 @@
+//! What lies in a folder: its runs, and the files of each, the most structured first.
+//!
+//! A folder with a file of a well-known name is one run, with everything below it that trainers put
+//! beside (`checkpoint-40/`, `csv/version_0/`). Otherwise every log in it is a run of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Folders within folders that are looked into.
+const DEEPEST: usize = 8;
+
+/// The files of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What to call the run: its folder, or its only file.
+    pub name: PathBuf,
+    /// Where its figures may be, the most structured first. The files of one entry belong together.
+    pub files: Vec<Vec<PathBuf>>,
+}
+
+/// How structured a file is by its name, 0 the most; `None` where it is no log.
+fn rank(name: &str) -> Option<u8> {
+    Some(match name {
+        "run.jsonl" => 0,
+        "trainer_state.json" => 1,
+        "trainer_log.jsonl" | "logging.jsonl" => 2,
+        "metrics.csv" | "history.csv" | "training.log" | "test_error.tsv" => 5,
+        "evals_result.json" | "history.json" => 6,
+        "learn_error.tsv" | "time_left.tsv" | "stderr.log" | "command.txt" | "requirements.txt" => {
+            return None;
+        }
+        name if name.contains("tfevents") => 4,
+        name => match name.rsplit_once('.')?.1 {
+            "wandb" => 3,
+            "jsonl" | "csv" | "tsv" => 7,
+            "log" | "out" | "txt" => 8,
+            _ => return None,
+        },
+    })
+}
+
+/// Ranks below this are of well-known names: one file of them makes its folder one run.
+const WELL_KNOWN: u8 = 7;
+
+/// Folders that trainers make within that of a run.
+fn belongs_to_parent(name: &str) -> bool {
+    matches!(
+        name,
+        "runs"
+            | "logs"
+            | "csv"
+            | "tb"
+            | "tensorboard"
+            | "wandb"
+            | "mlruns"
+            | "catboost_info"
+            | "lightning_logs"
+            | "best"
+            | "last"
+            | "state"
+            | "logger"
+            | "csv_logs"
+            | "ckpt_states"
+    ) || name.starts_with("checkpoint-")
+        || name.starts_with("version_")
+}
+
+/// The runs below a folder, by name. What cannot be read is passed over.
+pub fn discover(folder: &Path) -> Vec<Found> {
+    let mut runs = Vec::new();
+    walk(folder, 0, &mut runs);
+    runs
+}
+
+/// What is directly in a folder, by name.
+fn entries(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let mut all: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().collect();
+    all.sort_by_key(std::fs::DirEntry::file_name);
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    for entry in all {
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        // A link to a folder is not followed: it may lead back.
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+            Ok(kind) if kind.is_file() || entry.path().is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+    (files, folders)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
+}
+
+fn walk(folder: &Path, depth: usize, runs: &mut Vec<Found>) {
+    let (files, folders) = entries(folder);
+    let mut ranked: Vec<(u8, PathBuf)> =
+        files.into_iter().filter_map(|file| Some((rank(&name(&file))?, file))).collect();
+    let (parts, others): (Vec<_>, Vec<_>) =
+        folders.into_iter().partition(|path| belongs_to_parent(&name(path)));
+    // The checkpoints of a run that has nothing else are that run.
+    let checkpoints = parts.iter().any(|path| name(path).starts_with("checkpoint-"));
+    let known = ranked.iter().any(|(rank, _)| *rank < WELL_KNOWN) || checkpoints;
+    let one = known || (ranked.len() == 1 && !parts.is_empty() && others.is_empty());
+    if one {
+        for part in parts {
+            below(&part, depth + 1, &mut ranked);
+        }
+        runs.push(one_run(folder, ranked));
+    } else {
+        let mut stems: BTreeMap<PathBuf, Vec<(u8, PathBuf)>> = BTreeMap::new();
+        for (rank, file) in ranked {
+            stems.entry(file.with_extension("")).or_default().push((rank, file));
+        }
+        for (_, mut ranked) in stems {
+            ranked.sort();
+            let name = ranked[0].1.clone();
+            let files = ranked.into_iter().map(|(_, file)| vec![file]).collect();
+            runs.push(Found { name, files });
+        }
+        if depth < DEEPEST {
+            for part in parts {
+                walk(&part, depth + 1, runs);
+            }
+        }
+    }
+    if depth < DEEPEST {
+        for other in others {
+            walk(&other, depth + 1, runs);
+        }
+    }
+}
+
+/// Everything below a part of a run.
+fn below(folder: &Path, depth: usize, ranked: &mut Vec<(u8, PathBuf)>) {
+    let (files, folders) = entries(folder);
+    ranked.extend(files.into_iter().filter_map(|file| Some((rank(&name(&file))?, file))));
+    if depth < DEEPEST {
+        for folder in folders {
+            below(&folder, depth + 1, ranked);
+        }
+    }
+}
+
+fn one_run(folder: &Path, mut ranked: Vec<(u8, PathBuf)>) -> Found {
+    // Of the states of several checkpoints that of the run itself is the newest, then the highest step.
+    let newest = |path: &PathBuf| {
+        let parent = path.parent().map(name).unwrap_or_default();
+        parent.strip_prefix("checkpoint-").map_or(u64::MAX, |step| step.parse().unwrap_or(0))
+    };
+    ranked.sort_by_cached_key(|(rank, path)| (*rank, std::cmp::Reverse(newest(path)), path.clone()));
+    let together = |file: PathBuf| {
+        // CatBoost keeps its two curves in two files.
+        let train = file.with_file_name("learn_error.tsv");
+        if name(&file) == "test_error.tsv" && train.is_file() { vec![file, train] } else { vec![file] }
+    };
+    let files = ranked.into_iter().map(|(_, file)| together(file)).collect();
+    Found { name: folder.to_owned(), files }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(files: &[&str]) -> Vec<(String, Vec<String>)> {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let short = |path: &Path| {
+            let below = path.strip_prefix(dir.path()).unwrap();
+            below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+        };
+        let list = |found: &Found| found.files.iter().map(|files| short(&files[0])).collect();
+        discover(dir.path()).iter().map(|found| (short(&found.name), list(found))).collect()
+    }
+
+    #[test]
+    fn the_files_of_one_run_are_one_entry() {
+        let one = found(&[
+            "out/checkpoint-9/trainer_state.json",
+            "out/checkpoint-40/trainer_state.json",
+            "out/stdout.log",
+            "out/runs/x/events.out.tfevents.1",
+        ]);
+        let files = [
+            "out/checkpoint-40/trainer_state.json",
+            "out/checkpoint-9/trainer_state.json",
+            "out/runs/x/events.out.tfevents.1",
+            "out/stdout.log",
+        ];
+        assert_eq!(one, [("out".into(), files.map(String::from).to_vec())]);
+    }
+
+    #[test]
+    fn several_logs_are_several_runs() {
+        let names = |files: &[&str]| found(files).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(&["a.log", "b.log", "b.csv", "notes.md"]), ["a.log", "b.csv"]);
+        assert_eq!(names(&["x/run.jsonl", "y/run.jsonl", "y/report.html"]), ["x", "y"]);
+        assert_eq!(
+            names(&["lightning_logs/version_0/metrics.csv", "lightning_logs/version_1/metrics.csv"]).len(),
+            2
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! One JSON document over many lines: `trainer_state.json`, `history.json`, `evals_result.json`.
+//!
+//! Read as it comes, whatever its length: every flat object in it is a row, and every array of
+//! numbers a column whose rows are counted from 0. So a document that is cut short gives what was
+//! complete. NaN and Infinity are numbers here.
+
+use super::jsonl::Jsonl;
+use super::points::At;
+use super::rows::{Cell, Rows};
+use super::text::Text;
+use super::{Options, Parsed, Points, Reader, names, scan};
+
+/// The longest flat object, and the longest name or number.
+const LONGEST: usize = 1 << 20;
+const LONGEST_WORD: usize = 200;
+/// Objects within objects, as far as their names are kept.
+const DEEPEST: usize = 16;
+
+pub(super) struct Document {
+    jsonl: Jsonl,
+    rows: Rows,
+    points: Points,
+    /// The flat object that is being read, from its brace on; `None` outside, or where it is not flat.
+    object: Option<Vec<u8>>,
+    /// The string, or the bare word, that is being read.
+    word: Vec<u8>,
+    in_string: bool,
+    escaped: bool,
+    /// The last string, which may be a name.
+    name: Vec<u8>,
+    /// For every open bracket: its name, and for an array how many numbers it has had.
+    open: Vec<(Vec<u8>, Option<u64>)>,
+    too_deep: usize,
+    line: u64,
+    trainer: &'static str,
+    /// Whether the file is called after results: an array named after a side only is a loss.
+    results: bool,
+    /// Text that comes after the document, which was not all.
+    text: Option<Text>,
+    name_of_file: String,
+    options: Options,
+}
+
+impl Document {
+    /// `name` is the file's.
+    pub(super) fn new(name: &str, options: &Options) -> Self {
+        let map = &options.map;
+        Self {
+            results: name.contains("evals_result"),
+            text: None,
+            name_of_file: name.to_owned(),
+            options: options.clone(),
+            jsonl: Jsonl::new(map),
+            rows: Rows::new(map).last_decides(),
+            points: Points::new("jsonl"),
+            object: None,
+            word: Vec::new(),
+            in_string: false,
+            escaped: false,
+            name: Vec::new(),
+            open: Vec::new(),
+            too_deep: 0,
+            line: 1,
+            trainer: "jsonl",
+        }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if let Some(object) = &mut self.object {
+            object.push(byte);
+            if object.len() > LONGEST {
+                self.object = None;
+            }
+        }
+        self.line += u64::from(byte == b'\n');
+        if self.in_string {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => {
+                    self.in_string = false;
+                    std::mem::swap(&mut self.name, &mut self.word);
+                    self.word.clear();
+                }
+                _ if self.word.len() < LONGEST_WORD => self.word.push(byte),
+                _ => {}
+            }
+            return;
+        }
+        match byte {
+            b'"' => {
+                self.in_string = true;
+                self.word.clear();
+            }
+            b'{' => {
+                self.open(None);
+                self.object = Some(vec![b'{']);
+            }
+            b'[' => {
+                self.open(Some(0));
+                self.object = None;
+            }
+            b'}' => {
+                self.word.clear();
+                self.close();
+                if let Some(object) = self.object.take() {
+                    self.points.line = self.line;
+                    self.row(&object);
+                }
+            }
+            b',' | b']' => {
+                self.number();
+                if byte == b']' {
+                    self.close();
+                }
+            }
+            byte if byte.is_ascii_whitespace() => {}
+            b':' => self.word.clear(),
+            byte if self.word.len() < LONGEST_WORD => self.word.push(byte),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, array: Option<u64>) {
+        self.word.clear();
+        if self.open.len() == DEEPEST {
+            self.too_deep += 1;
+        } else {
+            let name = std::mem::take(&mut self.name);
+            self.open.push((name, array));
+        }
+    }
+
+    fn close(&mut self) {
+        if self.too_deep > 0 {
+            self.too_deep -= 1;
+        } else {
+            self.open.pop();
+        }
+    }
+
+    /// A flat object is complete.
+    fn row(&mut self, object: &[u8]) {
+        if self.open.iter().any(|(name, _)| name == b"log_history") {
+            self.trainer = "hf-trainer";
+        }
+        self.points.info().trainer = self.trainer.into();
+        self.points.fine_epochs();
+        let trainer = self.trainer;
+        self.jsonl.object_of(object, trainer, &mut self.points);
+    }
+
+    /// A number of an array is complete: one row of the column that the array is.
+    fn number(&mut self) {
+        let Some((value, length)) = scan::number(&self.word) else { return self.word.clear() };
+        let whole = length == self.word.len();
+        self.word.clear();
+        let named = self.open.iter().rev().find(|(name, _)| !name.is_empty()).is_some();
+        if !whole || !named || self.too_deep > 0 {
+            return;
+        }
+        let name: Vec<u8> = self
+            .open
+            .iter()
+            .filter(|(name, _)| !name.is_empty())
+            .flat_map(|(name, _)| [name.as_slice(), b"/"].concat())
+            .collect();
+        let Some((_, Some(count))) = self.open.last_mut() else { return };
+        let step = *count;
+        *count += 1;
+        self.points.line = self.line;
+        let mut name = name;
+        name.pop();
+        if self.results && std::str::from_utf8(&name).is_ok_and(|name| names::side(name).is_some()) {
+            name.extend_from_slice(b"/loss");
+        }
+        self.rows.begin();
+        self.rows.cell(&name, Cell::Number(value));
+        self.rows.give(At::step(step), &mut self.points);
+    }
+}
+
+impl Reader for Document {
+    fn push(&mut self, chunk: &[u8], out: &mut Parsed) {
+        if let Some(text) = &mut self.text {
+            return text.push(chunk, out);
+        }
+        for (at, &byte) in chunk.iter().enumerate() {
+            let outside = self.open.is_empty() && self.too_deep == 0 && !self.in_string;
+            if outside && !matches!(byte, b'{' | b'[' | b',' | b'\"') && !byte.is_ascii_whitespace() {
+                // A configuration that was printed before the log proper, say.
+                self.points.drain(out);
+                let mut text = Text::new(&self.name_of_file, &self.options);
+                text.push(&chunk[at..], out);
+                self.text = Some(text);
+                return;
+            }
+            self.byte(byte);
+        }
+        self.points.drain(out);
+    }
+
+    fn finish(&mut self, out: &mut Parsed) {
+        if let Some(text) = &mut self.text {
+            text.finish(out);
+        }
+    }
+
+    fn trainer(&self) -> &'static str {
+        self.text.as_ref().map_or(self.trainer, Text::trainer)
+    }
+}

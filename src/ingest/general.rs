@@ -1,0 +1,231 @@
+//! Anyone's lines: `Epoch [3/10], Step [100/600], Loss: 0.5`, `step=100 eval_loss=2.5`, `Train Loss: 1.2 Valid Loss: 1.3`.
+//!
+//! A number is named by the words before it. Only lines that speak of a loss are read; a line that
+//! gives no more than an epoch or a step is the place of those after it.
+
+use super::points::At;
+use super::rows::{Cell, Rows};
+use super::{Format, Map, Points, names, scan};
+use memchr::{memchr, memmem};
+use names::{Side, What};
+
+/// A longer line is prose or data.
+const LONGEST: usize = 2000;
+
+pub(super) struct General {
+    rows: Rows,
+    mapped: Vec<String>,
+    /// The place that a line before has given.
+    place: At,
+}
+
+impl General {
+    pub(super) fn new(map: &Map) -> Self {
+        let mapped = [&map.eval, &map.train].into_iter().flatten().cloned().collect();
+        Self { rows: Rows::new(map), mapped, place: At::default() }
+    }
+
+    /// Whether the line may hold a loss.
+    fn speaks_of_loss(&self, line: &[u8]) -> bool {
+        const WORDS: &[&[u8]] =
+            &[b"oss", b"OSS", b"ppl", b"PPL", b"erplexity", b"rmse", b"RMSE", b"mse", b"MSE"];
+        WORDS.iter().any(|word| memmem::find(line, word).is_some())
+            || self.mapped.iter().any(|word| memmem::find(line, word.as_bytes()).is_some())
+    }
+}
+
+impl Format for General {
+    fn trainer(&self) -> &'static str {
+        "text"
+    }
+
+    fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        if line.len() > LONGEST || !line.iter().any(u8::is_ascii_digit) {
+            return false;
+        }
+        let loss = self.speaks_of_loss(line);
+        if !loss && memmem::find(line, b"poch").is_none() {
+            return false;
+        }
+        self.rows.begin();
+        if loss {
+            self.rows.set_side(spoken_side(line));
+        }
+        let rows = &mut self.rows;
+        named_numbers(line, |name, value| {
+            let name = &name[name.len().saturating_sub(60)..];
+            rows.cell(name, Cell::Number(value));
+        });
+        if self.rows.is_point() {
+            return self.rows.give(self.place, points);
+        }
+        let (step, epoch) = self.rows.place();
+        let head = line.trim_ascii_start();
+        if epoch.is_some()
+            && (head.starts_with(b"Epoch") || head.starts_with(b"epoch") || head.starts_with(b"="))
+        {
+            self.place = At { step, from_bar: false, epoch };
+        }
+        false
+    }
+}
+
+/// The side that the line is of as a whole: `[Eval] step 100 loss 1.2`.
+fn spoken_side(line: &[u8]) -> Option<Side> {
+    let words = line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+    for word in words.take(12) {
+        if word.len() <= 12
+            && let Ok(word) = std::str::from_utf8(word)
+            && let Some(side) = names::side(&word.to_ascii_lowercase())
+        {
+            return (side != Side::Train).then_some(side);
+        }
+        if matches!(names::read(word).what, What::Loss(_)) {
+            return None;
+        }
+    }
+    None
+}
+
+/// Calls `each` with every number of the line that words stand before, and those words.
+fn named_numbers<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], f64)) {
+    let mut from = 0;
+    let mut at = 0;
+    while at < line.len() {
+        let byte = line[at];
+        let opens = at == 0
+            || matches!(
+                line[at - 1],
+                b' ' | b'\t'
+                    | b','
+                    | b':'
+                    | b'='
+                    | b'['
+                    | b'('
+                    | b'\''
+                    | b'"'
+                    | b'<'
+                    | b'>'
+                    | b'#'
+                    | b'@'
+                    | b'-'
+            );
+        let assigned = || {
+            let before = line[..at].trim_ascii_end();
+            before.ends_with(b"loss") || matches!(before.last(), Some(b':' | b'='))
+        };
+        let numeric = byte.is_ascii_digit()
+            || matches!(byte, b'-' | b'+' | b'.')
+                && line.get(at + 1).is_some_and(|next| next.is_ascii_digit() || *next == b'.')
+            || matches!(byte, b'n' | b'N' | b'i' | b'I' | b'-') && assigned();
+        if opens
+            && numeric
+            && let Some((value, length)) = scan::number(&line[at..])
+        {
+            let name = trim(&line[from..at]);
+            at += length;
+            // `1.2e3x` and times like `12:30:01` are no figures; a unit or a `/10` after it is passed over.
+            let clock = line.get(at) == Some(&b':') && line.get(at + 1).is_some_and(u8::is_ascii_digit);
+            if name.iter().any(u8::is_ascii_alphabetic) && !clock {
+                each(name, value);
+            }
+            at += line[at..]
+                .iter()
+                .take_while(|byte| !matches!(byte, b' ' | b'\t' | b',' | b'|' | b';' | b']' | b')'))
+                .count();
+            from = at;
+            continue;
+        }
+        let followed = line.get(at + 1).is_some_and(u8::is_ascii_digit);
+        match byte {
+            b'|' | b',' | b';' | b'\t' | b']' | b')' | b'}' | b'{' => from = at + 1,
+            b'[' | b'(' if !followed => from = at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// The words of a name without what separates it from its number.
+fn trim(mut name: &[u8]) -> &[u8] {
+    let edge = |byte: &u8| {
+        matches!(
+            byte,
+            b' ' | b'\t' | b':' | b'=' | b'[' | b'(' | b'"' | b'\'' | b'-' | b'#' | b'@' | b'<' | b'>' | b'*'
+        )
+    };
+    while let [first, rest @ ..] = name
+        && edge(first)
+    {
+        name = rest;
+    }
+    while let [rest @ .., last] = name
+        && edge(last)
+    {
+        name = rest;
+    }
+    // `Epoch 3 - loss` leaves a dash; a colon inside belongs to the words before.
+    match memchr(b'\n', name) {
+        Some(end) => &name[..end],
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::ingest::Parsed;
+
+    /// The points of some lines, as `T step loss` and `E step loss`.
+    fn read(lines: &[&str]) -> String {
+        let (mut general, mut points) = (General::new(&Map::default()), Points::new("text"));
+        for line in lines {
+            general.line(line.as_bytes(), &mut points);
+        }
+        let mut parsed = Parsed::default();
+        points.drain(&mut parsed);
+        let point = |event: &Event| match event {
+            Event::Step(step) => Some(format!("T{} {}", step.step, step.loss)),
+            Event::Eval(eval) => Some(format!("E{} {}", eval.step, eval.loss)),
+            _ => None,
+        };
+        parsed.records.iter().filter_map(|record| point(&record.event)).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn lines_as_people_write_them() {
+        for (line, expected) in [
+            ("Epoch [3/10], Step [100/600], Loss: 0.5", "T100 0.5"),
+            ("step=100 loss=2.3 eval_loss=2.5 lr=1e-4", "T100 2.3, E100 2.5"),
+            ("2026-11-20 20:11:55,111 - INFO - step 7: train loss 2.6, valid loss 2.7", "T7 2.6, E7 2.7"),
+            ("Epoch: 3 | Train Loss: 1.2 | Val. Loss: 1.3 |  Val. PPL: 3.6", "T3 1.2, E3 1.3"),
+            ("Epoch 3/10 - loss: 0.5 - acc: 0.9 - val_loss: 0.7 - val_acc: 0.8", "T3 0.5, E3 0.7"),
+            ("[Eval] step 100 loss 1.2", "E100 1.2"),
+            ("Test set: Average loss: 0.0300, Accuracy: 9893/10000 (99%)", "E1 0.03"),
+            ("Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.25", "T1 1.25"),
+            ("  Step 10/60 | Loss: 1.2345 | Grad: 0.12 | LR: 2.00e-04 | Peak: 5.10 GB", "T10 1.2345"),
+            ("iteration 40 loss nan", "T40 NaN"),
+            ("step 12 val_loss: nan", "E12 NaN"),
+            ("Validation loss decreased (0.61 --> 0.58).  Saving model", ""),
+            ("EarlyStopping: best val_loss 0.5 at epoch 3", ""),
+            ("loss scale: 65536, step 3", ""),
+            ("Validation accuracy 0.93 at step 4, no loss", ""),
+        ] {
+            assert_eq!(read(&[line]), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_the_place_of_those_after_it() {
+        let lines = [
+            "Epoch 0/24",
+            "train Loss: 0.58 Acc: 0.70",
+            "val Loss: 0.24 Acc: 0.91",
+            "Epoch 1/24",
+            "train Loss: 0.4",
+            "val Loss: 0.2",
+        ];
+        assert_eq!(read(&lines), "T0 0.58, E0 0.24, T1 0.4, E1 0.2");
+    }
+}

@@ -1,0 +1,185 @@
+//! Hugging Face Trainer and TRL on stdout: a Python dictionary a figure, in both dialects, often on
+//! one line with progress bars.
+//!
+//! The dictionary says no step. The bar does, which is drawn anew right after the dictionary, so a
+//! figure is held back for one piece of the line. Without bars the step follows from the epoch and
+//! the numbers that the trainer prints as it starts.
+
+use super::points::At;
+use super::rows::Rows;
+use super::{Format, Map, Points, dict, scan};
+use memchr::{memchr, memmem};
+
+pub(super) struct Hf {
+    rows: Rows,
+    trainer: &'static str,
+    /// A figure that waits for the bar after it.
+    waits: bool,
+    /// Optimiser steps in all, by the bar.
+    total: Option<u64>,
+    /// The step of the newest bar.
+    bar: u64,
+    /// Steps in one epoch, from a bar and an epoch that belong together.
+    per_epoch: Option<f64>,
+    /// `Num Epochs` and `Total optimization steps`, as they are printed at the start.
+    epochs: Option<f64>,
+    steps: Option<u64>,
+}
+
+impl Hf {
+    pub(super) fn new(map: &Map) -> Self {
+        Self {
+            rows: Rows::new(map),
+            trainer: "hf-trainer",
+            waits: false,
+            total: None,
+            bar: 0,
+            per_epoch: None,
+            epochs: None,
+            steps: None,
+        }
+    }
+
+    /// What the trainer says of the run before its first step.
+    fn start(&mut self, line: &[u8]) {
+        if scan::after(line, b"llamafactory").is_some() {
+            self.trainer = "llama-factory";
+        }
+        if let Some(epochs) = scan::number_after(line, b"Num Epochs = ") {
+            (self.epochs, self.steps, self.per_epoch) = (Some(epochs), None, None);
+        }
+        if let Some(steps) = scan::whole_after(line, b"Total optimization steps = ") {
+            self.steps = Some(steps);
+        }
+    }
+
+    /// Gives out the figure that waits, with the bar after it or without one.
+    fn settle(&mut self, bar: Option<(u64, u64)>, points: &mut Points) {
+        if !std::mem::take(&mut self.waits) {
+            return;
+        }
+        let (_, epoch) = self.rows.place();
+        let bar = bar.filter(|(_, total)| self.total.is_none_or(|known| known == *total));
+        let hint = match (bar, epoch) {
+            (Some((step, total)), Some(epoch)) if self.fits(step, epoch) => {
+                self.total = Some(total);
+                points.info().total_steps = Some(total);
+                if epoch > 0.0 && step > 0 {
+                    self.per_epoch = Some(step as f64 / epoch);
+                }
+                At { step: Some(step), from_bar: true, epoch: None }
+            }
+            (Some((step, _)), None) => At { step: Some(step), from_bar: true, epoch: None },
+            (_, Some(epoch)) => At { step: self.by_epoch(epoch, points), from_bar: true, epoch: None },
+            (None, None) => At { step: self.total.map(|_| self.bar), from_bar: true, epoch: None },
+        };
+        points.fine_epochs();
+        self.rows.give(hint, points);
+    }
+
+    /// Whether a bar may be that of the training: its step agrees with those before.
+    fn fits(&self, step: u64, epoch: f64) -> bool {
+        self.per_epoch.is_none_or(|per_epoch| {
+            let expected = epoch * per_epoch;
+            (step as f64 - expected).abs() <= 2.0 + 0.02 * expected
+        })
+    }
+
+    /// The step of an epoch, where a bar has told how long an epoch is.
+    fn by_epoch(&mut self, epoch: f64, points: &mut Points) -> Option<u64> {
+        if let Some(per_epoch) = self.per_epoch.filter(|_| self.total.is_some()) {
+            return Some((epoch * per_epoch).round().max(0.0) as u64);
+        }
+        if points.info().steps_per_epoch.is_none() && epoch > 0.0 {
+            let per_epoch = steps_in_epoch(self.steps?, self.epochs?, epoch)?;
+            points.info().steps_per_epoch = Some(per_epoch as f64);
+            points.info().total_steps = self.steps;
+        }
+        None
+    }
+}
+
+/// The whole number of steps in an epoch that fits what is printed: `total` of them in `epochs`, the
+/// last of which may be cut short, and one figure at `epoch`, which is rounded.
+fn steps_in_epoch(total: u64, epochs: f64, epoch: f64) -> Option<u64> {
+    if epochs < 1.0 || total == 0 {
+        return None;
+    }
+    let least = (total as f64 / epochs).ceil() as u64;
+    let most = if epochs > 1.0 { (total as f64 / (epochs - 1.0)).ceil() as u64 } else { least };
+    let miss = |per_epoch: u64| {
+        let step = epoch * per_epoch as f64;
+        (step - step.round()).abs()
+    };
+    // Equal parts are by far the most common; else the nearest to a whole step, of the first few thousand.
+    if total as f64 % epochs == 0.0 && miss(least) < 0.02 * (1.0 + epoch) {
+        return Some(least);
+    }
+    (least..=most.min(least + 5000)).min_by(|a, b| miss(*a).total_cmp(&miss(*b)))
+}
+
+impl Format for Hf {
+    fn trainer(&self) -> &'static str {
+        self.trainer
+    }
+
+    fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        let Some(at) = memchr(b'{', line).and_then(|at| Some(at + memmem::find(&line[at..], b"{'")?)) else {
+            if let Some(bar) = scan::bar(line) {
+                self.settle(Some(bar), points);
+                self.bar = bar.0;
+            } else if self.waits && !line.trim_ascii().is_empty() {
+                self.settle(None, points);
+            }
+            if line.len() < 400 && (memchr(b'=', line).is_some() || !points.started()) {
+                self.start(line);
+            }
+            return false;
+        };
+        self.settle(None, points);
+        self.rows.begin();
+        let mut trl = false;
+        let rows = &mut self.rows;
+        let whole = dict::pairs(&line[at..], |name, cell| {
+            trl |=
+                matches!(name, b"num_tokens" | b"mean_token_accuracy" | b"entropy" | b"rewards/accuracies");
+            rows.cell(name, cell);
+        });
+        if !whole {
+            if points.started() {
+                points.skip("a dictionary that is cut short");
+            }
+            return false;
+        }
+        // A dictionary before it shares the line: the bar between them has been drawn over it.
+        if let Some(bar) = scan::bar(&line[..at]) {
+            self.bar = bar.0;
+        }
+        if !self.rows.is_point() {
+            return false;
+        }
+        if trl && self.trainer == "hf-trainer" {
+            self.trainer = "trl";
+        }
+        points.info().trainer = self.trainer.into();
+        self.waits = true;
+        true
+    }
+
+    fn finish(&mut self, points: &mut Points) {
+        self.settle(None, points);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_in_steps_by_what_is_printed() {
+        assert_eq!(steps_in_epoch(180, 30.0, 0.8333), Some(6));
+        assert_eq!(steps_in_epoch(100, 6.0, 0.2632), Some(19));
+        assert_eq!(steps_in_epoch(50, 1.0, 0.1), Some(50));
+        assert_eq!(steps_in_epoch(0, 3.0, 0.1), None);
+    }
+}

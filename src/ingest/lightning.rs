@@ -1,0 +1,66 @@
+//! Lightning's progress bar: `Epoch 39: 100%|...| 4/4 [..., train_loss_step=0.0002, val_loss=1.790, ...]`.
+//!
+//! During an epoch the bar shows the `val_loss` of the epoch before, so only its last frame counts,
+//! and that is known when the next epoch begins. Steps are counted from 0, as in its `metrics.csv`.
+
+use super::points::At;
+use super::rows::{Cell, Rows};
+use super::{Format, Map, Points, scan};
+use memchr::memchr;
+
+pub(super) struct Lightning {
+    rows: Rows,
+    /// The epoch and the batches of the full bar that waits.
+    full: Option<(u64, u64)>,
+}
+
+impl Lightning {
+    pub(super) fn new(map: &Map) -> Self {
+        Self { rows: Rows::new(map), full: None }
+    }
+
+    fn settle(&mut self, points: &mut Points) {
+        let Some((epoch, batches)) = self.full.take() else { return };
+        let step = epoch.saturating_add(1).saturating_mul(batches).saturating_sub(1);
+        self.rows.give(At { step: Some(step), from_bar: true, epoch: Some(epoch as f64) }, points);
+    }
+}
+
+impl Format for Lightning {
+    fn trainer(&self) -> &'static str {
+        "lightning"
+    }
+
+    fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        if line.first() == Some(&b'`') {
+            // "`Trainer.fit` stopped".
+            self.settle(points);
+            return false;
+        }
+        let Some(rest) = line.strip_prefix(b"Epoch ") else { return false };
+        let Some((epoch, digits)) = scan::whole(rest) else { return false };
+        let Some(rest) = rest[digits..].strip_prefix(b":") else { return false };
+        if self.full.is_some_and(|(full, _)| full != epoch) {
+            self.settle(points);
+        }
+        let Some((done, all)) = scan::bar(rest) else { return false };
+        let Some(open) = rest.iter().rposition(|&byte| byte == b'[') else { return false };
+        let mut own = false;
+        self.rows.begin();
+        for part in rest[open + 1..].split(|&byte| byte == b',') {
+            let Some(equals) = memchr(b'=', part) else { continue };
+            own = true;
+            if let Some((value, _)) = scan::number(&part[equals + 1..]) {
+                self.rows.cell(part[..equals].trim_ascii(), Cell::Number(value));
+            }
+        }
+        if done >= all {
+            self.full = Some((epoch, all));
+        }
+        own
+    }
+
+    fn finish(&mut self, points: &mut Points) {
+        self.settle(points);
+    }
+}

@@ -1,0 +1,324 @@
+//! Names of figures: which is a loss, of which side, and which is a step. `eval_mails_loss`,
+//! `Loss/val`, `valid's l2` and `Validation perplexity` are all understood here, and nowhere else.
+//!
+//! A name is cut into its words. Only what is known to be lower for a better model counts as a loss;
+//! everything else is a metric at most, so that an accuracy is never read upside down.
+
+/// Which rows a figure is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Train,
+    Valid,
+    Test,
+}
+
+/// What a figure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Lower is better. Of several in one row that of the lowest rank is taken: 0 a loss by name,
+    /// 1 a likelihood by another name, 2 a distance, 3 an error rate, 4 one part of a loss.
+    Loss(u8),
+    /// The exponential of a loss.
+    Perplexity,
+    /// The step; of several names in one row that of the lowest rank is taken.
+    Step(u8),
+    /// `10/840`: the step in words, of so many.
+    StepOf,
+    Epoch,
+    LearningRate,
+    GradNorm,
+    /// Words that say which side the row is of.
+    Phase,
+    /// Seconds, speeds: with a side, the mark of a summary or of an evaluation.
+    Pace,
+    /// Some other figure.
+    Metric,
+    /// A figure about figures: a best, a threshold, a weight.
+    Aside,
+}
+
+/// A name, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub what: What,
+    pub side: Option<Side>,
+    /// Name of the evaluation set.
+    pub set: Option<String>,
+    /// Whether the figure is the mean of an epoch (`train_loss_epoch`), which is preferred.
+    pub of_epoch: bool,
+}
+
+/// The longest name that is looked into.
+const LONGEST: usize = 120;
+
+/// The side that a word stands for.
+pub fn side(word: &str) -> Option<Side> {
+    match word {
+        "train" | "training" | "learn" | "tr" | "dtrain" | "fit" => Some(Side::Train),
+        "eval" | "evaluation" | "evaluating" | "val" | "valid" | "validation" | "validating" | "dev"
+        | "heldout" | "holdout" | "dval" | "dvalid" | "deval" => Some(Side::Valid),
+        "test" | "testing" | "dtest" => Some(Side::Test),
+        _ => None,
+    }
+}
+
+/// Cuts a name into words: at everything that is neither letter nor digit, where small letters turn
+/// into capitals, and before the digits at the end of a word.
+fn words(name: &[u8]) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut before = b' ';
+    for &byte in &name[..name.len().min(LONGEST)] {
+        let inside = byte.is_ascii_alphanumeric();
+        let turn = before.is_ascii_lowercase() && byte.is_ascii_uppercase()
+            || byte.is_ascii_digit()
+                && before.is_ascii_alphabetic()
+                && words.last().is_some_and(|w| side(w).is_some());
+        if inside && (!before.is_ascii_alphanumeric() || turn) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| inside) {
+            word.push(byte.to_ascii_lowercase().into());
+        }
+        before = byte;
+    }
+    words
+}
+
+/// Understands a name.
+pub fn read(name: &[u8]) -> Name {
+    let other = |what| Name { what, side: None, set: None, of_epoch: false };
+    match name {
+        b"loss" => return Name { side: None, ..other(What::Loss(0)) },
+        b"eval_loss" => return Name { side: Some(Side::Valid), ..other(What::Loss(0)) },
+        b"global_step/max_steps" => return other(What::StepOf),
+        b"_step" => return other(What::Step(5)),
+        _ => {}
+    }
+    let words = words(name);
+    let mut rest: Vec<&str> = Vec::new();
+    let mut found = other(What::Metric);
+    for word in &words {
+        match side(word) {
+            // In `train_test_split` and its like the first word decides.
+            Some(side) => found.side = found.side.or(Some(side)),
+            None => rest.push(word),
+        }
+    }
+    if rest.iter().any(|word| ASIDE.contains(word)) {
+        return other(What::Aside);
+    }
+    if rest.iter().any(|word| PACE.contains(word)) {
+        return Name { side: found.side, ..other(What::Pace) };
+    }
+    if let Some(what) = place(&words, &rest) {
+        return Name { side: found.side, ..other(what) };
+    }
+    // `held out loss` in words.
+    if let Some(at) = rest.windows(2).position(|pair| pair == ["held", "out"]) {
+        rest.drain(at..at + 2);
+        found.side = Some(Side::Valid);
+    }
+    loss(&rest, found)
+}
+
+const ASIDE: &[&str] = &[
+    "best",
+    "min",
+    "minimum",
+    "max",
+    "maximum",
+    "lowest",
+    "highest",
+    "final",
+    "target",
+    "threshold",
+    "patience",
+    "delta",
+    "scale",
+    "scaling",
+    "scaler",
+    "weight",
+    "coef",
+    "coeff",
+    "lambda",
+    "decreased",
+    "increased",
+    "improved",
+    "improvement",
+    "previous",
+    "prev",
+    "std",
+    "stdev",
+    "stderr",
+    "var",
+    "num",
+    "warmup",
+    "remaining",
+    "initial",
+    "init",
+    "diff",
+    "difference",
+    "gap",
+    "ratio",
+    "did",
+    "not",
+    "from",
+];
+const PACE: &[&str] = &[
+    "runtime",
+    "time",
+    "second",
+    "seconds",
+    "sec",
+    "elapsed",
+    "eta",
+    "took",
+    "speed",
+    "throughput",
+    "memory",
+    "mem",
+    "tok",
+];
+
+/// What says where in the run a row is, or how it was trained.
+fn place(words: &[String], rest: &[&str]) -> Option<What> {
+    let last = *rest.last()?;
+    let only = |allowed: &[&str]| rest.iter().all(|word| allowed.contains(word));
+    Some(match last {
+        // `eval_steps` is a setting, `eval step` a place.
+        "steps" | "iters" | "updates" if rest.len() < words.len() => return None,
+        "step" | "steps" | "update" | "updates"
+            if only(&["global", "trainer", "current", "cur", "optimizer", "opt", "info", last]) =>
+        {
+            What::Step(u8::from(!rest.iter().any(|word| matches!(*word, "global" | "current"))))
+        }
+        "iter" | "iters" | "iteration" | "iterations" | "it"
+            if only(&["global", "current", "cur", "info", last]) =>
+        {
+            What::Step(2)
+        }
+        "batch" if rest.len() == 1 && words.len() == 1 => What::Step(3),
+        "epoch" | "ep" if only(&["current", "cur", "info", last]) => What::Epoch,
+        "lr" if rest.len() <= 2 => What::LearningRate,
+        "rate" if rest.ends_with(&["learning", "rate"]) => What::LearningRate,
+        "norm" | "gnorm" if last == "gnorm" || rest.iter().any(|word| word.starts_with("grad")) => {
+            What::GradNorm
+        }
+        "phase" | "split" | "mode" | "stage" | "subset" if rest.len() == 1 && words.len() == 1 => What::Phase,
+        _ if rest.first() == Some(&"lr") => What::LearningRate,
+        _ => return None,
+    })
+}
+
+/// A loss by any of its names, else a metric.
+fn loss(rest: &[&str], mut found: Name) -> Name {
+    let mut rank = None;
+    let mut set: Vec<&str> = Vec::new();
+    for (index, word) in rest.iter().enumerate() {
+        let named = match *word {
+            "loss" | "losses" => Some(What::Loss(0)),
+            "nll" | "ce" | "xent" | "crossentropy" | "logloss" | "mlogloss" | "deviance" | "bpb" | "bpc" => {
+                Some(What::Loss(1))
+            }
+            "entropy" if index > 0 && rest[index - 1] == "cross" => Some(What::Loss(1)),
+            "rmse" | "mse" | "mae" | "l1" | "l2" | "mape" | "rmsle" | "huber" | "mphe" | "quantile" => {
+                Some(What::Loss(2))
+            }
+            "error" | "merror" | "wer" | "cer" => Some(What::Loss(3)),
+            "ppl" | "perplexity" => Some(What::Perplexity),
+            "epoch" => {
+                found.of_epoch = true;
+                continue;
+            }
+            // Words that change nothing.
+            "s" | "mean" | "avg" | "average" | "running" | "step" | "cross" | "binary" | "multi" | "log"
+            | "set" | "the" | "is" | "and" | "of" | "lm" | "token" | "metrics" | "info" | "root"
+            | "squared" | "absolute" | "total" | "model" | "curr" | "current" | "cur" => continue,
+            _ => None,
+        };
+        match named {
+            // `l2 loss`, `rmse loss`, `ce loss`: the first name that is found is the one.
+            Some(what) => rank = Some(rank.unwrap_or(what)),
+            None => set.push(word),
+        }
+    }
+    let Some(what) = rank else { return found };
+    found.what = what;
+    if !set.is_empty() {
+        match found.side {
+            Some(Side::Valid | Side::Test) => found.set = Some(set.join("_")),
+            _ => found.what = What::Loss(4),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(names: &str, what: What, side: Option<Side>, set: Option<&str>) {
+        for name in names.split(", ") {
+            let found = read(name.as_bytes());
+            assert_eq!((found.what, found.side, found.set.as_deref()), (what, side, set), "{name}");
+        }
+    }
+
+    #[test]
+    fn losses_by_their_many_names() {
+        let valid = Some(Side::Valid);
+        check(
+            "eval_loss, val/loss, validation_loss, Loss/val, valid loss, valLoss, val.loss",
+            What::Loss(0),
+            valid,
+            None,
+        );
+        check(
+            "Validation Loss, dev_loss, eval/avg_loss, held_out_loss, val_loss_epoch",
+            What::Loss(0),
+            valid,
+            None,
+        );
+        check("eval_mails_loss, eval/mails_loss", What::Loss(0), valid, Some("mails"));
+        check("eval-rmse, valid's l2, valid_l2, validation-mae", What::Loss(2), valid, None);
+        check("eval-logloss, valid's binary_logloss, val_nll, val cross entropy", What::Loss(1), valid, None);
+        check("validation_0-logloss, valid_0's binary_logloss", What::Loss(1), valid, Some("0"));
+        check("val_ppl, validation perplexity", What::Perplexity, valid, None);
+        check("loss, avg_loss, Loss", What::Loss(0), None, None);
+        check(
+            "train_loss, train/loss, Training Loss, Loss/train, train_loss_step",
+            What::Loss(0),
+            Some(Side::Train),
+            None,
+        );
+        check("train's l2, train-rmse, learn rmse", What::Loss(2), Some(Side::Train), None);
+        check("test_loss, Test set: Average loss", What::Loss(0), Some(Side::Test), None);
+        check("aux_loss, commit_loss", What::Loss(4), None, None);
+    }
+
+    #[test]
+    fn what_is_no_loss() {
+        check("eval_accuracy, valid's auc, val_f1, eval/bleu", What::Metric, Some(Side::Valid), None);
+        check(
+            "best_val_loss, loss_scale, Validation loss decreased, min_delta, final loss",
+            What::Aside,
+            None,
+            None,
+        );
+        check("eval_runtime, eval_samples_per_second", What::Pace, Some(Side::Valid), None);
+        check("train_runtime", What::Pace, Some(Side::Train), None);
+        check("entropy, accuracy, total_steps", What::Metric, None, None);
+        check("eval_iters, eval_steps", What::Metric, Some(Side::Valid), None);
+    }
+
+    #[test]
+    fn where_in_the_run() {
+        check("global_step, current_steps, trainer/global_step", What::Step(0), None, None);
+        check("step, steps, Step, INFO - step", What::Step(1), None, None);
+        check("iter, iteration, Iter", What::Step(2), None, None);
+        check("epoch, Epoch", What::Epoch, None, None);
+        check("lr, learning_rate, Learning Rate, lr-AdamW", What::LearningRate, None, None);
+        check("grad_norm, gradient norm, gnorm", What::GradNorm, None, None);
+        check("max_steps, warmup_steps", What::Aside, None, None);
+    }
+}

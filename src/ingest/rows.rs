@@ -1,0 +1,263 @@
+//! A row of named figures into points: the way of every format that writes names beside numbers.
+//!
+//! Of several losses in one row the plainest counts; the others are its parts. A train loss beside
+//! the run's seconds is a summary and no point.
+
+use super::names::{self, Name, Side, What};
+use super::points::{At, Train};
+use super::{Map, Points, scan};
+use crate::event::{EvalStats, Metric, Split};
+
+/// Names that are remembered; a log has a few dozen at most.
+const MOST_NAMES: usize = 128;
+
+/// One figure of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    Number(f64),
+    Words(&'a [u8]),
+}
+
+impl<'a> Cell<'a> {
+    /// What stands between quotes or commas: a number if it is one from end to end.
+    pub fn of(text: &'a [u8]) -> Self {
+        match scan::number(text) {
+            Some((value, length)) if length == text.len() => Self::Number(value),
+            _ => Self::Words(text),
+        }
+    }
+}
+
+/// Reads rows, and remembers what their names mean.
+#[derive(Debug, Default)]
+pub struct Rows {
+    map: Map,
+    known: Vec<(Vec<u8>, Name)>,
+    /// Where the name after the last one found is likely to be.
+    next: usize,
+    /// Whether there has been an evaluation on held-out rows, so that a test set is only that.
+    valid_seen: bool,
+    /// Whether the train loss has been given as the mean of an epoch.
+    epoch_means: bool,
+    /// Whether of several sets without a train set the first is the train set and the last decides.
+    last_decides: bool,
+    /// The side of names that do not say it.
+    side: Option<Side>,
+    row: Row,
+}
+
+/// What one row says, as it is gathered.
+#[derive(Debug, Default)]
+struct Row {
+    step: Option<(u8, u64)>,
+    epoch: Option<f64>,
+    learning_rate: Option<f64>,
+    grad_norm: Option<f64>,
+    phase: Option<Side>,
+    summary: bool,
+    train: Option<(u8, f64)>,
+    evals: Vec<Eval>,
+    metrics: Vec<(Option<Side>, Metric)>,
+}
+
+#[derive(Debug)]
+struct Eval {
+    side: Side,
+    set: Option<String>,
+    rank: u8,
+    loss: f64,
+}
+
+impl Rows {
+    pub fn new(map: &Map) -> Self {
+        Self { map: map.clone(), ..Self::default() }
+    }
+
+    /// Of several sets without a train set the first is taken for it, and the last decides.
+    #[must_use]
+    pub fn last_decides(self) -> Self {
+        Self { last_decides: true, ..self }
+    }
+
+    /// Figures whose names do not say their side are of this one.
+    pub fn set_side(&mut self, side: Option<Side>) {
+        self.side = side;
+    }
+
+    /// Begins a row.
+    pub fn begin(&mut self) {
+        let Row { mut evals, mut metrics, .. } = std::mem::take(&mut self.row);
+        evals.clear();
+        metrics.clear();
+        self.row = Row { evals, metrics, ..Row::default() };
+    }
+
+    /// Adds one figure of the row.
+    pub fn cell(&mut self, name: &[u8], cell: Cell) {
+        let index = self.find(name);
+        let Some((_, found)) = self.known.get(index) else { return };
+        let row = &mut self.row;
+        let value = match cell {
+            Cell::Number(value) => value,
+            Cell::Words(words) => {
+                match found.what {
+                    What::StepOf => row.step = scan::whole(words).map(|(step, _)| (0, step)),
+                    What::Phase => {
+                        let word = String::from_utf8_lossy(&words[..words.len().min(20)]).to_lowercase();
+                        row.phase = names::side(&word);
+                    }
+                    _ => {}
+                }
+                return;
+            }
+        };
+        let side = found.side.or(self.side);
+        match found.what {
+            What::Step(rank) if value >= 0.0 && row.step.is_none_or(|(known, _)| rank < known) => {
+                row.step = Some((rank, value as u64));
+            }
+            What::Epoch => row.epoch = Some(value),
+            What::LearningRate => row.learning_rate = Some(value),
+            What::GradNorm => row.grad_norm = Some(value),
+            What::Loss(rank) => self.loss(index, side, rank, value),
+            // The worst rank: only where there is no loss.
+            What::Perplexity => self.loss(index, side, 5, value.ln()),
+            What::Pace => row.summary |= found.side == Some(Side::Train),
+            What::Metric => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                row.metrics.push((side, Metric { name, value }));
+            }
+            What::Step(_) | What::StepOf | What::Phase | What::Aside => {}
+        }
+    }
+
+    fn loss(&mut self, index: usize, side: Option<Side>, rank: u8, loss: f64) {
+        let name = &self.known[index].1;
+        let (side, of_epoch) = (side.or(self.row.phase).unwrap_or(Side::Train), name.of_epoch);
+        if side == Side::Train {
+            // The mean of an epoch and that of a step are not of one curve.
+            if of_epoch && !self.epoch_means {
+                self.epoch_means = true;
+                self.row.train = None;
+            }
+            let wanted = of_epoch || !self.epoch_means;
+            if wanted && self.row.train.is_none_or(|(known, _)| rank < known) {
+                self.row.train = Some((rank, loss));
+            }
+            return;
+        }
+        let set = name.set.clone();
+        match self.row.evals.iter_mut().find(|eval| eval.side == side && eval.set == set) {
+            Some(eval) if rank < eval.rank => (eval.rank, eval.loss) = (rank, loss),
+            Some(_) => {}
+            None => self.row.evals.push(Eval { side, set, rank, loss }),
+        }
+    }
+
+    /// Where in `known` a name is; past its end where there is no more room.
+    fn find(&mut self, name: &[u8]) -> usize {
+        let is = |entry: &(Vec<u8>, Name)| entry.0 == name;
+        if self.known.get(self.next).is_some_and(is) {
+            self.next += 1;
+            return self.next - 1;
+        }
+        let index = self.known.iter().position(is).unwrap_or_else(|| {
+            if self.known.len() < MOST_NAMES {
+                self.known.push((name.to_vec(), self.understand(name)));
+                self.known.len() - 1
+            } else {
+                MOST_NAMES
+            }
+        });
+        self.next = index + 1;
+        index
+    }
+
+    /// What a name means: as the user says, else as it reads.
+    fn understand(&self, name: &[u8]) -> Name {
+        let mapped =
+            |column: &Option<String>| column.as_ref().is_some_and(|column| column.as_bytes() == name);
+        let plain = |what, side| Name { what, side, set: None, of_epoch: false };
+        let read = names::read(name);
+        if mapped(&self.map.eval) {
+            plain(What::Loss(0), Some(Side::Valid))
+        } else if mapped(&self.map.train) {
+            plain(What::Loss(0), Some(Side::Train))
+        } else if mapped(&self.map.step) {
+            plain(What::Step(0), None)
+        } else if matches!(read.what, What::Loss(_) | What::Perplexity)
+            && match read.side {
+                Some(Side::Valid | Side::Test) => self.map.eval.is_some(),
+                _ => self.map.train.is_some(),
+            }
+        {
+            // The user has named another.
+            plain(What::Aside, None)
+        } else {
+            read
+        }
+    }
+
+    /// Whether the row that was gathered is a train or an eval point; a summary is neither.
+    pub fn is_point(&self) -> bool {
+        self.row.train.is_some_and(|_| !self.row.summary) || !self.row.evals.is_empty()
+    }
+
+    /// The step that the row says, and its epoch.
+    pub fn place(&self) -> (Option<u64>, Option<f64>) {
+        (self.row.step.map(|(_, step)| step), self.row.epoch)
+    }
+
+    /// Gives the row's points out; what it does not say itself of its place is taken from `hint`.
+    pub fn give(&mut self, hint: At, points: &mut Points) -> bool {
+        if !self.is_point() {
+            return false;
+        }
+        let row = std::mem::take(&mut self.row);
+        let at = At {
+            step: row.step.map(|(_, step)| step).or(hint.step),
+            from_bar: row.step.is_none() && hint.from_bar,
+            epoch: row.epoch.or(hint.epoch),
+        };
+        let mut train = row.train.filter(|_| !row.summary);
+        let mut evals = row.evals;
+        if self.last_decides && train.is_none() && evals.len() > 1 {
+            let first = evals.remove(0);
+            train = Some((first.rank, first.loss));
+            evals.reverse();
+        }
+        if evals.iter().any(|eval| eval.side == Side::Valid) {
+            self.valid_seen = true;
+            // Held-out rows come before test rows, whatever the order of the columns.
+            evals.sort_by_key(|eval| eval.side == Side::Test);
+        }
+        let unlike = |eval: &Eval| train.is_some_and(|(rank, _)| rank < 5 && rank != eval.rank);
+        if evals.first().is_some_and(|eval| (2..4).contains(&eval.rank) && unlike(eval)) {
+            points.skip("the train loss is of another kind than the eval loss");
+            train = None;
+        }
+        if let Some((_, loss)) = train {
+            let Row { learning_rate, grad_norm, .. } = row;
+            points.train(Train { at, loss, learning_rate, grad_norm });
+        }
+        // With a plain loss there, the named ones are its parts.
+        let plain = evals.iter().any(|eval| eval.set.is_none());
+        let mut metrics = Some(row.metrics);
+        for eval in evals.into_iter().filter(|eval| !plain || eval.set.is_none()) {
+            let test = eval.side == Side::Test && self.valid_seen;
+            let own = |(side, _): &(Option<Side>, Metric)| *side == Some(eval.side);
+            let metrics = metrics.take().unwrap_or_default();
+            points.eval(
+                at,
+                EvalStats {
+                    split: if test { Split::Test } else { Split::Valid },
+                    set: eval.set.clone(),
+                    loss: eval.loss,
+                    metrics: metrics.into_iter().filter(own).map(|(_, metric)| metric).collect(),
+                    ..EvalStats::default()
+                },
+            );
+        }
+        true
+    }
+}

@@ -1,0 +1,193 @@
+//! Real logs of real trainers against their truth: the curves that the program reads from every file,
+//! and the verdict. `TUNE_LOG_TABLE=1 cargo test --test it logs` writes the table to target/tmp/logs.txt.
+
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Best values of printed text are within this of the truth, relative; those of structured files within the second.
+const PRINTED: f64 = 2e-3;
+const STRUCTURED: f64 = 1e-4;
+
+/// Files that hold less than the run: a printed bar of which only the last state remains, and the
+/// curves of one side only.
+fn holds_no_curve(file: &str) -> bool {
+    ["lightning/healthy/stdout.log", "lightning/overfit/stdout.log"].iter().any(|path| file.ends_with(path))
+        || file.ends_with("learn_error.tsv")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logs")
+}
+
+/// Every log below `tests/logs/<trainer>/<case>`, with the truth of its case.
+fn logs() -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of logs") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("truth.json") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    let with_truth = |path: PathBuf| {
+        let case: PathBuf = path.strip_prefix(root()).expect("below").iter().take(2).collect();
+        let truth = std::fs::read_to_string(root().join(case).join("truth.json")).expect("a truth");
+        (path.display().to_string(), serde_json::from_str(&truth).expect("JSON"))
+    };
+    found.into_iter().map(with_truth).collect()
+}
+
+fn check(arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tune"))
+        .arg("check")
+        .args(arguments)
+        .output()
+        .expect("the program runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{error}")))
+}
+
+/// Whether a verdict is what the label stands for.
+fn agrees(label: &str, entry: &Value) -> bool {
+    let verdict = entry["verdict"].as_str().unwrap_or_default();
+    let grave = matches!(entry["severity"].as_str(), Some("warn" | "severe"));
+    match label {
+        "overfit" => matches!(verdict, "overfitting" | "memorizing") && grave,
+        "train-diverged" => verdict == "diverged",
+        "no-eval" => verdict == "undecided",
+        "underfit" => matches!(verdict, "underfitting" | "healthy"),
+        _ => verdict == "healthy",
+    }
+}
+
+/// The step that a file gives to the step of the truth, where its trainer counts otherwise in print.
+fn step_in_print(file: &str, step: u64) -> u64 {
+    // Keras counts epochs from 1 on its screen and from 0 in its files.
+    if file.contains("/keras/") && file.ends_with("stdout.log") { step + 1 } else { step }
+}
+
+#[test]
+fn every_curve_is_read_as_it_is() {
+    let mut table = String::new();
+    let mut wrong = Vec::new();
+    let files = logs();
+    let names: Vec<&str> = files.iter().map(|(file, _)| file.as_str()).collect();
+    let mut arguments = vec!["--json", "--curves", "--fail-on", "never"];
+    arguments.extend(&names);
+    let (_, document) = check(&arguments);
+    for ((file, truth), entry) in files.iter().zip(document["sources"].as_array().expect("entries")) {
+        assert_eq!(entry["source"].as_str(), Some(file.as_str()), "one entry a file, in their order");
+        if holds_no_curve(file) {
+            continue;
+        }
+        let printed = file.ends_with("stdout.log");
+        let figures = if printed && truth["printed"].is_object() { &truth["printed"] } else { truth };
+        let counts = (entry["eval_points"].as_u64(), figures["eval_points"].as_u64());
+        let (found, expected) = (&entry["best"], &figures["min_eval"]);
+        let value = expected["value"].as_f64();
+        let error = found["loss"].as_f64().zip(value).map(|(found, value)| (found / value - 1.0).abs());
+        let step = expected["step"].as_u64().map(|step| step_in_print(file, step));
+        // Where neither step nor bar is printed the epoch is all there is.
+        let columns = file.ends_with("evals_result.json") || file.ends_with("history.json");
+        let step_known = !columns && !entry["notes"].to_string().contains("no steps are written");
+        let tolerance = if printed { PRINTED } else { STRUCTURED };
+        let label = truth["label"].as_str().expect("a label");
+        let scored = truth["ambiguous"] != true;
+        let right = counts.0 == counts.1
+            && error.is_none_or(|error| error <= tolerance)
+            && error.is_some() == value.is_some()
+            && (!step_known || found["step"].as_u64() == step);
+        let verdict = agrees(label, entry);
+        let short = file.strip_prefix(&format!("{}/", root().display())).unwrap_or(file);
+        let _ = writeln!(
+            table,
+            "{} {short:<75} {:<13} {:>4}/{:<4} {:<8} step {:>5}/{:<5} {:<12} {label:<15}{}",
+            if right { "ok " } else { "BAD" },
+            entry["trainer"].as_str().unwrap_or_default(),
+            counts.0.unwrap_or(0),
+            counts.1.unwrap_or(0),
+            error.map_or("-".into(), |error| format!("{error:.1e}")),
+            found["step"].as_u64().map_or("-".into(), |step| step.to_string()),
+            step.map_or("-".into(), |step| step.to_string()),
+            entry["verdict"].as_str().unwrap_or_default(),
+            if verdict {
+                ""
+            } else if scored {
+                "  verdict differs"
+            } else {
+                "  (ambiguous)"
+            },
+        );
+        if !right {
+            wrong.push(short.to_owned());
+        }
+    }
+    if std::env::var_os("TUNE_LOG_TABLE").is_some() {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("logs.txt");
+        std::fs::write(path, &table).expect("the table is written");
+    }
+    assert!(wrong.is_empty(), "curves that were misread: {wrong:?}\n{table}");
+}
+
+/// What a reader makes of some chunks, a line a record; the end of the stream is told where `over`.
+fn records<'a>(file: &str, chunks: impl Iterator<Item = &'a [u8]>, over: bool) -> Vec<String> {
+    let mut reader = tune::ingest::open(Path::new(file), &tune::ingest::Options::default());
+    let mut parsed = tune::ingest::Parsed::default();
+    for chunk in chunks {
+        reader.push(chunk, &mut parsed);
+    }
+    if over {
+        reader.finish(&mut parsed);
+    }
+    parsed.records.iter().map(tune::event::record::Record::to_line).collect()
+}
+
+#[test]
+fn any_chunks_give_the_same_records() {
+    for (file, _) in logs() {
+        let bytes = std::fs::read(&file).expect("a log");
+        let whole = records(&file, [bytes.as_slice()].into_iter(), true);
+        for size in [1, 7, 100, 4095, 65_536] {
+            assert!(records(&file, bytes.chunks(size), true) == whole, "{file} in chunks of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_takes_nothing_from_the_lines_before_it() {
+    for (file, _) in logs() {
+        let bytes = std::fs::read(&file).expect("a log");
+        let whole = records(&file, [bytes.as_slice()].into_iter(), true);
+        let stride = (bytes.len() / 60).max(1);
+        for cut in (0..bytes.len()).step_by(stride) {
+            let part = records(&file, [&bytes[..cut]].into_iter(), false);
+            assert!(whole.starts_with(&part), "{file} cut at byte {cut}");
+            // Torn as it is, the end may add a point, and may not take one.
+            let torn = records(&file, [&bytes[..cut]].into_iter(), true);
+            assert!(torn.starts_with(&part), "{file} torn at byte {cut}");
+        }
+    }
+}
+
+#[test]
+fn dirt_is_passed_over() {
+    for (file, _) in logs() {
+        let mut bytes = std::fs::read(&file).expect("a log");
+        // A multiplicative sequence (Knuth, TAOCP 2, 3.3.4): reproducible, and without a pattern.
+        let mut seed = bytes.len() as u64;
+        for _ in 0..bytes.len() / 50 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (seed >> 20) as usize % bytes.len();
+            bytes[at] = (seed >> 56) as u8;
+        }
+        let whole = records(&file, [bytes.as_slice()].into_iter(), true);
+        assert!(records(&file, bytes.chunks(777), true) == whole, "{file}");
+    }
+}
