@@ -15,5 +15,7 @@ mod init;
 mod logs;
 mod reading;
 mod report;
+#[cfg(unix)]
+mod terminal;
 mod tidy;
 mod watch;
