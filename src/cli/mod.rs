@@ -126,10 +126,17 @@ impl Level {
 impl Output {
     /// Whether colours are wanted on a terminal.
     fn colors(&self) -> bool {
-        match self.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        self.color.wanted()
+    }
+}
+
+impl Color {
+    /// Whether colours are wanted on a terminal.
+    fn wanted(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         }
     }
 }

@@ -8,7 +8,7 @@ mod child;
 mod stop;
 
 use super::feed::{self, Stream};
-use super::{Failure, Level, Outcome, Output, code, say, stdout_is_terminal};
+use super::{Color, Failure, Level, Outcome, code, say, stdout_is_terminal};
 use crate::dashboard::{self, Look, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
 use crate::ingest::Options;
@@ -54,8 +54,12 @@ pub(super) struct ExecArgs {
     plain: bool,
     #[command(flatten)]
     reading: super::Reading,
-    #[command(flatten)]
-    output: Output,
+    /// Use colours: auto, always or never (`NO_COLOR` is honoured)
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// Say nothing of our own
+    #[arg(short, long)]
+    quiet: bool,
     /// The trainer and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -64,8 +68,8 @@ pub(super) struct ExecArgs {
 pub(super) fn exec(args: &ExecArgs) -> Outcome {
     let begun = SystemTime::now();
     let options = args.reading.options()?;
-    let terminal = stdout_is_terminal() && !args.output.json;
-    let screen = terminal && !args.plain && !args.output.quiet;
+    let terminal = stdout_is_terminal();
+    let screen = terminal && !args.plain && !args.quiet;
     let child = Child::start(&args.command, terminal, !screen).map_err(Failure::usage)?;
     let kept = if screen {
         on_screen(args, &options, child)?
@@ -90,7 +94,7 @@ fn on_screen(args: &ExecArgs, options: &Options, child: Child) -> Result<Kept, F
     let mut keeper = Keeper::new(args, options, View::Screen(updates));
     keeper.wished = Arc::clone(&wishes);
     let options = dashboard::Options {
-        look: Look::from_environment(args.output.colors(), |name| std::env::var(name).ok()),
+        look: Look::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
         folder: Path::new("."),
@@ -291,7 +295,7 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
     let evals = |run: &&Run| run.monitor.snapshot().curves.eval.len();
     let fullest = runs.iter().rev().max_by_key(evals);
     let Some(run) = kept.convicted.map(|index| &runs[index]).or(fullest) else { return code };
-    if args.output.quiet {
+    if args.quiet {
         return code;
     }
     let snapshot = run.monitor.snapshot();
