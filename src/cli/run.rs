@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 use crate::dashboard::{self, Exit, Look};
 use crate::data::{self, Dataset, Encoder};
 use crate::diagnosis::Limits;
-use crate::event::record::FORMAT;
+use crate::event::record::{FORMAT, Record};
 use crate::event::{
     DataInfo, Event, LossMeaning, ModelInfo, Resumed, RunEnded, RunInfo, Settings, StopReason,
 };
@@ -194,7 +194,10 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     for record in &records {
         past.curves.apply(record.t, &record.event);
     }
-    past.curves.apply(past.seconds, &Event::RunResumed(Resumed { step: state.step }));
+    let going_on = Event::RunResumed(Resumed { step: state.step });
+    past.curves.apply(past.seconds, &going_on);
+    past.records = records;
+    past.records.push(Record { t: past.seconds, event: going_on });
     Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: Some((monitor, past)), info })
 }
 

@@ -6,10 +6,11 @@
 
 use super::print;
 use super::wishes::Wishes;
-use crate::config::EarlyStopping;
+use crate::config::{EarlyStopping, StopRule};
 use crate::curve::Curves;
 use crate::dashboard;
-use crate::diagnosis::stopping::Patience;
+use crate::diagnosis::Limits;
+use crate::diagnosis::stopping::{GeneralisationLoss, Look, Patience, ProgressQuotient, Rule, Uphill};
 use crate::event::record::Record;
 use crate::event::sink::{Control, Sink};
 use crate::event::{Event, Split, StopReason};
@@ -44,7 +45,7 @@ pub(super) struct Wire {
     before_s: f64,
     log: Writer,
     view: View,
-    stopper: Option<Patience>,
+    stopper: Option<Stopper>,
     /// Early stopping has fired.
     stop: bool,
     wishes: Wishes,
@@ -61,11 +62,8 @@ impl Wire {
         past: &Past,
         wishes: Wishes,
     ) -> Self {
-        let mut stopper = stopping.enabled.then(|| Patience::new(stopping.patience, stopping.min_delta));
-        let stop = match &mut stopper {
-            None => false,
-            Some(patience) => past.curves.eval.iter().fold(false, |_, point| patience.observe(point.loss)),
-        };
+        let mut stopper = stopping.enabled.then(|| Stopper::new(stopping));
+        let stop = stopper.as_mut().is_some_and(|stopper| stopper.catch_up(past));
         Self {
             started: Instant::now(),
             before_s: past.seconds,
@@ -88,15 +86,15 @@ impl Sink for Wire {
         }
         match &mut self.view {
             // A dashboard that was left does not end the run.
-            View::Screen(sender) => drop(sender.send(dashboard::Update::Record { id: OWN, record })),
+            View::Screen(sender) => {
+                drop(sender.send(dashboard::Update::Record { id: OWN, record: record.clone() }));
+            }
             View::Plain(plain) => plain.show(&record),
             View::Json => print(&(record.to_line() + "\n")),
             View::Quiet => {}
         }
-        if let (Event::Eval(stats), Some(patience)) = (event, &mut self.stopper)
-            && stats.split == Split::Valid
-        {
-            self.stop = patience.observe(stats.loss);
+        if let Some(stop) = self.stopper.as_mut().and_then(|stopper| stopper.take(&record)) {
+            self.stop = stop;
         }
         if self.failure.is_some() {
             return Control::Stop(StopReason::Interrupted);
@@ -110,9 +108,62 @@ impl Sink for Wire {
     }
 }
 
+/// A rule that may end the run, and the judgement that it goes by.
+struct Stopper {
+    rule: Rule,
+    monitor: Monitor,
+}
+
+/// Prechelt's thresholds: of those that he tried, ones that stop neither first nor last.
+const GL: f64 = 5.0;
+const PQ: f64 = 0.75;
+const UP: f64 = 2.0;
+
+impl Stopper {
+    fn new(stopping: &EarlyStopping) -> Self {
+        let threshold = |usual| stopping.threshold.unwrap_or(usual);
+        let rule = match stopping.rule {
+            StopRule::Patience => Rule::Patience(Patience::new(stopping.patience, stopping.min_delta)),
+            StopRule::Verdict => Rule::Verdict,
+            StopRule::Gl => Rule::GeneralisationLoss(GeneralisationLoss::new(threshold(GL))),
+            StopRule::Pq => Rule::ProgressQuotient(ProgressQuotient::new(threshold(PQ))),
+            StopRule::Up => Rule::Uphill(Uphill::new(threshold(UP).round() as usize)),
+        };
+        Self { rule, monitor: Monitor::new(Limits::DEFAULT) }
+    }
+
+    /// Takes in the sessions before this one; true when the run should not have gone on.
+    fn catch_up(&mut self, past: &Past) -> bool {
+        for record in &past.records {
+            self.monitor.apply(record);
+        }
+        let diagnosis = self.monitor.snapshot().diagnosis;
+        let mut stop = false;
+        for point in &past.curves.eval {
+            stop =
+                self.rule.observe(&Look { eval_loss: point.loss, train_loss: point.train_loss, diagnosis });
+        }
+        stop
+    }
+
+    /// Takes in what happens; says after an evaluation whether to stop.
+    fn take(&mut self, record: &Record) -> Option<bool> {
+        self.monitor.apply(record);
+        if !matches!(&record.event, Event::Eval(stats) if stats.split == Split::Valid) {
+            return None;
+        }
+        let snapshot = self.monitor.snapshot();
+        let point = snapshot.curves.eval.last()?;
+        let (eval_loss, train_loss) = (point.loss, point.train_loss);
+        Some(self.rule.observe(&Look { eval_loss, train_loss, diagnosis: snapshot.diagnosis }))
+    }
+}
+
 /// What happened in the sessions before this one.
 #[derive(Default)]
 pub(super) struct Past {
+    /// All of it, and that the run goes on.
+    pub(super) records: Vec<Record>,
     pub(super) curves: Curves,
     /// Seconds of training.
     pub(super) seconds: f64,

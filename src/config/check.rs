@@ -196,6 +196,9 @@ fn cadence(config: &Config, rules: &mut Rules) {
     rules.at_least_one(eval.batch_size as u64, "eval.batch_size");
     rules.at_least_one(config.probe.max_tokens as u64, "probe.max_tokens");
     rules.at_least_one(stopping.patience as u64, "early_stopping.patience");
+    if let Some(threshold) = stopping.threshold {
+        rules.above_zero(threshold, "early_stopping.threshold");
+    }
     rules.require(
         (0.0..1.0).contains(&stopping.min_delta),
         "early_stopping.min_delta",

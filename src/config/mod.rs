@@ -176,11 +176,15 @@ sections! {
 
     /// When to stop before the end.
     early_stopping: EarlyStopping {
-        /// Stop once the validation loss has not improved for `patience` evaluations.
+        /// Whether the rule below may end the run.
         enabled: bool = true,
-        /// Evaluations in a row without an improvement that end the run.
+        /// patience, verdict (tune's own judgement: overfitting, memorising or diverged at warn), or Prechelt's gl, pq or up.
+        rule: StopRule = StopRule::Patience,
+        /// For patience: evaluations in a row without an improvement that end the run.
         patience: usize = 3,
-        /// How much lower than the best the loss must be to count as an improvement, relative to the best.
+        /// For gl: percent above the lowest loss (5 if not given); for pq: gl over the progress of training (0.75); for up: rises in a row, of five evaluations each (2).
+        threshold: Option<f64> = None,
+        /// For patience: how much lower than the best the loss must be to count as an improvement, relative to the best.
         min_delta: f64 = 0.0,
         /// Evaluate the test rows with the best adapter, not with the last one. Both are kept, in best/ and last/.
         restore_best: bool = true,
@@ -201,6 +205,22 @@ pub enum Dtype {
     Auto,
     F32,
     Bf16,
+}
+
+/// What ends a run early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopRule {
+    /// No improvement on the best for a number of evaluations.
+    Patience,
+    /// The judgement of the run.
+    Verdict,
+    /// Generalisation loss (Prechelt 1998), as the next two.
+    Gl,
+    /// Generalisation loss over the progress of training.
+    Pq,
+    /// Rises from strip to strip.
+    Up,
 }
 
 /// Shape of the learning rate after the warm-up.

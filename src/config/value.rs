@@ -2,7 +2,7 @@
 //!
 //! Whether a value is sensible is not judged here but in `check`.
 
-use super::{Dtype, Schedule};
+use super::{Dtype, Schedule, StopRule};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -29,11 +29,12 @@ kinds! {
     bool: "true or false";
     usize: "a whole number";
     u64: "a whole number", "100";
-    f64: "a number";
+    f64: "a number", "5.0";
     String: "a string";
     PathBuf: "a path in quotes", "\"path.jsonl\"";
     Dtype: "\"auto\", \"f32\" or \"bf16\"";
     Schedule: "\"constant\", \"linear\" or \"cosine\"";
+    StopRule: "\"patience\", \"verdict\", \"gl\", \"pq\" or \"up\"";
     Targets: "\"all-linear\" or a list such as [\"q_proj\", \"v_proj\"]";
     Holdout: "a fraction such as 0.1, a number of rows such as 50, or a file";
 }

@@ -297,6 +297,45 @@ fn a_run_that_another_process_writes_is_left_alone() {
     assert_eq!(place.log()[0]["kind"], "run_started", "its log was touched");
 }
 
+#[test]
+fn a_run_is_stopped_by_the_rule_that_is_named() {
+    let hot = [
+        "train.steps=240",
+        "train.learning_rate=1e-2",
+        "train.schedule=constant",
+        "eval.every_steps=12",
+        "data.valid=24",
+        "lora.targets=all-linear",
+        "probe.prompts=0",
+    ];
+    let ends = |more: &[&str]| {
+        let place = Place::new();
+        // Nothing to learn but by heart, and enough held-out rows to be sure of it.
+        let pair = |i: usize| {
+            format!("{{\"prompt\": \"{}: \", \"completion\": \"{}\"}}\n", i * 7919 % 997, i * 31 % 89)
+        };
+        place.write("rows.jsonl", &(0..48).map(pair).collect::<String>());
+        let sets: Vec<&str> = hot.iter().chain(more).flat_map(|set| ["--set", set]).collect();
+        let log = place.whole(&sets);
+        (last(&log)["reason"].clone(), last(&log)["step"].as_u64().expect("a step"))
+    };
+    let early = serde_json::json!("early_stopping");
+    for (rule, threshold) in [("verdict", "1.0"), ("gl", "5.0"), ("up", "1.0")] {
+        let threshold = format!("early_stopping.threshold={threshold}");
+        let (reason, step) = ends(&[&format!("early_stopping.rule={rule}"), &threshold]);
+        assert_eq!(reason, early, "{rule} at step {step}");
+    }
+    // A later stop for a higher threshold.
+    let at =
+        |percent: &str| ends(&["early_stopping.rule=gl", &format!("early_stopping.threshold={percent}")]);
+    let (soon, late) = (at("1.0"), at("30.0"));
+    assert!(soon.0 == early && soon.1 < late.1, "{soon:?} {late:?}");
+    let place = Place::new();
+    let refused = place.tune(&["run", "job.toml", "--set", "early_stopping.rule=luck"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("early_stopping.rule"), "{}", stderr(&refused));
+}
+
 /// Kills a run at moments spread over its duration; `TUNE_KILLS` says how many.
 #[test]
 fn a_run_killed_at_any_moment_can_go_on() {
