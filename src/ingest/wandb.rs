@@ -297,7 +297,7 @@ impl History {
 /// Reads one `HistoryItem { string key = 1; repeated string nested_key = 2; string value_json = 16 }`.
 ///
 /// The parts of a nested key are put together in `joined`.
-fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a str, &'a str)>, Damaged> {
+fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a str, &'a [u8])>, Damaged> {
     let (mut key, mut value, mut parts) = (None, None, 0);
     for field in Fields::of(message) {
         match field? {
@@ -317,7 +317,7 @@ fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a 
                     Err(_) => return Ok(None),
                 }
             }
-            (16, Value::Bytes(bytes)) => value = std::str::from_utf8(bytes).ok(),
+            (16, Value::Bytes(bytes)) => value = Some(bytes),
             _ => {}
         }
     }
@@ -326,13 +326,20 @@ fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a 
 }
 
 /// A figure as W&B writes it: a JSON number, or the names that Python has for what JSON has not.
-fn json(text: &str) -> Option<f64> {
-    let text = text.trim().trim_matches('"');
-    match text {
-        "NaN" => Some(f64::NAN),
-        "Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
-        _ if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => text.parse().ok(),
+fn json(text: &[u8]) -> Option<f64> {
+    // Most are counts, which are exact as they stand.
+    if text.len() < 16 && !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
+        return Some(text.iter().fold(0, |number: u64, digit| 10 * number + u64::from(digit - b'0')) as f64);
+    }
+    if text.first().is_some_and(|first| first.is_ascii_digit() || *first == b'-')
+        && let Ok(number) = std::str::from_utf8(text).ok()?.trim_ascii_end().parse()
+    {
+        return Some(number);
+    }
+    match text.trim_ascii() {
+        b"NaN" | b"\"NaN\"" => Some(f64::NAN),
+        b"Infinity" | b"\"Infinity\"" => Some(f64::INFINITY),
+        b"-Infinity" | b"\"-Infinity\"" => Some(f64::NEG_INFINITY),
         _ => None,
     }
 }
