@@ -154,7 +154,7 @@ impl Scalars {
             Role::EvalMetric if group.metrics.len() < METRICS => {
                 group
                     .metrics
-                    .push(Metric { name: self.names.list[name].name.to_string(), value: figure.value });
+                    .push(Metric { name: self.names.list[name].text.to_string(), value: figure.value });
             }
             Role::EvalLoss(_) | Role::EvalMetric | Role::Step(_) | Role::Time | Role::Ignored => {}
         }
@@ -240,7 +240,7 @@ struct Names {
 
 #[derive(Debug)]
 struct Name {
-    name: Box<str>,
+    text: Box<str>,
     role: Role,
     /// The one that came after it.
     next: usize,
@@ -250,7 +250,7 @@ impl Names {
     fn find(&mut self, name: &str) -> Option<usize> {
         let next = self.list.get(self.last)?.next;
         if let Some(expected) = self.list.get(next)
-            && *expected.name == *name
+            && *expected.text == *name
         {
             self.last = next;
             return Some(next);
@@ -267,7 +267,7 @@ impl Names {
             self.list[NAMES - 1].role = Role::Ignored;
             return NAMES - 1;
         }
-        self.list.push(Name { name: name.into(), role, next: place + 1 });
+        self.list.push(Name { text: name.into(), role, next: place + 1 });
         self.places.insert(name.into(), place);
         self.follow(place);
         place
