@@ -120,6 +120,11 @@ impl Run {
         Self { id, name, files, options, announced: false }
     }
 
+    /// Its first file.
+    pub(super) fn first(&self) -> Option<&Path> {
+        self.files.first().map(|file| file.follower.path())
+    }
+
     /// The run is in this file too.
     pub(super) fn add(&mut self, path: &Path) {
         if !self.files.iter().any(|file| file.follower.path() == path) {
@@ -127,13 +132,16 @@ impl Run {
         }
     }
 
+    /// Says that the run is there, if that was not said yet.
+    pub(super) fn begin(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
+        if std::mem::replace(&mut self.announced, true) { Ok(()) } else { self.announce(send) }
+    }
+
     /// Looks at every file once; whether there was anything new.
     pub(super) fn turn(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<bool, Left> {
         let mut bytes = Vec::with_capacity(TURN);
         let mut any = false;
-        if !std::mem::replace(&mut self.announced, true) {
-            self.announce(send)?;
-        }
+        self.begin(send)?;
         for index in 0..self.files.len() {
             let file = &mut self.files[index];
             any |= file.look(&mut bytes, &self.options);

@@ -9,6 +9,7 @@ use super::{Failure, Outcome, Output, code, say, stdout_is_terminal};
 use crate::dashboard::{self, Look, Runs, Update};
 use crate::diagnosis::Limits;
 use crate::ingest::Options;
+use crate::ingest::discover::{Found, discover};
 use anyhow::anyhow;
 use clap::Args;
 use std::io::{IsTerminal, Read, Write};
@@ -24,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(40);
 const MANY: usize = 50;
 /// Between two looks for new files in folders.
 const SEARCH: Duration = Duration::from_secs(2);
+/// How much later a log may end than the document that says the same better.
+const LAG: Duration = Duration::from_secs(60);
 /// Updates on their way; whoever reads faster than is drawn waits.
 const UNDERWAY: usize = 4096;
 
@@ -178,19 +181,25 @@ impl Sources {
         sources
     }
 
-    /// Looks for runs that are new.
+    /// Looks for runs that are new, and for new files of those that are known.
     fn search(&mut self) {
         for source in &self.named {
             for (name, files) in runs_in(source) {
-                if let Some(known) = self.names.iter().position(|old| *old == name) {
-                    for file in &files {
-                        self.runs[known].add(file);
-                    }
+                let Some(known) = self.names.iter().position(|old| *old == name) else {
+                    self.runs.push(Run::new(self.next_id, name.clone(), &files, self.options.clone()));
+                    self.names.push(name);
+                    self.next_id += 1;
                     continue;
+                };
+                let run = &mut self.runs[known];
+                if files.first().map(PathBuf::as_path) == run.first() {
+                    for file in &files {
+                        run.add(file);
+                    }
+                } else {
+                    // The figures are somewhere else now: in the state of a newer checkpoint, say.
+                    *run = Run::new(run.id, name, &files, self.options.clone());
                 }
-                self.runs.push(Run::new(self.next_id, name.clone(), &files, self.options.clone()));
-                self.names.push(name);
-                self.next_id += 1;
             }
         }
     }
@@ -202,6 +211,12 @@ impl Sources {
         let folders = self.named.iter().any(|source| !source.is_file());
         if self.named.is_empty() {
             return;
+        }
+        // All of them first, so that it is known from the first line on that there are several.
+        for run in &mut self.runs {
+            if run.begin(&mut send).is_err() {
+                return;
+            }
         }
         loop {
             let mut any = false;
@@ -234,7 +249,24 @@ impl Sources {
 
 /// The runs at a place, each with its name and its files.
 fn runs_in(source: &Path) -> Vec<(String, Vec<PathBuf>)> {
-    let own = source.join("run.jsonl");
-    let file = if own.is_file() { own } else { source.to_owned() };
-    vec![(source.display().to_string(), vec![file])]
+    if !source.is_dir() {
+        return vec![(source.display().to_string(), vec![source.to_owned()])];
+    }
+    let named = |found: Found| Some((found.name.display().to_string(), choose(found.files)?));
+    discover(source).into_iter().filter_map(named).collect()
+}
+
+/// Of the places where a run's figures may be, the one to follow: the most structured, unless that is
+/// a document which is written now and then, and another one has gone on since.
+fn choose(places: Vec<Vec<PathBuf>>) -> Option<Vec<PathBuf>> {
+    let is_document =
+        |files: &Vec<PathBuf>| files[0].extension().is_some_and(|extension| extension == "json");
+    let written =
+        |files: &Vec<PathBuf>| files.iter().filter_map(|file| file.metadata().ok()?.modified().ok()).max();
+    let places: Vec<Vec<PathBuf>> = places.into_iter().filter(|files| !files.is_empty()).collect();
+    let first = places.first().filter(|files| is_document(files)).and_then(written);
+    let newer = |files: &&Vec<PathBuf>| {
+        !is_document(files) && first.zip(written(files)).is_some_and(|(first, other)| other > first + LAG)
+    };
+    places.iter().find(newer).or(places.first()).cloned()
 }

@@ -4,7 +4,7 @@
 //! about is in its name alone; the records of a run's files belong together.
 
 use super::roles::Side;
-use super::scalars::{Scalar, Scalars};
+use super::scalars::{Figure, Scalars};
 use super::{Parsed, Reader};
 
 /// The longest line that can be one of these.
@@ -40,8 +40,7 @@ impl Mlflow {
         }
         match point(line) {
             Some((time, value, step)) => {
-                let scalar = Scalar { name: &self.name, step, time, value };
-                self.scalars.put(scalar, &mut out.records);
+                self.scalars.put(&self.name, Figure { step, time, value }, &mut out.records);
             }
             None => out.skipped.add(self.line, "not `milliseconds value step`"),
         }

@@ -19,6 +19,8 @@ pub(super) enum Role {
     EvalMetric,
     /// The training step, in a log whose rows are numbered otherwise; the lowest number is the surest.
     Step(u8),
+    /// Seconds since 1970, in a log whose rows are stamped.
+    Time,
     Ignored,
 }
 
@@ -88,6 +90,9 @@ pub(super) fn role(name: &str, side: Option<Side>) -> Role {
     let lower = name.to_ascii_lowercase();
     if let Some(rank) = step_rank(&lower) {
         return Role::Step(rank);
+    }
+    if lower == "_timestamp" {
+        return Role::Time;
     }
     let mut words: Vec<&str> =
         lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();

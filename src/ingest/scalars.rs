@@ -10,17 +10,18 @@ use crate::event::record::{FORMAT, Record};
 use crate::event::{EvalStats, Event, Metric, RunInfo, Split, StepStats};
 use std::collections::HashMap;
 
-/// Names that are remembered; what comes after is looked at anew each time.
-const NAMES: usize = 20_000;
+/// Names that are looked at; what a log has more of is passed over.
+const NAMES: usize = 100_000;
 /// Losses of single steps between two of whole epochs from which on they make the better curve.
 const FINE: u32 = 8;
+/// Evaluation sets of one step that are kept.
+const SETS: usize = 1000;
 /// Task metrics of one evaluation that are kept.
 const METRICS: usize = 32;
 
-/// One named figure.
+/// One figure.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scalar<'a> {
-    pub name: &'a str,
+pub(super) struct Figure {
     pub step: u64,
     /// Seconds since 1970, or 0 where unknown.
     pub time: f64,
@@ -33,7 +34,7 @@ pub(super) struct Scalars {
     side: Option<Side>,
     /// What holds the log, to name where nothing tells the trainer.
     container: &'static str,
-    names: HashMap<Box<str>, Role>,
+    names: Names,
     /// Who writes names like these, and how surely.
     trainer: Option<(u8, &'static str)>,
     /// When the first figure was taken.
@@ -95,7 +96,7 @@ impl Scalars {
         Self {
             side,
             container,
-            names: HashMap::new(),
+            names: Names::default(),
             trainer: None,
             start: None,
             group: Group::default(),
@@ -105,45 +106,64 @@ impl Scalars {
     }
 
     /// Takes one figure in; records that are complete go to `out`.
-    pub(super) fn put(&mut self, scalar: Scalar, out: &mut Vec<Record>) {
-        let role = match self.names.get(scalar.name) {
-            Some(Role::Ignored) => return,
-            Some(role) => role.clone(),
-            None => self.meet(scalar.name),
-        };
-        if role == Role::Ignored || matches!(role, Role::Step(_)) {
+    pub(super) fn put(&mut self, name: &str, figure: Figure, out: &mut Vec<Record>) {
+        let name = self.name(name);
+        self.put_named(name, figure, out);
+    }
+
+    /// Looks a name up, for [`Scalars::role`] and [`Scalars::put_named`].
+    pub(super) fn name(&mut self, name: &str) -> usize {
+        match self.names.find(name) {
+            Some(known) => known,
+            None => self.meet(name),
+        }
+    }
+
+    /// What the figures of this name are.
+    pub(super) fn role(&self, name: usize) -> &Role {
+        &self.names.list[name].role
+    }
+
+    /// As [`Scalars::put`], of a name that was looked up already.
+    pub(super) fn put_named(&mut self, name: usize, figure: Figure, out: &mut Vec<Record>) {
+        let role = &self.names.list[name].role;
+        if matches!(role, Role::Ignored | Role::Step(_) | Role::Time) {
             return;
         }
-        let start = *self.start.get_or_insert(scalar.time);
-        let t = (scalar.time - start).max(0.0);
-        if self.group.step != scalar.step || self.group.has(&role, scalar.value) {
+        let start = *self.start.get_or_insert(figure.time);
+        let t = (figure.time - start).max(0.0);
+        if self.group.step != figure.step || self.group.has(role, figure.value) {
             self.close(out);
-            self.group = Group { step: scalar.step, ..Group::default() };
+            self.group.begin(figure.step);
         }
-        let group = &mut self.group;
+        let (group, role) = (&mut self.group, &self.names.list[name].role);
         group.t = if t.is_finite() { t } else { 0.0 };
         match role {
             Role::TrainLoss(grain) => {
-                if self.grains.accepts(grain) {
-                    group.loss = Some(scalar.value);
+                if self.grains.accepts(*grain) {
+                    group.loss = Some(figure.value);
                 }
             }
-            Role::EvalLoss(set) => group.evals.push((set, scalar.value)),
-            Role::TestLoss => group.test = Some(scalar.value),
-            Role::LearningRate => group.learning_rate = Some(scalar.value),
-            Role::GradNorm => group.grad_norm = Some(scalar.value),
-            Role::Epoch => group.epoch = Some(scalar.value),
-            Role::EvalMetric if group.metrics.len() < METRICS => {
-                group.metrics.push(Metric { name: scalar.name.to_owned(), value: scalar.value });
+            Role::EvalLoss(set) if group.evals.len() < SETS => {
+                group.evals.push((set.clone(), figure.value));
             }
-            Role::EvalMetric | Role::Step(_) | Role::Ignored => {}
+            Role::TestLoss => group.test = Some(figure.value),
+            Role::LearningRate => group.learning_rate = Some(figure.value),
+            Role::GradNorm => group.grad_norm = Some(figure.value),
+            Role::Epoch => group.epoch = Some(figure.value),
+            Role::EvalMetric if group.metrics.len() < METRICS => {
+                group
+                    .metrics
+                    .push(Metric { name: self.names.list[name].text.to_string(), value: figure.value });
+            }
+            Role::EvalLoss(_) | Role::EvalMetric | Role::Step(_) | Role::Time | Role::Ignored => {}
         }
         group.fresh = true;
     }
 
     /// What a name is, for the first time.
     #[cold]
-    fn meet(&mut self, name: &str) -> Role {
+    fn meet(&mut self, name: &str) -> usize {
         let mut found = role(name, self.side);
         // CatBoost has no loss by that name, only the function it minimises.
         if found == Role::Ignored && is_objective(name) {
@@ -154,10 +174,7 @@ impl Scalars {
             };
         }
         self.trainer = self.trainer.max(writer(name));
-        if self.names.len() < NAMES {
-            self.names.insert(name.into(), found.clone());
-        }
-        found
+        self.names.add(name, found)
     }
 
     /// Says what the log has told so far, without waiting for more of the same step.
@@ -212,7 +229,67 @@ fn writer(name: &str) -> Option<(u8, &'static str)> {
     })
 }
 
+/// The names of a log, each with what it is. Names come in the same order again and again, so the one
+/// that came next the last time is looked at first.
+#[derive(Debug, Default)]
+struct Names {
+    list: Vec<Name>,
+    places: HashMap<Box<str>, usize>,
+    last: usize,
+}
+
+#[derive(Debug)]
+struct Name {
+    text: Box<str>,
+    role: Role,
+    /// The one that came after it.
+    next: usize,
+}
+
+impl Names {
+    fn find(&mut self, name: &str) -> Option<usize> {
+        let next = self.list.get(self.last)?.next;
+        if let Some(expected) = self.list.get(next)
+            && *expected.text == *name
+        {
+            self.last = next;
+            return Some(next);
+        }
+        let found = *self.places.get(name)?;
+        self.follow(found);
+        Some(found)
+    }
+
+    fn add(&mut self, name: &str, role: Role) -> usize {
+        let place = self.list.len();
+        if place >= NAMES {
+            // The last one stands for all that follow.
+            self.list[NAMES - 1].role = Role::Ignored;
+            return NAMES - 1;
+        }
+        self.list.push(Name { text: name.into(), role, next: place + 1 });
+        self.places.insert(name.into(), place);
+        self.follow(place);
+        place
+    }
+
+    fn follow(&mut self, found: usize) {
+        if let Some(last) = self.list.get_mut(self.last) {
+            last.next = found;
+        }
+        self.last = found;
+    }
+}
+
 impl Group {
+    /// Empties it for another step; its memory is kept.
+    fn begin(&mut self, step: u64) {
+        self.evals.clear();
+        self.metrics.clear();
+        let (evals, metrics) = (std::mem::take(&mut self.evals), std::mem::take(&mut self.metrics));
+        *self = Self { step, evals, metrics, ..Self::default() };
+    }
+
     /// Whether a figure is there already, with another value.
     fn has(&self, role: &Role, value: f64) -> bool {
         let other = |old: Option<f64>| old.is_some_and(|old| old.to_bits() != value.to_bits());
@@ -231,5 +308,41 @@ impl Group {
             set.as_ref().is_some_and(|set| metric.name.contains(set.as_str()))
         };
         self.evals.iter().position(named).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_without_end_are_passed_over() {
+        let (mut scalars, mut out) = (Scalars::new("wandb", None), Vec::new());
+        let figure = Figure { step: 1, time: 0.0, value: 2.0 };
+        scalars.put("loss", figure, &mut out);
+        for name in 0..NAMES + 10 {
+            scalars.put(&format!("eval/{name}_loss"), figure, &mut out);
+        }
+        assert_eq!(scalars.names.list.len(), NAMES);
+        scalars.put("loss", Figure { step: 2, ..figure }, &mut out);
+        scalars.settle(&mut out);
+        assert!(matches!(out.last(), Some(Record { event: Event::Step(stats), .. }) if stats.step == 2));
+    }
+
+    #[test]
+    fn of_steps_and_epochs_the_finer_makes_the_curve() {
+        for (steps, expected) in [(4, 6), (10, 21)] {
+            let (mut scalars, mut out) = (Scalars::new("tensorboard", None), Vec::new());
+            for step in 1..=2 * steps {
+                let figure = Figure { step, time: 0.0, value: step as f64 };
+                scalars.put("train_loss_step", figure, &mut out);
+                if step % steps == 0 {
+                    scalars.put("train_loss_epoch", Figure { value: 0.5, ..figure }, &mut out);
+                }
+            }
+            scalars.settle(&mut out);
+            let points = out.iter().filter(|record| matches!(record.event, Event::Step(_))).count();
+            assert!(points >= expected, "{points} points of {steps} steps an epoch");
+        }
     }
 }

@@ -12,7 +12,7 @@
 
 use super::proto::{Damaged, Fields, Value};
 use super::roles::Side;
-use super::scalars::{Scalar, Scalars};
+use super::scalars::{Figure, Scalars};
 use super::{Parsed, Reader};
 
 /// A length and its checksum.
@@ -184,27 +184,21 @@ fn masked(crc: u32) -> u32 {
 
 /// Reads one `Event { double wall_time = 1; int64 step = 2; Summary summary = 5 }`.
 fn event(message: &[u8], scalars: &mut Scalars, out: &mut Parsed) -> Result<(), Damaged> {
-    let (mut time, mut step, mut summaries) = (0.0, 0, 0);
+    let (mut time, mut step, mut summary) = (0.0, 0, None);
     for field in Fields::of(message) {
         match field? {
             (1, Value::Fixed64(bits)) => time = f64::from_bits(bits),
             // A negative step is one that was not set.
             (2, Value::Varint(value)) => step = u64::try_from(value.cast_signed()).unwrap_or(0),
-            (5, Value::Bytes(_)) => summaries += 1,
+            // The step may stand after the figures.
+            (5, Value::Bytes(bytes)) => summary = Some(bytes),
             _ => {}
         }
     }
-    if summaries == 0 {
-        return Ok(());
-    }
-    // The step may stand after the figures.
-    for field in Fields::of(message) {
-        let (5, Value::Bytes(summary)) = field? else { continue };
-        for field in Fields::of(summary) {
-            let (1, Value::Bytes(value)) = field? else { continue };
-            if let Some((name, value)) = scalar(value)? {
-                scalars.put(Scalar { name, step, time, value }, &mut out.records);
-            }
+    for field in Fields::of(summary.unwrap_or_default()) {
+        let (1, Value::Bytes(value)) = field? else { continue };
+        if let Some((name, value)) = scalar(value)? {
+            scalars.put(name, Figure { step, time, value }, &mut out.records);
         }
     }
     Ok(())

@@ -10,12 +10,11 @@
 //! unmasked), length u16, type u8 (full, first, middle, last); records: `wandb_internal.proto`.
 
 use super::proto::{Damaged, Fields, Value};
-use super::roles::{Role, role};
-use super::scalars::{Scalar, Scalars};
+use super::roles::Role;
+use super::scalars::{Figure, Scalars};
 use super::{Parsed, Reader};
 use crate::event::record::Record;
 use crate::event::{Event, Note, NoteLevel, RunEnded, StopReason};
-use std::collections::HashMap;
 
 /// `:W&B`, a magic number and a version.
 const MAGIC: &[u8] = b":W&B\xe1\xbe\x00";
@@ -26,8 +25,6 @@ const HEADER: usize = 7;
 const LONGEST: usize = 16 << 20;
 /// Bytes taken in at a time.
 const PIECE: usize = 128 << 10;
-/// Keys whose meaning is remembered.
-const KEYS: usize = 20_000;
 
 /// How sure a step is that counts rows only, as [`Role::Step`] has it.
 const COUNTED: u8 = 2;
@@ -198,23 +195,13 @@ impl Reader for Wandb {
 #[derive(Debug)]
 struct History {
     scalars: Scalars,
-    keys: HashMap<Box<str>, Key>,
     /// How sure the step of the surest row so far was, and that step.
     step: Option<(u8, u64)>,
 }
 
-/// What there is to know about a key before its value is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
-    Step(u8),
-    Time,
-    Figure,
-    Ignored,
-}
-
 impl Default for History {
     fn default() -> Self {
-        Self { scalars: Scalars::new("wandb", None), keys: HashMap::new(), step: None }
+        Self { scalars: Scalars::new("wandb", None), step: None }
     }
 }
 
@@ -236,21 +223,22 @@ impl History {
         // `wandb` writes its own `_step` and `_timestamp` behind the figures that they are of.
         let mut step: Option<(u8, u64)> = None;
         let mut time = 0.0;
-        let mut figures = 0;
+        let mut figures: Vec<(usize, f64)> = Vec::new();
         for field in Fields::of(message) {
             match field? {
                 (1, Value::Bytes(item)) => {
                     let mut joined = String::new();
                     let Some((key, value)) = item_of(item, &mut joined)? else { continue };
-                    match self.key(key) {
-                        Key::Step(rank) => {
+                    let name = self.scalars.name(key);
+                    match self.scalars.role(name) {
+                        Role::Step(rank) => {
                             let number = json(value).filter(|number| *number >= 0.0 && *number < 1e15);
-                            let candidate = number.map(|number| (rank, number as u64));
+                            let candidate = number.map(|number| (*rank, number as u64));
                             step = [step, candidate].into_iter().flatten().min_by_key(|(rank, _)| *rank);
                         }
-                        Key::Time => time = json(value).unwrap_or(0.0),
-                        Key::Figure => figures += 1,
-                        Key::Ignored => {}
+                        Role::Time => time = json(value).unwrap_or(0.0),
+                        Role::Ignored => {}
+                        _ => figures.extend(json(value).map(|value| (name, value))),
                     }
                 }
                 (2, Value::Bytes(message)) => {
@@ -264,19 +252,12 @@ impl History {
                 _ => {}
             }
         }
-        if figures == 0 {
+        if figures.is_empty() {
             return Ok(());
         }
         let step = self.place(step);
-        for field in Fields::of(message) {
-            let (1, Value::Bytes(item)) = field? else { continue };
-            let mut joined = String::new();
-            let Some((name, value)) = item_of(item, &mut joined)? else { continue };
-            if self.key(name) == Key::Figure
-                && let Some(value) = json(value)
-            {
-                self.scalars.put(Scalar { name, step, time, value }, out);
-            }
+        for (name, value) in figures {
+            self.scalars.put_named(name, Figure { step, time, value }, out);
         }
         Ok(())
     }
@@ -289,22 +270,6 @@ impl History {
             _ => {}
         }
         self.step.map_or(0, |(_, step)| step)
-    }
-
-    fn key(&mut self, name: &str) -> Key {
-        if let Some(key) = self.keys.get(name) {
-            return *key;
-        }
-        let key = match role(name, None) {
-            _ if name == "_timestamp" => Key::Time,
-            Role::Step(rank) => Key::Step(rank),
-            Role::Ignored => Key::Ignored,
-            _ => Key::Figure,
-        };
-        if self.keys.len() < KEYS {
-            self.keys.insert(name.into(), key);
-        }
-        key
     }
 
     /// Reads one `RunExitRecord { int32 exit_code = 1 }`.
@@ -332,7 +297,7 @@ impl History {
 /// Reads one `HistoryItem { string key = 1; repeated string nested_key = 2; string value_json = 16 }`.
 ///
 /// The parts of a nested key are put together in `joined`.
-fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a str, &'a str)>, Damaged> {
+fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a str, &'a [u8])>, Damaged> {
     let (mut key, mut value, mut parts) = (None, None, 0);
     for field in Fields::of(message) {
         match field? {
@@ -352,7 +317,7 @@ fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a 
                     Err(_) => return Ok(None),
                 }
             }
-            (16, Value::Bytes(bytes)) => value = std::str::from_utf8(bytes).ok(),
+            (16, Value::Bytes(bytes)) => value = Some(bytes),
             _ => {}
         }
     }
@@ -361,13 +326,20 @@ fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a 
 }
 
 /// A figure as W&B writes it: a JSON number, or the names that Python has for what JSON has not.
-fn json(text: &str) -> Option<f64> {
-    let text = text.trim().trim_matches('"');
-    match text {
-        "NaN" => Some(f64::NAN),
-        "Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
-        _ if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => text.parse().ok(),
+fn json(text: &[u8]) -> Option<f64> {
+    // Most are counts, which are exact as they stand.
+    if text.len() < 16 && !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
+        return Some(text.iter().fold(0, |number: u64, digit| 10 * number + u64::from(digit - b'0')) as f64);
+    }
+    if text.first().is_some_and(|first| first.is_ascii_digit() || *first == b'-')
+        && let Ok(number) = std::str::from_utf8(text).ok()?.trim_ascii_end().parse()
+    {
+        return Some(number);
+    }
+    match text.trim_ascii() {
+        b"NaN" | b"\"NaN\"" => Some(f64::NAN),
+        b"Infinity" | b"\"Infinity\"" => Some(f64::INFINITY),
+        b"-Infinity" | b"\"-Infinity\"" => Some(f64::NEG_INFINITY),
         _ => None,
     }
 }

@@ -106,3 +106,22 @@ fn mistakes_are_named() {
         );
     }
 }
+
+#[test]
+fn a_folder_is_all_the_runs_that_lie_in_it() {
+    let place = place();
+    for name in ["a.log", "b.log", "notes.md"] {
+        let whole: String = (1..=9).map(iter_lines).collect();
+        std::fs::write(place.path().join(name), whole).expect("a log");
+    }
+    let output = tune(&place, &["watch", "--once", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("a.log: ") && said.contains("b.log: ") && !said.contains("notes.md"), "{said}");
+    assert_eq!(said.matches("best   eval 1.000 at step 4").count(), 2, "{said}");
+    std::fs::create_dir(place.path().join("empty")).expect("a folder");
+    let output = tune(&place, &["watch", "--once", "empty"]);
+    let expected =
+        "error: empty: no log that tune can read\n  hint: name the file itself, with --format if need be\n";
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), (expected, Some(2)));
+}

@@ -1,6 +1,5 @@
 //! Metrics of `MLflow`.
 #![no_main]
-#![expect(dead_code, reason = "the parsers are a part of a larger program")]
 
 mod parsers;
 pub use parsers::{event, ingest};

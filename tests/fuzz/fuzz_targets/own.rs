@@ -1,6 +1,5 @@
 //! The run log of this program.
 #![no_main]
-#![expect(dead_code, reason = "the parsers are a part of a larger program")]
 
 mod parsers;
 pub use parsers::{event, ingest};

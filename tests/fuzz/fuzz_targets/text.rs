@@ -1,6 +1,5 @@
 //! What trainers print, whichever of them it is.
 #![no_main]
-#![expect(dead_code, reason = "the parsers are a part of a larger program")]
 
 mod parsers;
 pub use parsers::{event, ingest};

@@ -1,6 +1,5 @@
 //! Offline W&B files: bytes as they are, and as the data of chunks whose checksums are right.
 #![no_main]
-#![expect(dead_code, reason = "the parsers are a part of a larger program")]
 
 mod parsers;
 pub use parsers::{event, ingest};
