@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Printed logs that one run may have: stdout, stderr, an exit status.
+const FEW: usize = 3;
+
 /// Folders within folders that are looked into.
 const DEEPEST: usize = 8;
 
@@ -24,7 +27,9 @@ fn rank(name: &str) -> Option<u8> {
         "run.jsonl" => 0,
         "trainer_state.json" => 1,
         "trainer_log.jsonl" | "logging.jsonl" => 2,
-        "metrics.csv" | "history.csv" | "training.log" | "test_error.tsv" => 5,
+        // Both curves of CatBoost, of which its event files hold one each.
+        "test_error.tsv" => 3,
+        "metrics.csv" | "history.csv" | "training.log" => 5,
         "evals_result.json" | "history.json" => 6,
         "learn_error.tsv" | "time_left.tsv" | "stderr.log" | "command.txt" | "requirements.txt" => {
             return None;
@@ -104,7 +109,9 @@ fn walk(folder: &Path, depth: usize, runs: &mut Vec<Found>) {
     // The checkpoints of a run that has nothing else are that run.
     let checkpoints = parts.iter().any(|path| name(path).starts_with("checkpoint-"));
     let known = ranked.iter().any(|(rank, _)| *rank < WELL_KNOWN) || checkpoints;
-    let one = known || (ranked.len() == 1 && !parts.is_empty() && others.is_empty());
+    // A few printed logs beside the folders that a trainer makes are of that trainer.
+    let few = (1..=FEW).contains(&ranked.len());
+    let one = known || few && !parts.is_empty() && others.is_empty();
     if one {
         for part in parts {
             below(&part, depth + 1, &mut ranked);
