@@ -171,7 +171,7 @@ sections! {
         /// Prompts of each side, always the same ones, that the model continues by itself: recitation on the training side and skill on the other are seen and counted. 0 for none.
         prompts: usize = 3,
         /// Most tokens of each continuation.
-        max_tokens: usize = 48,
+        max_tokens: usize = 24,
     }
 
     /// When to stop before the end.
