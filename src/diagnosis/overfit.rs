@@ -76,7 +76,8 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
         return None;
     }
     let weight = climb.strength * climb.rise.max(0.0).powf(1.5);
-    let heavy = climb.rise > limits.warn_rise + few
+    // A train loss that went on falling is no chance: with it, few evaluations are enough.
+    let heavy = climb.rise > limits.warn_rise + (1.0 - learnt) * few
         && (weight > limits.weight_warn || (learnt == 1.0 && climb.strength > limits.strength_warn_learnt));
     let warn = heavy || (standing.rise > limits.warn_rise && sure(limits.strength_paired_warn));
     Some(match warn {
