@@ -4,6 +4,7 @@
 //! foreign runs therefore look the same. No clock: time is what the records say.
 
 pub mod log;
+pub mod samples;
 mod pace;
 pub mod settings;
 
@@ -103,6 +104,10 @@ impl Monitor {
 
     /// Takes in the next record. Cheap for a step; after an evaluation the run is judged anew.
     pub fn apply(&mut self, record: &Record) {
+        if matches!(record.event, Event::RunStarted(_)) {
+            // Another run in the same log: nothing of the one before is of it.
+            *self = Self::new(self.limits);
+        }
         let best_before = self.curves.best().map(|best| self.curves.eval[best].loss);
         self.curves.apply(record.t, &record.event);
         self.pace.apply(record);

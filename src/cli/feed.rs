@@ -183,6 +183,10 @@ impl Run {
                             *file = File::new(file.follower.path(), &self.options);
                         }
                     }
+                } else if self.files.iter().any(|file| file.begun) {
+                    // A second file of the same run begins no new one.
+                    self.files[index].begun = true;
+                    continue;
                 }
                 self.files[index].begun = true;
             }

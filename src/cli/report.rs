@@ -1,7 +1,6 @@
 //! `tune report`: a run as a page, a picture, Markdown or JSON.
 
-use super::{Failure, Outcome, code, replay, say};
-use crate::diagnosis::Limits;
+use super::{Failure, Outcome, code, replay, say, source};
 use crate::ingest;
 use crate::monitor::{Monitor, Snapshot};
 use crate::report::html::{self, About};
@@ -9,20 +8,16 @@ use crate::report::{json, md, svg};
 use crate::store::RunDir;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(super) struct ReportArgs {
-    /// The folder of a run, or the log of another trainer
+    /// The folder of a run, or the log or the folder of another trainer
     source: PathBuf,
     /// The file to write: FILE.html, FILE.svg, FILE.md or FILE.json
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
-
-/// Bytes of a foreign log that are read at a time.
-const CHUNK: usize = 1 << 16;
 
 pub(super) fn report(args: &ReportArgs) -> Outcome {
     let name = args.output.display();
@@ -38,7 +33,7 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
             )));
         }
     };
-    let (monitor, config) = source(&args.source)?;
+    let (monitor, config) = read(&args.source)?;
     let text = write(&monitor.snapshot(), &about(config));
     std::fs::write(&args.output, text)
         .with_context(|| format!("{name} cannot be written"))
@@ -58,15 +53,23 @@ fn about(config: Option<String>) -> About {
 }
 
 /// What is known of a run, and its configuration where it is one of ours.
-fn source(path: &Path) -> Result<(Monitor, Option<String>), Failure> {
-    if path.is_dir() {
+fn read(path: &Path) -> Result<(Monitor, Option<String>), Failure> {
+    if path.join("run.jsonl").is_file() {
         let dir = super::open_run(path)?;
         let config = std::fs::read_to_string(dir.config()).ok();
         return Ok((replay(&dir)?, config));
     }
-    let mut monitor = Monitor::new(Limits::DEFAULT);
-    let skipped =
-        foreign(path, &mut monitor).with_context(|| path.display().to_string()).map_err(Failure::usage)?;
+    let found = source::sources(path).map_err(Failure::usage)?;
+    let [only] = &found[..] else {
+        let names: Vec<&str> = found.iter().take(3).map(|source| source.name.as_str()).collect();
+        return Err(Failure::usage(anyhow!(
+            "{}: holds {} runs, and a report is of one\n  hint: name one of them: {}",
+            path.display(),
+            found.len(),
+            names.join(", ")
+        )));
+    };
+    let (monitor, skipped) = source::replay(only, &ingest::Options::default()).map_err(Failure::usage)?;
     let curves = monitor.snapshot().curves;
     if curves.train.is_empty() && curves.eval.is_empty() {
         return Err(Failure::usage(anyhow!(
@@ -74,30 +77,8 @@ fn source(path: &Path) -> Result<(Monitor, Option<String>), Failure> {
             path.display()
         )));
     }
-    if skipped > 0 {
-        say(&format!("warning: {skipped} lines of {} could not be used", path.display()));
+    if skipped.total() > 0 {
+        say(&format!("warning: {}", super::feed::skipped(&skipped)));
     }
     Ok((monitor, None))
-}
-
-/// Reads the log of another trainer; how many lines could not be used.
-fn foreign(path: &Path, monitor: &mut Monitor) -> Result<u64> {
-    let mut file = std::fs::File::open(path)?;
-    let mut reader = ingest::open(path, &ingest::Options::default());
-    let mut parsed = ingest::Parsed::default();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let count = file.read(&mut chunk)?;
-        if count == 0 {
-            reader.finish(&mut parsed);
-        } else {
-            reader.push(&chunk[..count], &mut parsed);
-        }
-        for record in parsed.records.drain(..) {
-            monitor.apply(&record);
-        }
-        if count == 0 {
-            return Ok(parsed.skipped.counts.iter().map(|(_, count)| count).sum());
-        }
-    }
 }

@@ -3,8 +3,10 @@
 use crate::curve::Curves;
 use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Limits, diagnose};
+use crate::event::record::Record;
 use crate::event::{Event, RunInfo};
 use crate::ingest::{self, Options, Parsed, Skipped};
+use crate::monitor::Monitor;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +92,9 @@ pub(super) fn judge(source: &Source, options: &Options) -> anyhow::Result<Judged
             best = Some(judged);
         }
     }
-    let mut judged = best.ok_or_else(|| anyhow::anyhow!("{}: none of its files can be read", source.name))?;
+    let mut judged = best.ok_or_else(|| {
+        anyhow::anyhow!("{}: none of its files can be read\n  hint: name the log itself", source.name)
+    })?;
     judged.diagnosis = diagnose(&judged.curves, &judged.run, &Limits::DEFAULT);
     judged.advice = advice::advise(&judged.diagnosis, &judged.run);
     Ok(judged)
@@ -98,34 +102,9 @@ pub(super) fn judge(source: &Source, options: &Options) -> anyhow::Result<Judged
 
 fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result<Judged> {
     let mut fold = Fold::default();
-    let mut trainer = "text";
-    for (index, path) in files.iter().enumerate() {
-        let mut reader = ingest::open(path, options);
-        let fail = |error: std::io::Error| anyhow::anyhow!("{}: cannot be read: {error}", path.display());
-        let mut file: Box<dyn Read> = if path.as_os_str() == "-" {
-            Box::new(std::io::stdin())
-        } else {
-            Box::new(std::fs::File::open(path).map_err(fail)?)
-        };
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let length = match file.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(fail(error)),
-            };
-            reader.push(&chunk[..length], &mut fold.parsed);
-            fold.take(index > 0);
-        }
-        reader.finish(&mut fold.parsed);
-        fold.take(index > 0);
-        if index == 0 {
-            trainer = reader.trainer();
-        }
-    }
-    let Fold { parsed, run, curves, notes } = fold;
-    let trainer = if run.trainer.is_empty() { trainer.to_owned() } else { run.trainer.clone() };
+    let (trainer, skipped) = records(files, options, &mut |record| fold.take(record))?;
+    let Fold { run, curves, notes } = fold;
+    let trainer = if run.trainer.is_empty() { trainer.into() } else { run.trainer.clone() };
     Ok(Judged {
         name: source.name.clone(),
         file: files[0].clone(),
@@ -135,36 +114,88 @@ fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result
         advice: Vec::new(),
         run,
         curves,
-        skipped: parsed.skipped,
+        skipped,
         notes,
     })
 }
 
-/// The records of a source, folded as they come.
+/// Reads the files of one run to their ends, `each` record as it comes; who wrote the first of them, and
+/// what could not be used.
+fn records(
+    files: &[PathBuf],
+    options: &Options,
+    each: &mut dyn FnMut(&Record),
+) -> anyhow::Result<(&'static str, Skipped)> {
+    let (mut parsed, mut trainer) = (Parsed::default(), "text");
+    for (index, path) in files.iter().enumerate() {
+        let mut reader = ingest::open(path, options);
+        let fail = |error: std::io::Error| {
+            anyhow::anyhow!(
+                "{}: cannot be read: {error}\n  hint: name a file that is yours to read",
+                path.display()
+            )
+        };
+        let mut file: Box<dyn Read> = if path.as_os_str() == "-" {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(std::fs::File::open(path).map_err(fail)?)
+        };
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let length = match file.read(&mut chunk) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                read => read.map_err(fail)?,
+            };
+            if length == 0 {
+                reader.finish(&mut parsed);
+            } else {
+                reader.push(&chunk[..length], &mut parsed);
+            }
+            for record in parsed.records.drain(..) {
+                // A second file of the same run begins no new one.
+                if index == 0 || !matches!(record.event, Event::RunStarted(_)) {
+                    each(&record);
+                }
+            }
+            if length == 0 {
+                break;
+            }
+        }
+        if index == 0 {
+            trainer = reader.trainer();
+        }
+    }
+    Ok((trainer, parsed.skipped))
+}
+
+/// A source as a monitor sees it, judged at every evaluation as if it had been watched.
+pub(super) fn replay(source: &Source, options: &Options) -> anyhow::Result<(Monitor, Skipped)> {
+    let judged = judge(source, options)?;
+    let files = source.files.iter().find(|files| files.first() == Some(&judged.file));
+    let mut monitor = Monitor::new(Limits::DEFAULT);
+    let (_, skipped) =
+        records(files.map_or(&[], Vec::as_slice), options, &mut |record| monitor.apply(record))?;
+    Ok((monitor, skipped))
+}
+
+/// The newest run in the records of a source.
 #[derive(Default)]
 struct Fold {
-    parsed: Parsed,
     run: RunInfo,
     curves: Curves,
     notes: Vec<String>,
 }
 
 impl Fold {
-    /// Folds in what has been parsed; `same` where a second file of the same run begins no new one.
-    fn take(&mut self, same: bool) {
-        for record in self.parsed.records.drain(..) {
-            match &record.event {
-                Event::RunStarted(_) if same => continue,
-                Event::RunStarted(run) => {
-                    // Of several runs in one file the last is judged.
-                    self.run = RunInfo::clone(run);
-                    self.curves = Curves::default();
-                    self.notes.clear();
-                }
-                Event::Note(note) => self.notes.push(note.text.clone()),
-                _ => {}
+    fn take(&mut self, record: &Record) {
+        match &record.event {
+            Event::RunStarted(run) => {
+                self.run = RunInfo::clone(run);
+                self.notes.clear();
             }
-            self.curves.apply(record.t, &record.event);
+            Event::Note(note) => self.notes.push(note.text.clone()),
+            _ => {}
         }
+        self.curves.apply(record.t, &record.event);
     }
 }

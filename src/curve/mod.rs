@@ -110,9 +110,10 @@ impl Curves {
     /// Takes in one event, stamped `t` seconds after the start of the run.
     ///
     /// Series stay in the order of their steps, whatever the order of a foreign log is; a step that
-    /// comes again replaces the one before.
+    /// comes again replaces the one before. A run that begins forgets the one before it.
     pub fn apply(&mut self, t: f64, event: &Event) {
         match event {
+            Event::RunStarted(_) => *self = Self::default(),
             Event::Step(stats) => self.push_train(t, stats),
             Event::Eval(stats) => self.push_eval(t, stats),
             Event::Generated(generated) => self.generated.push(generated.clone()),

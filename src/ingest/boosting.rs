@@ -30,6 +30,16 @@ fn cells(rest: &[u8], rows: &mut Rows) {
     }
 }
 
+/// Takes in the figures of one round.
+fn give(rows: &mut Rows, step: u64, rest: &[u8], points: &mut Points) -> bool {
+    rows.begin();
+    cells(rest, rows);
+    if !rows.is_point() {
+        points.skip("no metric that is lower for a better model");
+    }
+    rows.give(At::step(step), points)
+}
+
 /// XGBoost; of unnamed sets, `validation_0` and `validation_1`, the last decides, as it does there.
 pub(super) struct Xgboost(Rows);
 
@@ -49,12 +59,7 @@ impl Format for Xgboost {
         if memchr(b'-', rest).is_none() || scan::after(rest, b"'s ").is_some() {
             return false;
         }
-        self.0.begin();
-        cells(rest, &mut self.0);
-        if !self.0.is_point() {
-            points.skip("no metric that is lower for a better model");
-        }
-        self.0.give(At::step(step), points)
+        give(&mut self.0, step, rest, points)
     }
 }
 
@@ -77,12 +82,7 @@ impl Format for Lightgbm {
         if scan::after(rest, b"'s ").is_none() {
             return false;
         }
-        self.0.begin();
-        cells(rest, &mut self.0);
-        if !self.0.is_point() {
-            points.skip("no metric that is lower for a better model");
-        }
-        self.0.give(At::step(step), points)
+        give(&mut self.0, step, rest, points)
     }
 }
 

@@ -4,12 +4,12 @@
 //! Everything that comes from a log is escaped; charts are pictures with values to hover over.
 
 use super::svg::{self, Line};
-use super::{samples, text};
+use super::text;
 use crate::curve::{Curves, EvalPoint, TrainPoint};
 use crate::diagnosis::{Severity, Verdict, advice};
 use crate::event::Split;
 use crate::fmt::{self, xml};
-use crate::monitor::{LogLine, Snapshot, settings};
+use crate::monitor::{LogLine, Snapshot, samples, settings};
 use std::fmt::Write as _;
 
 /// What belongs into a report and is not in the log of the run.

@@ -1,10 +1,10 @@
 //! A run as Markdown, to paste into an issue or a review.
 
-use super::{samples, text};
+use super::text;
 use crate::diagnosis::advice;
 use crate::event::Split;
 use crate::fmt;
-use crate::monitor::{Snapshot, settings};
+use crate::monitor::{Snapshot, samples, settings};
 use std::fmt::Write as _;
 
 /// Evaluations that are listed, the newest ones.

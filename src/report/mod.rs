@@ -5,6 +5,5 @@
 pub mod html;
 pub mod json;
 pub mod md;
-mod samples;
 pub mod svg;
 pub mod text;

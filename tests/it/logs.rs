@@ -16,6 +16,9 @@ fn holds_no_curve(file: &str) -> bool {
         || file.ends_with("learn_error.tsv")
 }
 
+/// Overfits that are called `watch` where their truth asks for `warn`: +13 % in noise of 8 %.
+const TOO_HARD: &[&str] = &["llamacpp_finetune/overfit/stdout.log"];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logs")
 }
@@ -125,7 +128,9 @@ fn every_curve_is_read_as_it_is() {
                 "  (ambiguous)"
             },
         );
-        if !right {
+        // Known to be too hard, so that it is seen when it no longer is.
+        let expected = !TOO_HARD.iter().any(|path| short.ends_with(path));
+        if !right || scored && verdict != expected {
             wrong.push(short.to_owned());
         }
     }
@@ -133,7 +138,7 @@ fn every_curve_is_read_as_it_is() {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("logs.txt");
         std::fs::write(path, &table).expect("the table is written");
     }
-    assert!(wrong.is_empty(), "curves that were misread: {wrong:?}\n{table}");
+    assert!(wrong.is_empty(), "curves or verdicts that are not as expected: {wrong:?}\n{table}");
 }
 
 /// What a reader makes of some chunks, a line a record; the end of the stream is told where `over`.
@@ -147,6 +152,22 @@ fn records<'a>(file: &str, chunks: impl Iterator<Item = &'a [u8]>, over: bool) -
         reader.finish(&mut parsed);
     }
     parsed.records.iter().map(tune::event::record::Record::to_line).collect()
+}
+
+#[test]
+fn the_exit_code_is_for_scripts() {
+    let log = |case: &str| root().join(case).join("stdout.log").display().to_string();
+    let (bad, good) = (log("hf_trainer/overfit"), log("hf_trainer/healthy"));
+    let code = |arguments: &[&str]| check(&[&["--json"], arguments].concat()).0;
+    assert_eq!(code(&[&good]), Some(0));
+    assert_eq!(code(&[&good, &bad]), Some(1), "one bad run is enough");
+    assert_eq!(code(&["--fail-on", "never", &bad]), Some(0));
+    let mistake =
+        std::process::Command::new(env!("CARGO_BIN_EXE_tune")).args(["check", "no-such.log"]).output();
+    let mistake = mistake.expect("the program runs");
+    let said = String::from_utf8_lossy(&mistake.stderr).into_owned();
+    assert_eq!(mistake.status.code(), Some(2), "{said}");
+    assert!(said.contains("no-such.log") && said.contains("hint: "), "{said}");
 }
 
 #[test]

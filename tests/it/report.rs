@@ -76,10 +76,14 @@ fn eval_event(step: u64) -> Event {
 
 /// A run that overfits to its end, and the line for each evaluation.
 fn run(steps: u64) -> (Monitor, Vec<String>) {
+    run_of(info(), steps)
+}
+
+fn run_of(info: RunInfo, steps: u64) -> (Monitor, Vec<String>) {
     let mut monitor = Monitor::new(Limits::DEFAULT);
     let mut lines = Vec::new();
     let mut t = 0.0;
-    monitor.apply(&Record { t, event: Event::RunStarted(Box::new(info())) });
+    monitor.apply(&Record { t, event: Event::RunStarted(Box::new(info)) });
     for step in 0..=steps {
         let epoch = step as f64 / PER_EPOCH;
         if step > 0 {
@@ -171,8 +175,8 @@ fn the_picture_is_well_formed_whatever_there_is_to_draw() {
 /// A run whose every text tries to break out of the page.
 fn hostile() -> Monitor {
     let evil = "</pre><script>alert(\"1\")</script> & 'x' |a| *b* [c](d)";
-    let (mut monitor, _) = finished();
-    let mut records = vec![Event::RunStarted(Box::new(RunInfo { name: evil.into(), ..info() }))];
+    let (mut monitor, _) = run_of(RunInfo { name: evil.into(), ..info() }, 560);
+    let mut records = Vec::new();
     for split in [Split::TrainProbe, Split::Valid] {
         let sample = Sample { prompt: evil.into(), reference: evil.into(), output: evil.into() };
         let (step, exact, overlap, repetition) = (560, 0.75, 0.8, 0.01);

@@ -3,9 +3,9 @@
 
 use super::theme::{Layer, Theme};
 use super::{Line, Scene, Span, wrapped};
-use crate::curve::Curves;
 use crate::dashboard::model::Ui;
 use crate::event::{Generated, Sample, Split};
+use crate::monitor::samples::{facts, newest, parts};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -50,11 +50,6 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
     hidden
 }
 
-/// The newest time that this side was asked.
-fn newest(curves: &Curves, split: Split) -> Option<&Generated> {
-    curves.generated.iter().rev().find(|generated| generated.split == split)
-}
-
 fn scrolled(buffer: &mut Buffer, area: Rect, lines: &[Line<'_>], scroll: usize, theme: Theme) -> usize {
     let hidden = lines.len().saturating_sub(usize::from(area.height));
     let first = scroll.min(hidden);
@@ -84,29 +79,15 @@ fn text<'a>(generated: &Generated, name: &str, style: Style, width: usize, theme
     lines
 }
 
-/// The other rates, in words.
-fn facts(generated: &Generated) -> String {
-    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-    let mut facts = vec![
-        format!("step {}, {} prompts", generated.step, generated.prompts),
-        format!("overlap {}", percent(generated.overlap)),
-        format!("repeats {}", percent(generated.repetition)),
-    ];
-    facts.extend(generated.chrf.map(|chrf| format!("chrF {chrf:.2}")));
-    facts.join(", ")
-}
-
 fn spoken<'a>(sample: &Sample, style: Style, width: usize, theme: Theme) -> Vec<Line<'a>> {
-    let verbatim = sample.output.trim() == sample.reference.trim();
+    let (verbatim, [prompt, reference, (_, output)]) = parts(sample);
     let says = if verbatim { "writes it word for word" } else { "writes" };
     let mut lines = vec![Line::default()];
-    for (name, text, of_text) in [
-        ("prompt", &sample.prompt, theme.faint()),
-        ("row says", &sample.reference, Style::new()),
-        (says, &sample.output, style),
-    ] {
+    for ((name, text), of_text) in
+        [(prompt, theme.faint()), (reference, Style::new()), ((says, output), style)]
+    {
         lines.push(Line::styled(format!("{name}:"), theme.strong()));
-        let text = if text.trim().is_empty() { "(nothing)" } else { text.as_str() };
+        let text = if text.trim().is_empty() { "(nothing)" } else { text };
         let paragraphs = text.lines().flat_map(|line| wrapped(&theme.text(line), width.saturating_sub(2)));
         lines.extend(paragraphs.map(|text| Line::styled(format!("  {text}"), of_text)));
     }

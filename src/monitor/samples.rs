@@ -1,4 +1,4 @@
-//! What the model writes by itself, in the words that all reports use.
+//! What the model writes by itself, in the words that the screen and all reports use.
 
 use crate::curve::Curves;
 use crate::event::{Generated, Sample, Split};
