@@ -1,15 +1,18 @@
 //! Which of a trainer's checkpoints belongs to a step, told by its name: trainers number them.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Folders below each other that are looked into.
 const DEPTH: usize = 5;
 /// Entries that are looked at in all: a working folder may hold a data set.
 const ENTRIES: usize = 20_000;
+/// How far behind the clock a file's time may be: file systems count in ticks, the coarsest in 2 s.
+const TICK: Duration = Duration::from_secs(2);
 
 /// The checkpoint nearest to `step` below `root` that was written after `since`, and its own step.
 pub(super) fn nearest(root: &Path, step: u64, since: SystemTime) -> Option<(PathBuf, u64)> {
+    let since = since.checked_sub(TICK).unwrap_or(since);
     let mut folders = vec![(root.to_owned(), 0)];
     let (mut found, mut seen) = (Vec::new(), 0);
     while let Some((folder, depth)) = folders.pop() {
@@ -76,7 +79,7 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("out/checkpoint-6/old-checkpoint-4")).unwrap();
         let third = Some((dir.path().join("out/checkpoint-3"), 3));
         assert_eq!(nearest(dir.path(), 4, epoch), third, "nothing is looked for within a checkpoint");
-        let later = SystemTime::now() + std::time::Duration::from_secs(60);
+        let later = SystemTime::now() + Duration::from_secs(60);
         assert_eq!(nearest(dir.path(), 3, later), None);
     }
 }
