@@ -26,6 +26,12 @@ pub enum DataError {
         /// Line, counted from 1, and fault; in the order of the file.
         faults: Vec<(usize, RowFault)>,
     },
+    #[error(
+        "{}: [augment] varies prompts, and rows of \"text\" have no prompts\n  \
+         hint: augment.neftune_noise_alpha works on any row; or give rows of \"prompt\" and \"completion\"",
+        file.display()
+    )]
+    NoPrompts { file: PathBuf },
     #[error("{}: {fault}", file.display())]
     Split { file: PathBuf, fault: SplitFault },
 }
