@@ -36,7 +36,7 @@ pub(super) struct EvalArgs {
     /// An adapter folder of PEFT; without it the model by itself
     #[arg(long, value_name = "DIR", requires = "model")]
     adapter: Option<PathBuf>,
-    /// The rows, JSON Lines
+    /// The rows, JSON Lines or CSV
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Change one key, as in --set model.dtype=f32 (any number of times)

@@ -117,7 +117,7 @@ fn data(config: &Config, rules: &mut Rules) {
         !data.train.as_os_str().is_empty(),
         "data.train",
         "no file is named",
-        "a file of rows to learn from, JSON Lines",
+        "a file of rows to learn from, JSON Lines or CSV",
     );
     match &data.valid {
         Holdout::Fraction(share) => rules.require(

@@ -114,7 +114,7 @@ sections! {
 
     /// What is learnt, and what is held out.
     data: Data {
-        /// Rows to learn from, JSON Lines.
+        /// Rows to learn from, JSON Lines or CSV.
         train: PathBuf = "datasets/support-emails.jsonl".into(),
         /// What is held out to judge by: a fraction of the rows, a number of rows, or a file.
         valid: Holdout = Holdout::Fraction(0.1),

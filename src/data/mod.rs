@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod augment;
+mod csv;
 pub mod encode;
 pub mod error;
 pub mod near;

@@ -416,7 +416,7 @@ fn mistakes_in_the_configuration() {
     let place = Place::new();
     place.refused(
         &place.tune(&["run", "none.toml"]),
-        "none.toml: cannot be read: No such file or directory (os error 2)\n  hint: name a TOML file that exists",
+        "none.toml: cannot be read: No such file or directory (os error 2)\n  hint: name a TOML file that exists; tune init ROWS > FILE makes one",
     );
     place.write("job.toml", "[train]\nepochs = = 3\n");
     place.refuses(
@@ -453,7 +453,7 @@ fn mistakes_in_the_data() {
     let place = Place::new();
     place.refuses(
         &["--set", "data.train=none.jsonl"],
-        "none.jsonl: cannot be read: No such file or directory (os error 2)\n  hint: data.train names a file of rows, JSON Lines",
+        "none.jsonl: cannot be read: No such file or directory (os error 2)\n  hint: data.train names a file of rows, JSON Lines or CSV",
     );
     place.refuses(
         &["--set", "data.valid=12"],
