@@ -3,7 +3,6 @@
 use super::*;
 use crate::config::Data;
 use crate::data::encode::TokenizerFiles;
-use crate::model::base;
 
 const PROMPT: &str =
     "Hello, my parcel HP-24417 has not arrived, said Bev. The shop was closed!\nPlease help me? \n";
@@ -102,8 +101,8 @@ fn datasets() -> Vec<(tempfile::TempDir, Config)> {
 
 fn encoder() -> Encoder {
     Encoder::new(TokenizerFiles {
-        tokenizer: base::TOKENIZER.as_bytes(),
-        tokenizer_config: Some(base::TOKENIZER_CONFIG),
+        tokenizer: include_bytes!("../../model/base/tokenizer.json"),
+        tokenizer_config: Some(include_str!("../../model/base/tokenizer_config.json")),
         ..TokenizerFiles::default()
     })
     .unwrap()
