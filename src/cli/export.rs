@@ -56,7 +56,7 @@ impl Format {
         let (run, path) = (run.display(), path.display());
         match self {
             Self::Mlx if base == BUILTIN => format!(
-                "mlx_lm cannot load the built-in base by name; the whole model is a folder that it can:\n  \
+                "mlx_lm knows no model called builtin; give it the base with the adapter merged in:\n  \
                  tune export {run} --to merged && mlx_lm.generate --model {run}/export-merged"
             ),
             Self::Peft => format!("PeftModel.from_pretrained(base, \"{path}\")"),

@@ -266,7 +266,10 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
         (&"run_ended".into(), &"interrupted".into())
     );
 
-    let output = place.tune(&["run", "--resume", OUT, "--json"]);
+    // From another folder, to which the paths of the configuration were not relative.
+    let folder = place.path(OUT).display().to_string();
+    let output =
+        place.command(&["run", "--resume", &folder, "--json"]).current_dir("/").output().expect("tune runs");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let events = place.log();
     let at = events.iter().position(|event| event["kind"] == "run_resumed").expect("a resume record");

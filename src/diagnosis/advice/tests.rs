@@ -95,9 +95,11 @@ fn what_was_done_already_is_not_advised_again() {
 fn an_early_turn_asks_for_smaller_steps_and_a_large_adapter_for_a_smaller_rank() {
     let mut run = run();
     run.model = Some(ModelInfo { trainable: 3_000_000, ..ModelInfo::default() });
+    assert!(!patches(&overfit(1.0), &run).iter().any(|patch| patch.starts_with("lora.r=")), "rank 16");
+    run.settings.lora_r = Some(48);
     let found = patches(&overfit(1.0), &run);
     // Half the rate takes twice the epochs: 2 (1.0 + 10 / pi sin(pi / 10)), to the next half.
-    assert_eq!(found, ["train.epochs=4.0", "lora.dropout=0.1", "train.learning_rate=5e-4", "lora.r=8"]);
+    assert_eq!(found, ["train.epochs=4.0", "lora.dropout=0.1", "train.learning_rate=5e-4", "lora.r=24"]);
 }
 
 #[test]
