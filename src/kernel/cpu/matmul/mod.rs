@@ -9,6 +9,8 @@
 //! The blocking follows Goto and van de Geijn (2008): a strip of the right operand stays in the
 //! first cache while the rows go past it, a block of the left one in the second.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 mod pack;
 mod tile;
 
@@ -28,7 +30,7 @@ const DEPTH: usize = 256;
 /// A last term of at most this many steps goes with the block before it.
 const SHORT: usize = 64;
 /// Rows of the left operand that stay in the second cache while columns go past.
-const HEIGHT: usize = 64;
+const HEIGHT: usize = 896;
 /// Strips of columns that one task takes at most.
 const STRIPS: usize = 8;
 
@@ -40,6 +42,11 @@ pub(super) struct Isa {
     pub pairs: bool,
     rows: usize,
     lanes: usize,
+    /// Units of pairs that an instruction takes. Where it is more than one, left operands of pairs lie in
+    /// panels of as many units, row by row, and every run of units is padded to whole panels.
+    panel: usize,
+    /// What a thread does before it computes tiles, and after.
+    around: Option<[unsafe fn(); 2]>,
     /// Tiles of one vector of columns, and of two.
     tiles: [Tile; 2],
 }
@@ -49,6 +56,8 @@ const PLAIN: Isa = Isa {
     pairs: false,
     rows: tile::PLAIN_ROWS,
     lanes: tile::PLAIN_LANES,
+    panel: 1,
+    around: None,
     tiles: [tile::plain::<1>, tile::plain::<2>],
 };
 
@@ -58,6 +67,8 @@ const AVX2: Isa = Isa {
     pairs: false,
     rows: tile::AVX2_ROWS,
     lanes: tile::AVX2_LANES,
+    panel: 1,
+    around: None,
     tiles: [tile::avx2::<1>, tile::avx2::<2>],
 };
 
@@ -67,6 +78,8 @@ const AVX512: Isa = Isa {
     pairs: false,
     rows: tile::AVX512_ROWS,
     lanes: tile::AVX512_LANES,
+    panel: 1,
+    around: None,
     tiles: [tile::avx512::<1>, tile::avx512::<2>],
 };
 
@@ -76,7 +89,20 @@ const AVX512_BF16: Isa = Isa {
     pairs: true,
     rows: tile::AVX512_ROWS,
     lanes: tile::AVX512_LANES,
+    panel: 1,
+    around: None,
     tiles: [tile::avx512_bf16::<1>, tile::avx512_bf16::<2>],
+};
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+const AMX: Isa = Isa {
+    name: "amx",
+    pairs: true,
+    rows: amx::ROWS,
+    lanes: amx::LANES,
+    panel: amx::PANEL,
+    around: Some([amx::begin, amx::end]),
+    tiles: [amx::tile::<1>, amx::tile::<2>],
 };
 
 impl Isa {
@@ -99,6 +125,10 @@ impl Isa {
             if wide && is_x86_feature_detected!("avx512bf16") {
                 found.insert(usize::from(!pairs_are_fast()), &AVX512_BF16);
             }
+            #[cfg(target_os = "linux")]
+            if wide && amx::is_available() {
+                found.insert(0, &AMX);
+            }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 found.push(&AVX2);
             }
@@ -107,10 +137,21 @@ impl Isa {
         found
     }
 
-    /// The best of this processor.
-    pub(super) fn best() -> &'static Self {
-        static BEST: OnceLock<&Isa> = OnceLock::new();
-        BEST.get_or_init(|| Self::available()[0])
+    /// The best of this processor for products with matrices of f32 alone, or with some of bf16.
+    pub(super) fn best(bf16: bool) -> &'static Self {
+        static BEST: OnceLock<[&Isa; 2]> = OnceLock::new();
+        let best = BEST.get_or_init(|| {
+            let available = Self::available();
+            // Tiles that take panels are made for pairs, and slower at the rest.
+            let single = available.iter().find(|isa| isa.panel == 1);
+            [single.copied().unwrap_or(&PLAIN), available[0]]
+        });
+        best[usize::from(bf16)]
+    }
+
+    /// The room that a run of units takes.
+    fn padded(&self, units: usize, pairs: bool) -> usize {
+        if pairs { units.next_multiple_of(self.panel) } else { units }
     }
 }
 
@@ -145,10 +186,14 @@ impl Left {
     /// Packs the lanes of `source` as rows.
     pub(super) fn new(isa: &'static Isa, source: Source, threads: Threads) -> Self {
         let pairs = isa.pairs && matches!(source.elements, Elements::Bf16(_));
-        let each = units(source.steps, pairs) * isa.rows;
+        let each = isa.padded(units(source.steps, pairs), pairs) * isa.rows;
         let strips = source.lanes.div_ceil(isa.rows);
         let data = filled(each * strips, |out| {
             let pack = |(index, out): (usize, &mut [MaybeUninit<u32>])| {
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if pairs && isa.panel > 1 {
+                    return amx::panels(out, source, index * isa.rows);
+                }
                 strip(isa, out, isa.rows, source, index * isa.rows, 0..source.steps, pairs);
             };
             if each == 0 {
@@ -163,7 +208,7 @@ impl Left {
 
     /// The strip of rows `index * isa.rows..` from unit `from` on.
     fn strip(&self, index: usize, from: usize) -> &[u32] {
-        let each = units(self.steps, self.pairs) * self.isa.rows;
+        let each = self.isa.padded(units(self.steps, self.pairs), self.pairs) * self.isa.rows;
         &self.data[index * each + from * self.isa.rows..(index + 1) * each]
     }
 }
@@ -246,7 +291,7 @@ fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
     for (term, Term { left, .. }) in terms.iter().enumerate() {
         let all = units(left.steps, left.pairs);
         let parts = all.div_ceil(DEPTH).max(1);
-        let each = all.div_ceil(parts);
+        let each = left.isa.padded(all.div_ceil(parts), left.pairs);
         for part in 0..parts {
             let run = Run { term, from: (part * each).min(all), to: ((part + 1) * each).min(all) };
             let units = run.to - run.from;
@@ -311,7 +356,7 @@ pub(super) fn multiply(
     }
     // Tasks of many columns use the rows in the cache more often; but every thread wants one.
     let wanted = 3 * rayon::current_num_threads();
-    let rows = HEIGHT.min(high);
+    let rows = (HEIGHT / isa.rows).min(high);
     let down = high.div_ceil(rows);
     let strips = (wide * down / wanted).clamp(1, STRIPS);
     let across = wide.div_ceil(strips);
@@ -341,6 +386,12 @@ impl Job<'_> {
     fn compute(&self, rows: Range<usize>, columns: Range<usize>) {
         // Two strips can be under way on one thread when a task waits inside another: each takes its own.
         let mut buffer = STRIP.take();
+        let around = self.isa.around.unwrap_or([|| (), || ()]);
+        #[expect(unsafe_code, reason = "changes the state of the processor")]
+        // SAFETY: `available` has found what these belong to.
+        unsafe {
+            around[0]();
+        }
         let room = (DEPTH + SHORT) * self.width;
         if buffer.len() < room {
             buffer.resize(room, MaybeUninit::uninit());
@@ -349,6 +400,11 @@ impl Job<'_> {
             for column in columns.clone() {
                 self.column(index == 0, runs, rows.clone(), column, &mut buffer);
             }
+        }
+        #[expect(unsafe_code, reason = "changes the state of the processor")]
+        // SAFETY: as above.
+        unsafe {
+            around[1]();
         }
         STRIP.set(buffer);
     }
@@ -367,13 +423,15 @@ impl Job<'_> {
         let mut segments: Vec<Segment> = vec![empty; runs.len()];
         for (segment, run) in segments.iter_mut().zip(runs) {
             let Term { left, right } = &self.terms[run.term];
-            let (out, rest) = free.split_at_mut((run.to - run.from) * self.width);
+            let units = run.to - run.from;
+            let (out, rest) = free.split_at_mut(self.isa.padded(units, left.pairs) * self.width);
             free = rest;
+            let (out, padding) = out.split_at_mut(units * self.width);
+            padding.fill(MaybeUninit::new(0));
             let steps =
                 if left.pairs { 2 * run.from..(2 * run.to).min(left.steps) } else { run.from..run.to };
             strip(self.isa, out, self.width, *right, column * self.width, steps, left.pairs);
-            *segment =
-                Segment { b: out.as_ptr().cast(), steps: run.to - run.from, pairs: left.pairs, ..empty };
+            *segment = Segment { b: out.as_ptr().cast(), steps: units, pairs: left.pairs, ..empty };
         }
         let at = column * self.width;
         let m = self.terms[0].left.rows;
