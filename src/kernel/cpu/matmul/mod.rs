@@ -173,9 +173,19 @@ pub(super) enum Threads {
     One,
 }
 
+/// Elements of a cache line. A tile register is filled several times as fast from whole lines.
+const LINE: usize = 16;
+
+/// How many elements come before the first whole cache line.
+fn before_line<T>(data: &[T]) -> usize {
+    data.as_ptr().align_offset(LINE * size_of::<u32>())
+}
+
 /// A packed left operand.
 pub(super) struct Left {
     data: Vec<u32>,
+    /// Where the strips begin.
+    start: usize,
     rows: usize,
     steps: usize,
     pairs: bool,
@@ -188,7 +198,13 @@ impl Left {
         let pairs = isa.pairs && matches!(source.elements, Elements::Bf16(_));
         let each = isa.padded(units(source.steps, pairs), pairs) * isa.rows;
         let strips = source.lanes.div_ceil(isa.rows);
-        let data = filled(each * strips, |out| {
+        let mut start = 0;
+        let data = filled(each * strips + LINE, |out| {
+            start = before_line(out);
+            let (before, out) = out.split_at_mut(start);
+            let (out, after) = out.split_at_mut(each * strips);
+            before.fill(MaybeUninit::new(0));
+            after.fill(MaybeUninit::new(0));
             let pack = |(index, out): (usize, &mut [MaybeUninit<u32>])| {
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 if pairs && isa.panel > 1 {
@@ -203,13 +219,13 @@ impl Left {
                 out.chunks_mut(each).enumerate().for_each(pack);
             }
         });
-        Self { data, rows: source.lanes, steps: source.steps, pairs, isa }
+        Self { data, start, rows: source.lanes, steps: source.steps, pairs, isa }
     }
 
     /// The strip of rows `index * isa.rows..` from unit `from` on.
     fn strip(&self, index: usize, from: usize) -> &[u32] {
         let each = self.isa.padded(units(self.steps, self.pairs), self.pairs) * self.isa.rows;
-        &self.data[index * each + from * self.isa.rows..(index + 1) * each]
+        &self.data[self.start..][index * each + from * self.isa.rows..(index + 1) * each]
     }
 }
 
@@ -393,12 +409,13 @@ impl Job<'_> {
             around[0]();
         }
         let room = (DEPTH + SHORT) * self.width;
-        if buffer.len() < room {
-            buffer.resize(room, MaybeUninit::uninit());
+        if buffer.len() < room + LINE {
+            buffer.resize(room + LINE, MaybeUninit::uninit());
         }
+        let start = before_line(&buffer);
         for (index, runs) in self.blocks.iter().enumerate() {
             for column in columns.clone() {
-                self.column(index == 0, runs, rows.clone(), column, &mut buffer);
+                self.column(index == 0, runs, rows.clone(), column, &mut buffer[start..]);
             }
         }
         #[expect(unsafe_code, reason = "changes the state of the processor")]
