@@ -162,7 +162,7 @@ fn text(text: &str, names: &HashSet<&str>, augment: &Augment, rng: &mut ChaCha8R
             word = typo(&word, rng);
         }
         if happens(augment.drop_punctuation, rng) {
-            word = core(&word).to_owned();
+            word = core(&word).into();
         }
         out.push_str(&if lowercase { word.to_lowercase() } else { word });
     }

@@ -20,16 +20,18 @@ pub(super) fn rows(bytes: &[u8]) -> Vec<Line> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+            let line = 1 + memchr::memchr_iter(b'\n', &bytes[..error.valid_up_to()]).count();
             return vec![(line, Err(RowFault::NotUtf8))];
         }
     };
     let mut records = Records { text, line: 1, separator: separator(text) };
     let Some((_, Ok(columns))) = records.next() else { return Vec::new() };
     let row = |(line, fields): (usize, Result<Vec<String>, RowFault>)| {
-        let fields = fields.and_then(|fields| match fields.len() == columns.len() {
-            true => Ok(columns.iter().cloned().zip(fields.into_iter().map(Value::String)).collect()),
-            false => Err(RowFault::Fields { columns: columns.len(), found: fields.len() }),
+        let fields = fields.and_then(|fields| {
+            if fields.len() != columns.len() {
+                return Err(RowFault::Fields { columns: columns.len(), found: fields.len() });
+            }
+            Ok(columns.iter().cloned().zip(fields.into_iter().map(Value::String)).collect())
         });
         (line, fields)
     };

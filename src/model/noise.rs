@@ -1,4 +1,4 @@
-//! Noise on the embeddings of the rows that are trained on: NEFTune (Jain et al. 2023, arXiv 2310.05914).
+//! Noise on the embeddings of the rows that are trained on: `NEFTune` (Jain et al. 2023, arXiv 2310.05914).
 //!
 //! Uniform between plus and minus `alpha / sqrt(L d)` for a row of `L` tokens of width `d`, drawn anew in
 //! each step from a seed, so that a step that is taken again draws the same. Rows that are evaluated get none.

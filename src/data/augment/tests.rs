@@ -20,14 +20,14 @@ fn all(share: f64) -> Augment {
 }
 
 /// The prompt as `augment` has it by the `seed`.
-fn prompt(augment: Augment, seed: u64) -> String {
-    text(PROMPT, &names([ANSWER]), &augment, &mut ChaCha8Rng::seed_from_u64(seed))
+fn prompt(augment: &Augment, seed: u64) -> String {
+    text(PROMPT, &names([ANSWER]), augment, &mut ChaCha8Rng::seed_from_u64(seed))
 }
 
 #[test]
 fn nothing_changes_where_nothing_is_asked_for() {
-    assert_eq!(prompt(Augment::default(), 0), PROMPT);
-    assert_eq!(prompt(Augment { neftune_noise_alpha: 5.0, ..Augment::default() }, 0), PROMPT);
+    assert_eq!(prompt(&Augment::default(), 0), PROMPT);
+    assert_eq!(prompt(&Augment { neftune_noise_alpha: 5.0, ..Augment::default() }, 0), PROMPT);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn each_variation_does_what_its_name_says() {
     let one = |change: fn(&mut Augment)| {
         let mut augment = Augment::default();
         change(&mut augment);
-        prompt(augment, 3)
+        prompt(&augment, 3)
     };
     // What the answer repeats stays.
     assert_eq!(one(|a| a.word_dropout = 1.0), " HP-24417 Bev. \n");
