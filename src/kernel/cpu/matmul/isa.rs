@@ -22,6 +22,8 @@ pub(in crate::cpu) struct Isa {
     pub(super) around: Option<[unsafe fn(); 2]>,
     /// Tiles of one vector of columns, and of two.
     pub(super) tiles: [Tile; 2],
+    /// The same for left operands of f32 that are not packed, if there are such tiles.
+    pub(super) unpacked: Option<[Tile; 2]>,
 }
 
 const PLAIN: Isa = Isa {
@@ -31,7 +33,8 @@ const PLAIN: Isa = Isa {
     lanes: tile::PLAIN_LANES,
     panel: 1,
     around: None,
-    tiles: [tile::plain::<1>, tile::plain::<2>],
+    tiles: [tile::plain::<1, true>, tile::plain::<2, true>],
+    unpacked: Some([tile::plain::<1, false>, tile::plain::<2, false>]),
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -42,7 +45,8 @@ const AVX2: Isa = Isa {
     lanes: tile::AVX2_LANES,
     panel: 1,
     around: None,
-    tiles: [tile::avx2::<1>, tile::avx2::<2>],
+    tiles: [tile::avx2::<1, true>, tile::avx2::<2, true>],
+    unpacked: Some([tile::avx2::<1, false>, tile::avx2::<2, false>]),
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -53,7 +57,8 @@ const AVX512: Isa = Isa {
     lanes: tile::AVX512_LANES,
     panel: 1,
     around: None,
-    tiles: [tile::avx512::<1>, tile::avx512::<2>],
+    tiles: [tile::avx512::<1, true>, tile::avx512::<2, true>],
+    unpacked: Some([tile::avx512::<1, false>, tile::avx512::<2, false>]),
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -64,7 +69,8 @@ const AVX512_BF16: Isa = Isa {
     lanes: tile::AVX512_LANES,
     panel: 1,
     around: None,
-    tiles: [tile::avx512_bf16::<1>, tile::avx512_bf16::<2>],
+    tiles: [tile::avx512_bf16::<1, true>, tile::avx512_bf16::<2, true>],
+    unpacked: Some([tile::avx512::<1, false>, tile::avx512::<2, false>]),
 };
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -76,6 +82,7 @@ const AMX: Isa = Isa {
     panel: amx::PANEL,
     around: Some([amx::begin, amx::end]),
     tiles: [amx::tile::<1>, amx::tile::<2>],
+    unpacked: None,
 };
 
 impl Isa {

@@ -13,10 +13,12 @@
 mod amx;
 mod isa;
 mod pack;
+mod thin;
 mod tile;
 
 pub(super) use isa::Isa;
 pub(super) use pack::{Elements, Source, narrow};
+pub(super) use thin::thin;
 
 use pack::{strip, units};
 use rayon::prelude::*;
@@ -305,7 +307,7 @@ impl Job<'_> {
         buffer: &mut [MaybeUninit<u32>],
     ) {
         let mut free = buffer;
-        let empty = Segment { a: std::ptr::null(), b: std::ptr::null(), steps: 0, pairs: false };
+        let empty = Segment { a: std::ptr::null(), a_stride: 0, b: std::ptr::null(), steps: 0, pairs: false };
         let mut segments: Vec<Segment> = vec![empty; runs.len()];
         for (segment, run) in segments.iter_mut().zip(runs) {
             let Term { left, right } = &self.terms[run.term];

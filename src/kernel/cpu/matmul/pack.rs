@@ -231,13 +231,16 @@ vectorized! {
 mod x86 {
     use super::{Elements, Source};
     use std::arch::x86_64::{
-        __m512i, _mm256_maskz_loadu_epi16, _mm512_castps_si512, _mm512_cvtepu16_epi32, _mm512_loadu_ps,
-        _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_mul_ps,
-        _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_unpackhi_epi32,
-        _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+        __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_maskz_loadu_epi16, _mm512_castps_si512,
+        _mm512_cvtepu16_epi32, _mm512_loadu_ps, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16,
+        _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+        _mm512_slli_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+        _mm512_unpacklo_epi64,
     };
     use std::mem::MaybeUninit;
     use std::ops::Range;
+
+    const AHEAD: usize = 128;
 
     /// Packs lanes whose steps lie together, 16 lanes and 16 elements at a time.
     ///
@@ -286,6 +289,7 @@ mod x86 {
         let at = lane * source.lane_stride + steps.start;
         match source.elements {
             Elements::F32(data) => {
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + AHEAD).cast());
                 let mask = (0xFFFF_u32 >> (16 - steps.len().min(16))) as u16;
                 // SAFETY: the mask ends with the steps.
                 let mut values = unsafe { _mm512_maskz_loadu_ps(mask, data.as_ptr().add(at)) };
@@ -303,12 +307,14 @@ mod x86 {
                 _mm512_castps_si512(values)
             }
             Elements::Bf16(data) if pairs => {
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + 2 * AHEAD).cast());
                 let mask = u32::MAX >> (32 - steps.len().min(32));
                 // SAFETY: the mask ends with the steps.
                 unsafe { _mm512_maskz_loadu_epi16(mask, data.as_ptr().add(at).cast()) }
             }
             Elements::Bf16(data) => {
                 let mask = (0xFFFF_u32 >> (16 - steps.len().min(16))) as u16;
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + 2 * AHEAD).cast());
                 // SAFETY: the mask ends with the steps.
                 let halves = unsafe { _mm256_maskz_loadu_epi16(mask, data.as_ptr().add(at).cast()) };
                 _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))
