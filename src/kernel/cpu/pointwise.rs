@@ -211,7 +211,7 @@ pub(crate) fn swiglu_backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result
                 .zip(gate.par_chunks(BLOCK))
                 .zip(up.par_chunks(BLOCK))
                 .for_each(|((((d_gate, d_up), dy), gate), up)| {
-                    swiglu_backward_block(d_gate, d_up, dy, gate, up)
+                    swiglu_backward_block(d_gate, d_up, dy, gate, up);
                 });
         });
     });
