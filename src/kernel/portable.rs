@@ -3,7 +3,7 @@
 //! Written to be read and to be right on any device, not to be fast on one. The signatures and
 //! shapes are those of [`super::Kernels`].
 
-use super::{Dropout, Heads, Layout, LoraGrad, Projected, Projection, Rope, Upstream, Weight};
+use super::{Adam, Dropout, Heads, Layout, LoraGrad, Projected, Projection, Rope, Upstream, Weight};
 use candle_core::{D, DType, Result, Tensor};
 
 /// The frozen matrix in f32.
@@ -236,6 +236,21 @@ pub(super) fn swiglu_backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result
     // d silu(x) / dx = s(x) (1 - silu(x)) + silu(x)
     let slope = ((&sigmoid * silu.affine(-1.0, 1.0)?)? + &silu)?;
     Ok((((dy * up)? * slope)?, (dy * silu)?))
+}
+
+pub(super) fn adam(p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, adam: Adam) -> Result<[Tensor; 3]> {
+    let Adam { beta1, beta2, epsilon, learning_rate, weight_decay, grad_scale, .. } = adam;
+    let [correct1, correct2] = adam.corrections();
+    let g = g.affine(grad_scale, 0.0)?;
+    let m = (m.affine(beta1, 0.0)? + g.affine(1.0 - beta1, 0.0)?)?;
+    let v = (v.affine(beta2, 0.0)? + g.sqr()?.affine(1.0 - beta2, 0.0)?)?;
+    let spread = v.affine(1.0 / correct2, 0.0)?.sqrt()?.affine(1.0, epsilon)?;
+    let update = (m.affine(learning_rate / correct1, 0.0)? / spread)?;
+    Ok([(p.affine(1.0 - learning_rate * weight_decay, 0.0)? - update)?, m, v])
+}
+
+pub(super) fn square_sum(x: &Tensor) -> Result<f64> {
+    x.sqr()?.to_dtype(DType::F64)?.sum_all()?.to_scalar()
 }
 
 /// Loss, hits and gradient of one chunk of targets.

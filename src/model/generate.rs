@@ -6,7 +6,7 @@
 
 use super::lora::Adapter;
 use super::{Batch, CausalLm};
-use crate::kernel::{Dropout, Heads, Layout};
+use crate::kernel::{Dropout, Heads, Layout, on_a_worker};
 use anyhow::{Result, ensure};
 use candle_core::{D, DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
@@ -78,7 +78,7 @@ pub fn generate(
         );
     }
     let mut random = ChaCha8Rng::seed_from_u64(sampling.seed);
-    let (mut past, mut logits) = Past::of(model, adapter, prompts)?;
+    let (mut past, mut logits) = on_a_worker(|| Past::of(model, adapter, prompts))?;
     let mut open = vec![true; prompts.len()];
     loop {
         let mut next = Vec::with_capacity(prompts.len());
@@ -102,7 +102,7 @@ pub fn generate(
         if !open.contains(&true) {
             return Ok(written);
         }
-        logits = past.go_on(model, adapter, &next, &open)?;
+        logits = on_a_worker(|| past.go_on(model, adapter, &next, &open))?;
     }
 }
 

@@ -18,7 +18,7 @@ pub mod weights;
 
 pub use load::precision_of;
 
-use crate::kernel::{Dropout, HeadLoss, Kernels, Layout, Rope, Weight};
+use crate::kernel::{Dropout, HeadLoss, Kernels, Layout, Rope, Weight, on_a_worker};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use layer::{Layer, Pass, Saved};
@@ -106,8 +106,10 @@ impl CausalLm {
 
     /// The loss of every target, nothing kept, dropout off.
     pub fn evaluate(&self, batch: &Batch, adapter: &Adapter) -> Result<TargetLoss> {
-        let rows = self.target_rows(&self.hidden(batch, adapter)?, batch)?;
-        self.head_loss(&rows, batch, None)
+        on_a_worker(|| {
+            let rows = self.target_rows(&self.hidden(batch, adapter)?, batch)?;
+            self.head_loss(&rows, batch, None)
+        })
     }
 
     /// What the head says of every target's place, `(targets, vocab)`, dropout off.

@@ -10,7 +10,7 @@ use crate::data::batch::{Batches, Epoch, Packed};
 use crate::data::{Augmenter, Example};
 use crate::device::is_out_of_memory;
 use crate::event::StepStats;
-use crate::kernel::Dropout;
+use crate::kernel::{Dropout, on_a_worker};
 use crate::model::lora::{Adapter, Gradients};
 use crate::model::noise::Noise;
 use crate::model::plan::Size;
@@ -90,6 +90,10 @@ impl<'a> Stepper<'a> {
     /// device runs out of memory, batches are cut in two and summed, from this step on: the same step, up to
     /// the masks of dropout and the noise.
     pub fn take(&mut self, step: u64, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<StepStats> {
+        on_a_worker(|| self.take_here(step, adapter, optimiser))
+    }
+
+    fn take_here(&mut self, step: u64, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<StepStats> {
         let (batches, nats, gradients) = loop {
             let batches = self.batches(step);
             match self.gradients(step, &batches, adapter) {
@@ -102,10 +106,11 @@ impl<'a> Stepper<'a> {
         };
         let tokens: usize = batches.iter().map(|batch| batch.targets.len()).sum();
         let loss = nats / tokens as f64;
-        let norm = global_norm(&gradients)?;
+        let norm = global_norm(self.model.kernels, &gradients)?;
         let rate = self.learning_rate(step);
         if loss.is_finite() && norm.is_finite() {
-            optimiser.step(adapter, &gradients, clip(norm, self.config.max_grad_norm), step, rate)?;
+            let clip = clip(norm, self.config.max_grad_norm);
+            optimiser.step(self.model.kernels, adapter, &gradients, clip, step, rate)?;
         }
         Ok(StepStats {
             step,

@@ -148,7 +148,9 @@ fn twenty_steps_are_those_of_transformers_and_peft() {
             let mean = sum(&loss.nats) * f64::from(share);
             let off = (mean - expected).abs() / expected;
             assert!(off < 1e-3, "{}: step {step}: {mean}, {expected}", fixture.name);
-            optimiser.step(&mut adapter, &gradients, 1.0, step as u64 + 1, *learning_rate).unwrap();
+            optimiser
+                .step(fixture.model.kernels, &mut adapter, &gradients, 1.0, step as u64 + 1, *learning_rate)
+                .unwrap();
         }
     });
 }

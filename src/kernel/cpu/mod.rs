@@ -4,6 +4,7 @@
 //! several instruction sets (see [`simd`]). The signatures and shapes are those of
 //! [`super::Kernels`]. The result does not depend on the number of threads.
 
+mod adam;
 mod attention;
 mod matmul;
 mod head;
@@ -11,6 +12,7 @@ mod linear;
 mod pointwise;
 mod simd;
 
+pub(super) use adam::{adam, square_sum};
 pub(super) use attention::{attention, attention_backward};
 pub(super) use head::head_chunk;
 pub(super) use linear::{linear, linear_backward};
