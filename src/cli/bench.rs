@@ -44,6 +44,9 @@ pub(super) struct BenchArgs {
     /// How the frozen weights are kept
     #[arg(long, value_enum, default_value_t = Precision::Auto)]
     dtype: Precision,
+    /// Keep the input of each layer alone, and compute the rest again on the way back
+    #[arg(long)]
+    checkpointing: bool,
     /// Measured steps
     #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
@@ -103,6 +106,7 @@ fn measure(args: &BenchArgs, model: &CausalLm) -> Result<Figures> {
     let mut config = Config::default();
     config.train.batch_size = args.batch as usize;
     config.train.steps = Some(WARM_UP + u64::from(args.steps));
+    config.train.gradient_checkpointing = args.checkpointing;
     config.train.schedule = Schedule::Constant;
     config.train.learning_rate = 2e-4;
     let lora = config::Lora { r: args.rank as usize, alpha: 16.0, dropout: 0.05, ..config::Lora::default() };

@@ -54,6 +54,11 @@ fn resident(process: &str) -> Option<u64> {
     kilobytes(&status, "VmRSS:")
 }
 
+/// Memory that a program could still have; `None` where the system does not say.
+pub(super) fn free() -> Option<u64> {
+    memory().map(|(used, all)| all.saturating_sub(used))
+}
+
 /// Memory of the machine: used, and all there is.
 fn memory() -> Option<(u64, u64)> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;

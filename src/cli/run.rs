@@ -126,8 +126,8 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
 
 /// A new run.
 fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failure> {
-    let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
-    let (model, dataset, encoder) = load(args, &config).map_err(Failure::usage)?;
+    let mut config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
+    let (model, dataset, encoder) = load(args, &mut config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
     let text = anchored(config.clone()).and_then(|config| Ok(config.to_toml()?)).map_err(Failure::usage)?;
     wishes.check()?;
@@ -170,7 +170,7 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     let dir = open_run(root)?;
     // Nothing is read before the run is ours: another process may still be writing to it.
     let mut log = Writer::open(&dir.log()).map_err(Failure::usage)?;
-    let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
+    let mut config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let records = dir.records().map_err(Failure::usage)?;
     let mut monitor = Monitor::new(Limits::DEFAULT);
     for record in &records {
@@ -190,7 +190,7 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
             dir.best().display()
         )));
     }
-    let (model, dataset, encoder) = load(args, &config).map_err(Failure::usage)?;
+    let (model, dataset, encoder) = load(args, &mut config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
     wishes.check()?;
     let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
@@ -242,12 +242,15 @@ fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<(), Failure
 }
 
 /// The model and the data, checked against each other.
-fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset, Encoder)> {
+fn load(args: &RunArgs, config: &mut Config) -> Result<(CausalLm, Dataset, Encoder)> {
     let device = open::device(&args.device, &args.output)?;
     let encoder = open::encoder(config)?;
     let dataset = data::load(&config.data, &encoder)?;
     Augmenter::new(config, &encoder, &dataset)?;
     warn(&dataset);
+    if let Some(remark) = super::plan::fit(config, &dataset, &device, super::meter::free())? {
+        say(&remark);
+    }
     let model = open::model(config, &encoder, &device)?;
     Ok((model, dataset, encoder))
 }
