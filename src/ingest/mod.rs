@@ -24,7 +24,7 @@ mod hf;
 mod jsonl;
 mod keras;
 mod lightning;
-mod lines;
+pub mod lines;
 mod litgpt;
 mod llama_cpp;
 pub mod mlflow;
