@@ -15,6 +15,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use summary::{Blocks, Summary};
 
+/// Points of the train curve that are kept, 32 MiB of them. Of a longer log the older half is told in half
+/// as many: no chart and no rule looks closer.
+const MOST_TRAIN: usize = if cfg!(test) { 1 << 14 } else { 1 << 20 };
+
 /// All series of one run, each in the order of its steps.
 #[derive(Clone, Debug, Default)]
 pub struct Curves {
@@ -62,6 +66,13 @@ impl TrainPoint {
             learning_rate: Small::new(stats.learning_rate),
             grad_norm: Small::new(stats.grad_norm),
         }
+    }
+
+    /// Both as one, in the place of the later: the loss is the mean over the tokens of both.
+    fn and(&self, later: &Self) -> Self {
+        let weights = (f64::from(self.tokens.max(1)), f64::from(later.tokens.max(1)));
+        let loss = (self.loss * weights.0 + later.loss * weights.1) / (weights.0 + weights.1);
+        Self { loss, tokens: self.tokens.saturating_add(later.tokens), ..*later }
     }
 
     /// Passes over the training rows so far, to six digits.
@@ -142,10 +153,39 @@ impl Curves {
 
     fn push_train(&mut self, t: f64, stats: &StepStats) {
         let index = insert_by_step(&mut self.train, TrainPoint::new(t, stats), |point| point.step);
-        self.blocks.renew(&self.train, index);
+        if self.train.len() > MOST_TRAIN {
+            self.thin();
+        } else {
+            self.blocks.renew(&self.train, index);
+        }
         // Some trainers log the evaluation before the steps that led to it.
+        if self.eval.last().is_none_or(|eval| eval.step < stats.step) {
+            return;
+        }
         let index = self.eval.partition_point(|eval| eval.step < stats.step);
         self.average_train(index);
+    }
+
+    /// Puts the points of the older half together, two into one, but not over an evaluation: the mean
+    /// train loss between two of them stays what it was, but for the weight of an odd point.
+    fn thin(&mut self) {
+        let half = self.train.len() / 2;
+        let mut thinned: Vec<TrainPoint> = Vec::with_capacity(MOST_TRAIN + 1);
+        let (mut eval, mut open) = (0, false);
+        for &point in &self.train[..half] {
+            let begun = eval;
+            while self.eval.get(eval).is_some_and(|eval| eval.step < point.step) {
+                eval += 1;
+            }
+            match thinned.last_mut() {
+                Some(last) if open && eval == begun => *last = last.and(&point),
+                _ => thinned.push(point),
+            }
+            open = !(open && eval == begun);
+        }
+        thinned.extend_from_slice(&self.train[half..]);
+        self.train = thinned;
+        self.blocks.renew(&self.train, 0);
     }
 
     fn push_eval(&mut self, t: f64, stats: &EvalStats) {

@@ -144,7 +144,7 @@ impl Document {
         if self.open.iter().any(|(name, _)| name == b"log_history") {
             self.trainer = "hf-trainer";
         }
-        self.points.info().trainer = self.trainer.into();
+        self.points.written_by(self.trainer);
         self.points.fine_epochs();
         let trainer = self.trainer;
         self.jsonl.object_of(object, trainer, &mut self.points);

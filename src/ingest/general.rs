@@ -6,8 +6,8 @@
 use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, names, scan};
-use memchr::{memchr, memmem};
-use names::{Side, What};
+use memchr::{memchr, memchr2_iter};
+use names::Side;
 
 /// A longer line is prose or data.
 const LONGEST: usize = 2000;
@@ -27,10 +27,17 @@ impl General {
 
     /// Whether the line may hold a loss.
     fn speaks_of_loss(&self, line: &[u8]) -> bool {
-        const WORDS: &[&[u8]] =
-            &[b"oss", b"OSS", b"ppl", b"PPL", b"erplexity", b"rmse", b"RMSE", b"mse", b"MSE"];
-        WORDS.iter().any(|word| memmem::find(line, word).is_some())
-            || self.mapped.iter().any(|word| memmem::find(line, word.as_bytes()).is_some())
+        // `loss`, `mse` and `rmse` by their s, `ppl` and `perplexity` by their p: two walks for all.
+        let is = |from: Option<usize>, word: &[u8]| {
+            let part = from.and_then(|from| line.get(from..from + word.len()));
+            part.is_some_and(|part| part.eq_ignore_ascii_case(word))
+        };
+        let near = |at: usize, before: &[u8], after: &[u8]| {
+            is(at.checked_sub(before.len()), before) && is(Some(at + 1), after)
+        };
+        memchr2_iter(b's', b'S', line).any(|at| near(at, b"o", b"s") || near(at, b"m", b"e"))
+            || memchr2_iter(b'p', b'P', line).any(|at| near(at, b"", b"pl") || near(at, b"", b"erplexity"))
+            || self.mapped.iter().any(|word| scan::has(line, word.as_bytes()))
     }
 }
 
@@ -44,7 +51,7 @@ impl Format for General {
             return false;
         }
         let loss = self.speaks_of_loss(line);
-        if !loss && memmem::find(line, b"poch").is_none() {
+        if !loss && !scan::has(line, b"poch") {
             return false;
         }
         self.rows.begin();
@@ -74,13 +81,16 @@ impl Format for General {
 fn spoken_side(line: &[u8]) -> Option<Side> {
     let words = line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
     for word in words.take(12) {
-        if word.len() <= 12
-            && let Ok(word) = std::str::from_utf8(word)
-            && let Some(side) = names::side(&word.to_ascii_lowercase())
-        {
-            return (side != Side::Train).then_some(side);
+        if word.len() <= 12 {
+            let mut lower = [0; 12];
+            let lower = &mut lower[..word.len()];
+            lower.copy_from_slice(word);
+            lower.make_ascii_lowercase();
+            if let Some(side) = std::str::from_utf8(lower).ok().and_then(names::side) {
+                return (side != Side::Train).then_some(side);
+            }
         }
-        if matches!(names::read(word).what, What::Loss(_)) {
+        if names::speaks_of_loss(word) {
             return None;
         }
     }

@@ -8,7 +8,7 @@
 use super::points::At;
 use super::rows::Rows;
 use super::{Format, Map, Points, dict, scan};
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 pub(super) struct Hf {
     rows: Rows,
@@ -124,7 +124,7 @@ impl Format for Hf {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
-        let Some(at) = memchr(b'{', line).and_then(|at| Some(at + memmem::find(&line[at..], b"{'")?)) else {
+        let Some(at) = memchr(b'{', line).and_then(|at| Some(at + scan::find(&line[at..], b"{'")?)) else {
             if let Some(bar) = scan::bar(line) {
                 self.settle(Some(bar), points);
                 self.bar = bar.0;
@@ -161,7 +161,7 @@ impl Format for Hf {
         if trl && self.trainer == "hf-trainer" {
             self.trainer = "trl";
         }
-        points.info().trainer = self.trainer.into();
+        points.written_by(self.trainer);
         self.waits = true;
         true
     }

@@ -5,7 +5,6 @@
 use super::points::{At, Train};
 use super::{Format, Points, scan};
 use crate::event::EvalStats;
-use memchr::memmem;
 
 pub(super) struct LitGpt;
 
@@ -20,7 +19,7 @@ impl Format for LitGpt {
         let rest = &rest[digits..];
         if let Some(rest) = rest.strip_prefix(b": val loss ") {
             let Some((loss, length)) = scan::number(rest) else { return false };
-            if memmem::find(&rest[length..], b"val time").is_none() {
+            if !scan::has(&rest[length..], b"val time") {
                 return false;
             }
             points.eval(At::step(iter), EvalStats { loss, ..EvalStats::default() });

@@ -210,22 +210,41 @@ fn place(words: &[String], rest: &[&str]) -> Option<What> {
     })
 }
 
+/// The loss that a word stands for.
+fn by_name(word: &str) -> Option<What> {
+    Some(match word {
+        "loss" | "losses" => What::Loss(0),
+        "nll" | "ce" | "xent" | "crossentropy" | "logloss" | "mlogloss" | "deviance" | "bpb" | "bpc" => {
+            What::Loss(1)
+        }
+        "rmse" | "mse" | "mae" | "l1" | "l2" | "mape" | "rmsle" | "huber" | "mphe" | "quantile" => {
+            What::Loss(2)
+        }
+        "error" | "merror" | "wer" | "cer" => What::Loss(3),
+        "ppl" | "perplexity" => What::Perplexity,
+        _ => return None,
+    })
+}
+
+/// Whether a word, or a part of it between underscores, stands for a loss.
+pub fn speaks_of_loss(word: &[u8]) -> bool {
+    const LONGEST_OF_THESE: usize = 12;
+    word.split(|byte| *byte == b'_').any(|part| {
+        let mut lower = [0; LONGEST_OF_THESE];
+        let Some(lower) = lower.get_mut(..part.len()) else { return false };
+        lower.copy_from_slice(part);
+        lower.make_ascii_lowercase();
+        std::str::from_utf8(lower).is_ok_and(|part| by_name(part).is_some())
+    })
+}
+
 /// A loss by any of its names, else a metric.
 fn loss(rest: &[&str], mut found: Name) -> Name {
     let mut rank = None;
     let mut set: Vec<&str> = Vec::new();
     for (index, word) in rest.iter().enumerate() {
         let named = match *word {
-            "loss" | "losses" => Some(What::Loss(0)),
-            "nll" | "ce" | "xent" | "crossentropy" | "logloss" | "mlogloss" | "deviance" | "bpb" | "bpc" => {
-                Some(What::Loss(1))
-            }
             "entropy" if index > 0 && rest[index - 1] == "cross" => Some(What::Loss(1)),
-            "rmse" | "mse" | "mae" | "l1" | "l2" | "mape" | "rmsle" | "huber" | "mphe" | "quantile" => {
-                Some(What::Loss(2))
-            }
-            "error" | "merror" | "wer" | "cer" => Some(What::Loss(3)),
-            "ppl" | "perplexity" => Some(What::Perplexity),
             "epoch" => {
                 found.of_epoch = true;
                 continue;
@@ -234,7 +253,7 @@ fn loss(rest: &[&str], mut found: Name) -> Name {
             "s" | "mean" | "avg" | "average" | "running" | "step" | "cross" | "binary" | "multi" | "log"
             | "set" | "the" | "is" | "and" | "of" | "lm" | "token" | "metrics" | "info" | "root"
             | "squared" | "absolute" | "total" | "model" | "curr" | "current" | "cur" => continue,
-            _ => None,
+            word => by_name(word),
         };
         match named {
             // `l2 loss`, `rmse loss`, `ce loss`: the first name that is found is the one.

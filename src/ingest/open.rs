@@ -4,8 +4,8 @@ use super::document::Document;
 use super::own::Own;
 use super::rows::Cell;
 use super::text::Text;
-use super::{Options, Parsed, Reader, dict};
-use memchr::{memchr, memmem};
+use super::{Options, Parsed, Reader, dict, scan};
+use memchr::memchr;
 use std::path::Path;
 
 /// Bytes that are waited for where no line ends.
@@ -45,7 +45,7 @@ impl Auto {
         match self.options.format.as_deref() {
             Some("tune") => return Box::new(Own::default()),
             Some(_) | None if is_document(line) => return Box::new(Document::new(&self.name, &self.options)),
-            None if line.starts_with(b"{\"t\":") && memmem::find(line, b"\"event\"").is_some() => {
+            None if line.starts_with(b"{\"t\":") && scan::has(line, b"\"event\"") => {
                 return Box::new(Own::default());
             }
             _ => {}
@@ -69,9 +69,7 @@ fn is_document(line: &[u8]) -> bool {
     match line.trim_ascii_end() {
         [b'{', rest @ ..] if rest.is_empty() || rest.trim_ascii_start().starts_with(b"\"") => {
             !line.starts_with(b"{\"t\":")
-                && (!dict::pairs(line, |_, _| {})
-                    || memmem::find(line, b"\"log_history\"").is_some()
-                    || has_columns(line))
+                && (!dict::pairs(line, |_, _| {}) || scan::has(line, b"\"log_history\"") || has_columns(line))
         }
         [b'[', rest @ ..] => rest.is_empty() || rest.trim_ascii_start().starts_with(b"{"),
         _ => false,

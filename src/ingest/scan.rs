@@ -1,6 +1,47 @@
 //! Numbers and words in lines, found by hand: no pattern engine in the path of every line.
 
-use memchr::{memchr, memmem};
+#![expect(
+    clippy::inline_always,
+    reason = "what is searched for is known where these are called, and only there"
+)]
+
+use memchr::memchr;
+
+/// Powers of ten that have as many zeros as a short number can have decimals.
+const TENS: [f64; 16] = [1., 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Where the first `needle` is. For the many short looks at every line: a general search would take
+/// longer to prepare than to run. Inlined, so that the choice below is made by the compiler.
+#[inline(always)]
+pub fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    // A byte of the needle that is rare in logs.
+    let common = |byte: u8| match byte {
+        b' ' | b'.' | b'0'..=b'9' => 3,
+        b'a' | b'e' | b'i' | b'n' | b'o' | b'r' | b's' | b't' | b'l' => 2,
+        b'a'..=b'z' | b':' | b'-' | b'=' => 1,
+        _ => 0,
+    };
+    let (mut rare, mut least) = (0, u8::MAX);
+    for (at, &byte) in needle.iter().enumerate() {
+        if common(byte) < least {
+            (rare, least) = (at, common(byte));
+        }
+    }
+    let mut from = rare;
+    loop {
+        let at = from + memchr(*needle.get(rare)?, text.get(from..)?)?;
+        if text[at - rare..].starts_with(needle) {
+            return Some(at - rare);
+        }
+        from = at + 1;
+    }
+}
+
+/// Whether `needle` occurs.
+#[inline(always)]
+pub fn has(text: &[u8], needle: &[u8]) -> bool {
+    find(text, needle).is_some()
+}
 
 /// The number that `text` begins with, and its length. Also `nan`, `inf`, `Infinity` in any case.
 pub fn number(text: &[u8]) -> Option<(f64, usize)> {
@@ -19,12 +60,20 @@ pub fn number(text: &[u8]) -> Option<(f64, usize)> {
     }
     let digits = |from: usize| body[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut end = digits(0);
+    let mut fraction = 0;
     if body.get(end) == Some(&b'.') {
-        let fraction = digits(end + 1);
+        fraction = digits(end + 1);
         if end + fraction == 0 {
             return None;
         }
         end += 1 + fraction;
+    }
+    // Nearly all are short, and exact by one division (Clinger, 1990); the others go the long way.
+    if end - usize::from(fraction > 0) <= 15 && !matches!(body.get(end), Some(b'e' | b'E')) {
+        let figures = body[..end].iter().filter(|byte| **byte != b'.');
+        let whole = figures.fold(0_u64, |sum, digit| 10 * sum + u64::from(digit - b'0'));
+        let value = whole as f64 / TENS[fraction];
+        return Some((if text[0] == b'-' { -value } else { value }, sign + end));
     }
     if matches!(body.get(end), Some(b'e' | b'E')) {
         let signed = usize::from(matches!(body.get(end + 1), Some(b'-' | b'+')));
@@ -48,16 +97,19 @@ pub fn whole(text: &[u8]) -> Option<(u64, usize)> {
 }
 
 /// What follows the first `needle`.
+#[inline(always)]
 pub fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
-    memmem::find(text, needle).map(|at| &text[at + needle.len()..])
+    find(text, needle).map(|at| &text[at + needle.len()..])
 }
 
 /// The number that follows the first `needle`, spaces and quotes between them allowed.
+#[inline(always)]
 pub fn number_after(text: &[u8], needle: &[u8]) -> Option<f64> {
     number(trim_quotes(after(text, needle)?)).map(|(value, _)| value)
 }
 
 /// The whole number that follows the first `needle`, spaces between them allowed.
+#[inline(always)]
 pub fn whole_after(text: &[u8], needle: &[u8]) -> Option<u64> {
     whole(after(text, needle)?.trim_ascii_start()).map(|(value, _)| value)
 }
@@ -65,7 +117,7 @@ pub fn whole_after(text: &[u8], needle: &[u8]) -> Option<u64> {
 /// Where a bar of tqdm stands: `  4%|▍   | 6/150 [00:01<00:20]` is `(6, 150)`. Bars with words
 /// before them are of other things than training, but for `Train:` and `Training:`.
 pub fn bar(line: &[u8]) -> Option<(u64, u64)> {
-    let percent = memmem::find(line, b"%|")?;
+    let percent = find(line, b"%|")?;
     let head = line[..percent].trim_ascii();
     let digits = head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let words = head[..head.len() - digits].trim_ascii();
@@ -87,6 +139,45 @@ fn trim_quotes(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_needle_is_found_wherever_it_is() {
+        for (text, needle, at) in [
+            ("a loss", "loss", Some(2)),
+            ("los los loss", "loss", Some(8)),
+            ("  4%|", "%|", Some(3)),
+            ("%%|", "%|", Some(1)),
+            ("{'", "{'", Some(0)),
+            ("los", "loss", None),
+            ("ss", "loss", None),
+            ("", "x", None),
+        ] {
+            assert_eq!(find(text.as_bytes(), needle.as_bytes()), at, "{needle} in {text}");
+        }
+    }
+
+    #[test]
+    fn short_numbers_are_what_the_long_way_makes_of_them() {
+        for text in [
+            "0.1",
+            "2.675",
+            "-0.3",
+            "123456789.1234567",
+            "9007199254740993",
+            "0.0000001",
+            "1234567890123456",
+            "-0",
+            "1e5",
+            "3.14159265358979323846",
+        ] {
+            let (value, length) = number(text.as_bytes()).unwrap();
+            assert_eq!(
+                (value.to_bits(), length),
+                (text.parse::<f64>().unwrap().to_bits(), text.len()),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn numbers_as_logs_write_them() {

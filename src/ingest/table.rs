@@ -152,7 +152,7 @@ impl Format for Table {
             self.begins(line);
             return false;
         }
-        points.info().trainer = self.trainer.into();
+        points.written_by(self.trainer);
         self.rows.give(At::default(), points)
     }
 }
