@@ -141,9 +141,9 @@ impl Curves {
 
     /// The training steps in `(after, upto]`.
     pub fn train_between(&self, after: Option<u64>, upto: u64) -> &[TrainPoint] {
-        let from = after.map_or(0, |after| self.train.partition_point(|point| point.step <= after));
-        let to = self.train.partition_point(|point| point.step <= upto);
-        &self.train[from.min(to)..to]
+        let to = upto_step(&self.train, upto);
+        let from = after.map_or(0, |after| upto_step(&self.train[..to], after));
+        &self.train[from..to]
     }
 
     /// What the training steps of these indices come to, without a walk along them.
@@ -248,17 +248,32 @@ impl Curves {
     }
 }
 
+/// How many points are at `step` or before it. Looked for from the end, where it nearly always is.
+fn upto_step(points: &[TrainPoint], step: u64) -> usize {
+    let mut reach = 1;
+    while reach < points.len() && points[points.len() - reach].step > step {
+        reach *= 2;
+    }
+    let start = points.len().saturating_sub(reach);
+    start + points[start..].partition_point(|point| point.step <= step)
+}
+
 /// Mean over the tokens of several steps, or over the steps where the tokens are not known.
 fn mean_loss(points: &[TrainPoint]) -> Option<f64> {
-    let tokens: u64 = points.iter().map(|point| u64::from(point.tokens)).sum();
-    // A step without a token has no loss, and may call that NaN.
-    let weight = |point: &TrainPoint| if tokens == 0 { 1.0 } else { f64::from(point.tokens) };
-    let (mut sum, mut total) = (0.0, 0.0);
-    for point in points.iter().filter(|point| weight(point) > 0.0) {
-        sum += weight(point) * point.loss;
-        total += weight(point);
+    let (mut plain, mut weighted, mut tokens) = (0.0, 0.0, 0.0);
+    for point in points {
+        plain += point.loss;
+        // A step without a token has no loss, and may call that NaN.
+        if point.tokens > 0 {
+            weighted += f64::from(point.tokens) * point.loss;
+            tokens += f64::from(point.tokens);
+        }
     }
-    (total > 0.0).then(|| sum / total)
+    if tokens > 0.0 {
+        Some(weighted / tokens)
+    } else {
+        (!points.is_empty()).then(|| plain / points.len() as f64)
+    }
 }
 
 /// Puts a point where its step belongs, in place of one of the same step; returns where that is.

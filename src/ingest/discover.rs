@@ -1,7 +1,8 @@
 //! What lies in a folder: its runs, and the files of each, the most structured first.
 //!
 //! A folder with a file of a well-known name is one run, with everything below it that trainers put
-//! beside (`checkpoint-40/`, `csv/version_0/`). Otherwise every log in it is a run of its own.
+//! beside (`checkpoint-40/`, `csv/version_0/`). A run of `MLflow` is its folder of metrics. Otherwise every
+//! log is a run of its own.
 
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
@@ -133,7 +134,32 @@ impl Search<'_> {
         (files, folders)
     }
 
+    /// The metrics of a run of `MLflow`, a file each, slashes in their names being folders.
+    fn metrics(&mut self, folder: &Path, depth: usize) -> Vec<PathBuf> {
+        let all = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut all: Vec<DirEntry> = all.take(self.left).collect();
+        self.left -= all.len();
+        all.sort_by_key(DirEntry::file_name);
+        let mut files = Vec::new();
+        for entry in all {
+            let path = entry.path();
+            match entry.metadata() {
+                Ok(data) if data.is_dir() && depth < DEEPEST => files.extend(self.metrics(&path, depth + 1)),
+                Ok(data) if data.is_file() && (self.wanted)(&path, &data) => files.push(path),
+                _ => {}
+            }
+        }
+        files
+    }
+
     fn walk(&mut self, folder: &Path, depth: usize) {
+        if super::mlflow::is_run(&name(folder)) {
+            let files = self.metrics(&folder.join("metrics"), depth);
+            if !files.is_empty() {
+                self.runs.push(Found { name: folder.to_owned(), files: vec![files] });
+                return;
+            }
+        }
         let (mut ranked, folders) = self.entries(folder);
         let (parts, others): (Vec<_>, Vec<_>) =
             folders.into_iter().partition(|path| belongs_to_parent(&name(path)));
@@ -236,6 +262,17 @@ mod tests {
             "out/stdout.log",
         ];
         assert_eq!(one, [("out".into(), files.map(String::from).to_vec())]);
+    }
+
+    #[test]
+    fn the_metrics_of_mlflow_belong_together() {
+        let run = "mlruns/0/1fb03232828742d89880b4920ea9a534";
+        let found = found(&[
+            &format!("{run}/metrics/eval/loss"),
+            &format!("{run}/metrics/loss"),
+            &format!("{run}/params/lr"),
+        ]);
+        assert_eq!(found, [(run.into(), vec![format!("{run}/metrics/eval/loss")])]);
     }
 
     #[test]

@@ -41,9 +41,12 @@ impl Hf {
     }
 
     /// What the trainer says of the run before its first step.
-    fn start(&mut self, line: &[u8]) {
-        if scan::after(line, b"llamafactory").is_some() {
+    fn start(&mut self, line: &[u8], started: bool) {
+        if !started && self.trainer == "hf-trainer" && scan::has(line, b"llamafactory") {
             self.trainer = "llama-factory";
+        }
+        if memchr(b'=', line).is_none() {
+            return;
         }
         if let Some(epochs) = scan::number_after(line, b"Num Epochs = ") {
             (self.epochs, self.steps, self.per_epoch) = (Some(epochs), None, None);
@@ -131,8 +134,8 @@ impl Format for Hf {
             } else if self.waits && !line.trim_ascii().is_empty() {
                 self.settle(None, points);
             }
-            if line.len() < 400 && (memchr(b'=', line).is_some() || !points.started()) {
-                self.start(line);
+            if line.len() < 400 {
+                self.start(line, points.started());
             }
             return false;
         };

@@ -14,6 +14,10 @@ impl Format for LitGpt {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        // Every line of its own has it.
+        if !scan::has(line, b"val") {
+            return false;
+        }
         let Some(rest) = scan::after(line, b"iter ") else { return false };
         let Some((iter, digits)) = scan::whole(rest) else { return false };
         let rest = &rest[digits..];

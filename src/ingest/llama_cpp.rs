@@ -6,6 +6,7 @@
 use super::points::{At, Train};
 use super::{Format, Points, scan};
 use crate::event::EvalStats;
+use memchr::memchr;
 
 #[derive(Default)]
 pub(super) struct LlamaCpp {
@@ -21,6 +22,9 @@ impl Format for LlamaCpp {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        if memchr(b'=', line).is_none() {
+            return false;
+        }
         if let Some(epoch) = scan::after(line, b" epoch ").filter(|_| scan::has(line, b"lr=")) {
             let plain = |(_, digits): &(u64, usize)| epoch.get(*digits) == Some(&b' ');
             self.printed = scan::whole(epoch).filter(plain).map(|(epoch, _)| epoch);

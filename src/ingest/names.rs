@@ -110,6 +110,10 @@ pub fn read(name: &[u8]) -> Name {
     if rest.iter().any(|word| PACE.contains(word)) {
         return Name { side: found.side, ..other(What::Pace) };
     }
+    // `train_speed(iter/s)` stands in every row of some.
+    if rest.iter().any(|word| SPEED.contains(word)) {
+        return other(What::Aside);
+    }
     if let Some(what) = place(&words, &rest) {
         return Name { side: found.side, ..other(what) };
     }
@@ -164,21 +168,10 @@ const ASIDE: &[&str] = &[
     "not",
     "from",
 ];
-const PACE: &[&str] = &[
-    "runtime",
-    "time",
-    "second",
-    "seconds",
-    "sec",
-    "elapsed",
-    "eta",
-    "took",
-    "speed",
-    "throughput",
-    "memory",
-    "mem",
-    "tok",
-];
+/// What only a summary or an evaluation has: `train_runtime`, `eval_samples_per_second`.
+const PACE: &[&str] = &["runtime", "second"];
+const SPEED: &[&str] =
+    &["time", "seconds", "sec", "elapsed", "eta", "took", "speed", "throughput", "memory", "mem", "tok"];
 
 /// What says where in the run a row is, or how it was trained.
 fn place(words: &[String], rest: &[&str]) -> Option<What> {
@@ -252,10 +245,12 @@ fn loss(rest: &[&str], mut found: Name) -> Name {
             // Words that change nothing.
             "s" | "mean" | "avg" | "average" | "running" | "step" | "cross" | "binary" | "multi" | "log"
             | "set" | "the" | "is" | "and" | "of" | "lm" | "token" | "metrics" | "info" | "root"
-            | "squared" | "absolute" | "total" | "model" | "curr" | "current" | "cur" => continue,
+            | "squared" | "absolute" | "value" | "total" | "model" | "curr" | "current" | "cur" => continue,
             word => by_name(word),
         };
         match named {
+            // The exponential of a loss may be named after it: `lm loss PPL`.
+            Some(What::Perplexity) => rank = Some(What::Perplexity),
             // `l2 loss`, `rmse loss`, `ce loss`: the first name that is found is the one.
             Some(what) => rank = Some(rank.unwrap_or(what)),
             None => set.push(word),
@@ -302,7 +297,7 @@ mod tests {
         check("eval-rmse, valid's l2, valid_l2, validation-mae", What::Loss(2), valid, None);
         check("eval-logloss, valid's binary_logloss, val_nll, val cross entropy", What::Loss(1), valid, None);
         check("validation_0-logloss, valid_0's binary_logloss", What::Loss(1), valid, Some("0"));
-        check("val_ppl, validation perplexity", What::Perplexity, valid, None);
+        check("val_ppl, validation perplexity, val loss PPL", What::Perplexity, valid, None);
         check("loss, avg_loss, Loss", What::Loss(0), None, None);
         check(
             "train_loss, train/loss, Training Loss, Loss/train, train_loss_step",
@@ -325,7 +320,8 @@ mod tests {
             None,
         );
         check("eval_runtime, eval_samples_per_second", What::Pace, Some(Side::Valid), None);
-        check("train_runtime", What::Pace, Some(Side::Train), None);
+        check("train_runtime, train_samples_per_second", What::Pace, Some(Side::Train), None);
+        check("train_speed(iter/s), memory(GiB), tok/sec", What::Aside, None, None);
         check("entropy, accuracy, total_steps", What::Metric, None, None);
         check("eval_iters, eval_steps", What::Metric, Some(Side::Valid), None);
     }

@@ -256,7 +256,10 @@ impl Points {
     /// The step of a point.
     fn step(&mut self, at: At, train: bool) -> u64 {
         if let Some(step) = at.step {
-            self.scale.get_or_insert(if at.from_bar { Scale::Bar } else { Scale::Written });
+            // What was counted before is left behind once steps are written.
+            if matches!(self.scale, None | Some(Scale::Ordinal)) {
+                self.scale = Some(if at.from_bar { Scale::Bar } else { Scale::Written });
+            }
             return self.unwrapped(step, at.epoch, train);
         }
         let written = matches!(self.scale, Some(Scale::Written | Scale::Bar));
@@ -284,7 +287,8 @@ impl Points {
         } else if self.train_since_eval {
             self.trained
         } else {
-            self.evaluated + 1
+            // Before any step, if steps come at all.
+            self.evaluated
         };
         step.unwrap_or(match scale {
             Scale::Ordinal => ordinal,

@@ -7,8 +7,11 @@
 
 use memchr::memchr;
 
-/// Powers of ten that have as many zeros as a short number can have decimals.
-const TENS: [f64; 16] = [1., 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+/// The powers of ten that a double holds exactly.
+const TENS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
 
 /// Where the first `needle` is. For the many short looks at every line: a general search would take
 /// longer to prepare than to run. Inlined, so that the choice below is made by the compiler.
@@ -16,9 +19,10 @@ const TENS: [f64; 16] = [1., 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 
 pub fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     // A byte of the needle that is rare in logs.
     let common = |byte: u8| match byte {
-        b' ' | b'.' | b'0'..=b'9' => 3,
-        b'a' | b'e' | b'i' | b'n' | b'o' | b'r' | b's' | b't' | b'l' => 2,
-        b'a'..=b'z' | b':' | b'-' | b'=' => 1,
+        b' ' | b'.' | b'0'..=b'9' => 4,
+        b'a' | b'e' | b'i' | b'n' | b'o' | b'r' | b's' | b't' | b'l' => 3,
+        b'c' | b'd' | b'g' | b'h' | b'm' | b'p' | b'u' | b':' | b'-' => 2,
+        b'a'..=b'z' | b'=' => 1,
         _ => 0,
     };
     let (mut rare, mut least) = (0, u8::MAX);
@@ -58,31 +62,53 @@ pub fn number(text: &[u8]) -> Option<(f64, usize)> {
         };
         return Some((value, sign + word));
     }
-    let digits = |from: usize| body[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut end = digits(0);
+    // The digits as one whole number, which is all of them up to 15; those behind the point are counted.
+    let (mut figures, mut whole, mut end) = (0_usize, 0_u64, 0);
+    let mut digits = |at: &mut usize| {
+        let from = *at;
+        for byte in &body[from..] {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            whole = whole.wrapping_mul(10).wrapping_add(u64::from(digit));
+            *at += 1;
+        }
+        figures += *at - from;
+        *at - from
+    };
+    digits(&mut end);
     let mut fraction = 0;
     if body.get(end) == Some(&b'.') {
-        fraction = digits(end + 1);
-        if end + fraction == 0 {
-            return None;
-        }
-        end += 1 + fraction;
+        end += 1;
+        fraction = digits(&mut end);
     }
-    // Nearly all are short, and exact by one division (Clinger, 1990); the others go the long way.
-    if end - usize::from(fraction > 0) <= 15 && !matches!(body.get(end), Some(b'e' | b'E')) {
-        let figures = body[..end].iter().filter(|byte| **byte != b'.');
-        let whole = figures.fold(0_u64, |sum, digit| 10 * sum + u64::from(digit - b'0'));
-        let value = whole as f64 / TENS[fraction];
-        return Some((if text[0] == b'-' { -value } else { value }, sign + end));
+    if figures == 0 {
+        return None;
     }
+    let mut power = 0_i32;
     if matches!(body.get(end), Some(b'e' | b'E')) {
         let signed = usize::from(matches!(body.get(end + 1), Some(b'-' | b'+')));
-        let exponent = body.get(end + 1 + signed..).map_or(0, |_| digits(end + 1 + signed));
-        if exponent > 0 {
-            end += 1 + signed + exponent;
+        let digits =
+            body[(end + 1 + signed).min(body.len())..].iter().take_while(|byte| byte.is_ascii_digit());
+        let (count, value) = digits.fold((0, 0_i32), |(count, value), digit| {
+            (count + 1, value.saturating_mul(10).saturating_add(i32::from(digit - b'0')))
+        });
+        if count > 0 {
+            power = if body[end + 1] == b'-' { -value } else { value };
+            end += 1 + signed + count;
         }
     }
-    let value = std::str::from_utf8(&text[..sign + end]).ok()?.parse().ok()?;
+    // Nearly all are short, and exact by one division (Clinger, 1990); the others go the long way.
+    let power = power.saturating_sub(i32::try_from(fraction).unwrap_or(i32::MAX));
+    let ten = TENS.get(power.unsigned_abs() as usize).filter(|_| figures <= 15);
+    let value = match ten {
+        Some(ten) => {
+            let value = if power < 0 { whole as f64 / ten } else { whole as f64 * ten };
+            if text[0] == b'-' { -value } else { value }
+        }
+        None => std::str::from_utf8(&text[..sign + end]).ok()?.parse().ok()?,
+    };
     Some((value, sign + end))
 }
 
@@ -168,6 +194,12 @@ mod tests {
             "1234567890123456",
             "-0",
             "1e5",
+            "1.85e-05",
+            "6.37E+06",
+            "2e-22",
+            "4.9e-324",
+            "123456789012345e22",
+            "1e99999999999",
             "3.14159265358979323846",
         ] {
             let (value, length) = number(text.as_bytes()).unwrap();
