@@ -357,6 +357,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         look: Look::from_environment(args.output.colors(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
+        only_stops: false,
         folder: dir.root(),
         system: Some(&measure),
     };

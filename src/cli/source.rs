@@ -146,18 +146,21 @@ fn records(
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 read => read.map_err(fail)?,
             };
-            if length == 0 {
-                reader.finish(&mut parsed);
-            } else {
+            if length > 0 {
                 reader.push(&chunk[..length], &mut parsed);
             }
-            for record in parsed.records.drain(..) {
+            let over = length == 0 || reader.is_useless();
+            if over {
+                reader.finish(&mut parsed);
+            }
+            for record in &parsed.records {
                 // A second file of the same run begins no new one.
                 if index == 0 || !matches!(record.event, Event::RunStarted(_)) {
-                    each(&record);
+                    each(record);
                 }
             }
-            if length == 0 {
+            parsed.records.clear();
+            if over {
                 break;
             }
         }

@@ -3,13 +3,12 @@
 //!
 //! One thread follows the sources, the other draws; whoever writes the logs notices neither.
 
-use super::feed::{Left, Run, Stream};
+use super::feed::{Left, Sources, Stream};
 use super::lines::Lines;
 use super::{Failure, Outcome, Output, code, say, stdout_is_terminal};
 use crate::dashboard::{self, Look, Runs, Update};
 use crate::diagnosis::Limits;
 use crate::ingest::Options;
-use crate::ingest::discover::{Found, discover};
 use anyhow::anyhow;
 use clap::Args;
 use std::io::{IsTerminal, Read, Write};
@@ -25,8 +24,6 @@ const PAUSE: Duration = Duration::from_millis(40);
 const MANY: usize = 50;
 /// Between two looks for new files in folders.
 const SEARCH: Duration = Duration::from_secs(2);
-/// How much later a log may end than the document that says the same better.
-const LAG: Duration = Duration::from_secs(60);
 /// Updates on their way; whoever reads faster than is drawn waits.
 const UNDERWAY: usize = 4096;
 
@@ -53,8 +50,8 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     let screen = !args.plain && !args.once && !args.output.json && !args.output.quiet && stdout_is_terminal();
     let (sender, updates) = sync_channel(UNDERWAY);
     let files: Vec<PathBuf> = args.sources.iter().filter(|source| !is_stdin(source)).cloned().collect();
-    let mut sources = Sources::new(files, options.clone(), usize::from(stdin));
-    if args.once && !stdin && sources.runs.is_empty() {
+    let sources = Sources::new(files, options.clone(), usize::from(stdin));
+    if args.once && !stdin && sources.runs().is_empty() {
         return Err(Failure::usage(anyhow!(
             "{}: no log that tune can read\n  hint: name the file itself, with --format if need be",
             args.sources[0].display()
@@ -67,7 +64,8 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         std::thread::spawn(move || read_stdin(&options, &sender, &side))
     });
     let once = args.once;
-    std::thread::spawn(move || sources.follow(once, &sender));
+    // That nobody listens any more ends it, and is no failure.
+    std::thread::spawn(move || drop(follow(sources, once, &sender)));
     if !screen {
         let mut lines = Lines::new(args.output.json, args.output.quiet);
         for update in &updates {
@@ -83,8 +81,7 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     })
     .map_err(Failure::failed)?;
     let look = Look::from_environment(args.output.colors(), |name| std::env::var(name).ok());
-    let shown =
-        dashboard::Options { look, linger: true, owns_run: false, folder: Path::new("."), system: None };
+    let shown = dashboard::Options { look, owns_run: false, ..dashboard::Options::default() };
     dashboard::run(&updates, Runs::new(Limits::DEFAULT), &|_| {}, shown).map_err(Failure::failed)?;
     drop(updates);
     if let Some(piped) = piped.filter(|piped| !piped.is_finished()) {
@@ -164,109 +161,27 @@ fn read_stdin(options: &Options, sender: &SyncSender<Update>, side: &Side) {
     }
 }
 
-/// The files and folders that are watched.
-struct Sources {
-    named: Vec<PathBuf>,
-    options: Options,
-    runs: Vec<Run>,
-    /// The names of `runs`, to know them again.
-    names: Vec<String>,
-    next_id: usize,
-}
-
-impl Sources {
-    fn new(named: Vec<PathBuf>, options: Options, first_id: usize) -> Self {
-        let mut sources = Self { named, options, runs: Vec::new(), names: Vec::new(), next_id: first_id };
-        sources.search();
-        sources
+/// Reads on and on; to the end of what is there, if only `once`.
+fn follow(mut sources: Sources, once: bool, sender: &SyncSender<Update>) -> Result<(), Left> {
+    let mut send = |update| sender.send(update).is_ok();
+    let mut searched = Instant::now();
+    let grows = sources.may_grow();
+    if !grows && sources.runs().is_empty() {
+        return Ok(());
     }
-
-    /// Looks for runs that are new, and for new files of those that are known.
-    fn search(&mut self) {
-        for source in &self.named {
-            for (name, files) in runs_in(source) {
-                let Some(known) = self.names.iter().position(|old| *old == name) else {
-                    self.runs.push(Run::new(self.next_id, name.clone(), &files, self.options.clone()));
-                    self.names.push(name);
-                    self.next_id += 1;
-                    continue;
-                };
-                let run = &mut self.runs[known];
-                if files.first().map(PathBuf::as_path) == run.first() {
-                    for file in &files {
-                        run.add(file);
-                    }
-                } else {
-                    // The figures are somewhere else now: in the state of a newer checkpoint, say.
-                    *run = Run::new(run.id, name, &files, self.options.clone());
-                }
-            }
+    sources.begin(&mut send)?;
+    loop {
+        if sources.turn(&mut send)? {
+            continue;
+        }
+        if once {
+            return sources.finish(&mut send);
+        }
+        let share = sources.runs().len().div_ceil(MANY).max(1);
+        std::thread::sleep(PAUSE * share as u32);
+        if grows && searched.elapsed() > SEARCH {
+            searched = Instant::now();
+            sources.search();
         }
     }
-
-    /// Reads on and on; to the end of what is there, if only `once`.
-    fn follow(&mut self, once: bool, sender: &SyncSender<Update>) {
-        let mut send = |update| sender.send(update).is_ok();
-        let mut searched = Instant::now();
-        let folders = self.named.iter().any(|source| !source.is_file());
-        if self.named.is_empty() {
-            return;
-        }
-        // All of them first, so that it is known from the first line on that there are several.
-        for run in &mut self.runs {
-            if run.begin(&mut send).is_err() {
-                return;
-            }
-        }
-        loop {
-            let mut any = false;
-            for run in &mut self.runs {
-                match run.turn(&mut send) {
-                    Ok(new) => any |= new,
-                    Err(Left) => return,
-                }
-            }
-            if any {
-                continue;
-            }
-            if once {
-                for run in &mut self.runs {
-                    if run.finish(&mut send).is_err() {
-                        return;
-                    }
-                }
-                return;
-            }
-            let share = self.runs.len().div_ceil(MANY).max(1);
-            std::thread::sleep(PAUSE * share as u32);
-            if folders && searched.elapsed() > SEARCH {
-                searched = Instant::now();
-                self.search();
-            }
-        }
-    }
-}
-
-/// The runs at a place, each with its name and its files.
-fn runs_in(source: &Path) -> Vec<(String, Vec<PathBuf>)> {
-    if !source.is_dir() {
-        return vec![(source.display().to_string(), vec![source.to_owned()])];
-    }
-    let named = |found: Found| Some((found.name.display().to_string(), choose(found.files)?));
-    discover(source).into_iter().filter_map(named).collect()
-}
-
-/// Of the places where a run's figures may be, the one to follow: the most structured, unless that is
-/// a document which is written now and then, and another one has gone on since.
-fn choose(places: Vec<Vec<PathBuf>>) -> Option<Vec<PathBuf>> {
-    let is_document =
-        |files: &Vec<PathBuf>| files[0].extension().is_some_and(|extension| extension == "json");
-    let written =
-        |files: &Vec<PathBuf>| files.iter().filter_map(|file| file.metadata().ok()?.modified().ok()).max();
-    let places: Vec<Vec<PathBuf>> = places.into_iter().filter(|files| !files.is_empty()).collect();
-    let first = places.first().filter(|files| is_document(files)).and_then(written);
-    let newer = |files: &&Vec<PathBuf>| {
-        !is_document(files) && first.zip(written(files)).is_some_and(|(first, other)| other > first + LAG)
-    };
-    places.iter().find(newer).or(places.first()).cloned()
 }

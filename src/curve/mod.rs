@@ -15,6 +15,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use summary::{Blocks, Summary};
 
+/// Points of the train curve that are kept, 32 MiB of them. Of a longer log the older half is told in half
+/// as many: no chart and no rule looks closer.
+const MOST_TRAIN: usize = if cfg!(test) { 1 << 14 } else { 1 << 20 };
+
 /// All series of one run, each in the order of its steps.
 #[derive(Clone, Debug, Default)]
 pub struct Curves {
@@ -62,6 +66,13 @@ impl TrainPoint {
             learning_rate: Small::new(stats.learning_rate),
             grad_norm: Small::new(stats.grad_norm),
         }
+    }
+
+    /// Both as one, in the place of the later: the loss is the mean over the tokens of both.
+    fn and(&self, later: &Self) -> Self {
+        let weights = (f64::from(self.tokens.max(1)), f64::from(later.tokens.max(1)));
+        let loss = (self.loss * weights.0 + later.loss * weights.1) / (weights.0 + weights.1);
+        Self { loss, tokens: self.tokens.saturating_add(later.tokens), ..*later }
     }
 
     /// Passes over the training rows so far, to six digits.
@@ -130,9 +141,9 @@ impl Curves {
 
     /// The training steps in `(after, upto]`.
     pub fn train_between(&self, after: Option<u64>, upto: u64) -> &[TrainPoint] {
-        let from = after.map_or(0, |after| self.train.partition_point(|point| point.step <= after));
-        let to = self.train.partition_point(|point| point.step <= upto);
-        &self.train[from.min(to)..to]
+        let to = upto_step(&self.train, upto);
+        let from = after.map_or(0, |after| upto_step(&self.train[..to], after));
+        &self.train[from..to]
     }
 
     /// What the training steps of these indices come to, without a walk along them.
@@ -142,10 +153,39 @@ impl Curves {
 
     fn push_train(&mut self, t: f64, stats: &StepStats) {
         let index = insert_by_step(&mut self.train, TrainPoint::new(t, stats), |point| point.step);
-        self.blocks.renew(&self.train, index);
+        if self.train.len() > MOST_TRAIN {
+            self.thin();
+        } else {
+            self.blocks.renew(&self.train, index);
+        }
         // Some trainers log the evaluation before the steps that led to it.
+        if self.eval.last().is_none_or(|eval| eval.step < stats.step) {
+            return;
+        }
         let index = self.eval.partition_point(|eval| eval.step < stats.step);
         self.average_train(index);
+    }
+
+    /// Puts the points of the older half together, two into one, but not over an evaluation: the mean
+    /// train loss between two of them stays what it was, but for the weight of an odd point.
+    fn thin(&mut self) {
+        let half = self.train.len() / 2;
+        let mut thinned: Vec<TrainPoint> = Vec::with_capacity(MOST_TRAIN + 1);
+        let (mut eval, mut open) = (0, false);
+        for &point in &self.train[..half] {
+            let begun = eval;
+            while self.eval.get(eval).is_some_and(|eval| eval.step < point.step) {
+                eval += 1;
+            }
+            match thinned.last_mut() {
+                Some(last) if open && eval == begun => *last = last.and(&point),
+                _ => thinned.push(point),
+            }
+            open = !(open && eval == begun);
+        }
+        thinned.extend_from_slice(&self.train[half..]);
+        self.train = thinned;
+        self.blocks.renew(&self.train, 0);
     }
 
     fn push_eval(&mut self, t: f64, stats: &EvalStats) {
@@ -208,17 +248,32 @@ impl Curves {
     }
 }
 
+/// How many points are at `step` or before it. Looked for from the end, where it nearly always is.
+fn upto_step(points: &[TrainPoint], step: u64) -> usize {
+    let mut reach = 1;
+    while reach < points.len() && points[points.len() - reach].step > step {
+        reach *= 2;
+    }
+    let start = points.len().saturating_sub(reach);
+    start + points[start..].partition_point(|point| point.step <= step)
+}
+
 /// Mean over the tokens of several steps, or over the steps where the tokens are not known.
 fn mean_loss(points: &[TrainPoint]) -> Option<f64> {
-    let tokens: u64 = points.iter().map(|point| u64::from(point.tokens)).sum();
-    // A step without a token has no loss, and may call that NaN.
-    let weight = |point: &TrainPoint| if tokens == 0 { 1.0 } else { f64::from(point.tokens) };
-    let (mut sum, mut total) = (0.0, 0.0);
-    for point in points.iter().filter(|point| weight(point) > 0.0) {
-        sum += weight(point) * point.loss;
-        total += weight(point);
+    let (mut plain, mut weighted, mut tokens) = (0.0, 0.0, 0.0);
+    for point in points {
+        plain += point.loss;
+        // A step without a token has no loss, and may call that NaN.
+        if point.tokens > 0 {
+            weighted += f64::from(point.tokens) * point.loss;
+            tokens += f64::from(point.tokens);
+        }
     }
-    (total > 0.0).then(|| sum / total)
+    if tokens > 0.0 {
+        Some(weighted / tokens)
+    } else {
+        (!points.is_empty()).then(|| plain / points.len() as f64)
+    }
 }
 
 /// Puts a point where its step belongs, in place of one of the same step; returns where that is.

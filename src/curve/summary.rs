@@ -64,15 +64,28 @@ impl Summary {
 
 /// The blocks of a train curve.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Blocks(Vec<Summary>);
+pub(super) struct Blocks {
+    blocks: Vec<Summary>,
+    /// How many points are in them.
+    counted: usize,
+}
 
 impl Blocks {
     /// Takes note that the points from `from` on have changed: one more, one replaced, or some gone.
     pub(super) fn renew(&mut self, points: &[TrainPoint], from: usize) {
         let first = from / BLOCK;
-        self.0.truncate(first);
-        // Between one and all blocks are missing; after a step of a live run it is the last.
-        self.0.extend(points[(first * BLOCK).min(points.len())..].chunks(BLOCK).map(Summary::of));
+        if from == self.counted && points.len() == from + 1 {
+            // The next step of a run, as nearly all are.
+            let summary = Summary::of(&points[from..]);
+            match self.blocks.get_mut(first) {
+                Some(block) => *block = block.and(summary),
+                None => self.blocks.push(summary),
+            }
+        } else {
+            self.blocks.truncate(first);
+            self.blocks.extend(points[(first * BLOCK).min(points.len())..].chunks(BLOCK).map(Summary::of));
+        }
+        self.counted = points.len();
     }
 
     /// What a stretch comes to.
@@ -82,7 +95,7 @@ impl Blocks {
         if first >= last {
             return Summary::of(&points[start..end.max(start)]);
         }
-        let blocks = self.0[first..last].iter().fold(Summary::NOTHING, |sum, block| sum.and(*block));
+        let blocks = self.blocks[first..last].iter().fold(Summary::NOTHING, |sum, block| sum.and(*block));
         Summary::of(&points[start..first * BLOCK]).and(blocks).and(Summary::of(&points[last * BLOCK..end]))
     }
 }

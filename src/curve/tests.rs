@@ -106,3 +106,25 @@ fn of_several_evaluation_sets_the_first_decides() {
     let [(name, points)] = &curves.others[..] else { panic!("{:?}", curves.others) };
     assert_eq!((name.as_str(), losses(points)), ("old", vec![3.0, 4.0]));
 }
+
+#[test]
+fn a_long_train_curve_is_thinned_and_its_means_between_evaluations_stay() {
+    let mut curves = Curves::default();
+    let steps = MOST_TRAIN as u64 + 5;
+    for step in 1..=steps {
+        let stats = StepStats { step, loss: (step % 7) as f64, ..StepStats::default() };
+        curves.apply(0.0, &Event::Step(stats));
+        if step % 1001 == 0 {
+            curves.apply(0.0, &Event::Eval(EvalStats { step, loss: 1.0, ..EvalStats::default() }));
+        }
+    }
+    assert!(curves.train.len() < MOST_TRAIN * 4 / 5, "{}", curves.train.len());
+    assert_eq!(curves.train.last().map(|point| point.step), Some(steps));
+    for (i, pair) in curves.eval.windows(2).enumerate() {
+        let between = curves.train_between(Some(pair[0].step), pair[1].step);
+        let walked = (pair[0].step + 1..=pair[1].step).map(|step| (step % 7) as f64).sum::<f64>() / 1001.0;
+        // Two points are one, but for an odd one out at an evaluation.
+        let mean = mean_loss(between).unwrap();
+        assert!((mean - walked).abs() < 0.01, "{mean} {walked} at {i}");
+    }
+}

@@ -48,6 +48,8 @@ pub struct Options<'a> {
     pub linger: bool,
     /// Whether the first run is trained by this process, so that leaving would end it.
     pub owns_run: bool,
+    /// Whether that process is another program, which can be asked to stop and nothing else.
+    pub only_stops: bool,
     /// Where the files go that the user asks for.
     pub folder: &'a Path,
     /// Measures the machine; must not take long.
@@ -112,7 +114,14 @@ pub struct Outcome {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { look: Look::default(), linger: true, owns_run: true, folder: Path::new("."), system: None }
+        Self {
+            look: Look::default(),
+            linger: true,
+            owns_run: true,
+            only_stops: false,
+            folder: Path::new("."),
+            system: None,
+        }
     }
 }
 
@@ -130,8 +139,8 @@ pub fn run(
     control: &dyn Fn(Command),
     options: Options<'_>,
 ) -> anyhow::Result<Outcome> {
-    let Options { look: Look { drawing, color, light }, owns_run, .. } = options;
-    let mut ui = Ui { owns_run, leave_at_end: !options.linger, drawing, light, ..Ui::default() };
+    let Options { look: Look { drawing, color, light }, owns_run, only_stops, .. } = options;
+    let mut ui = Ui { owns_run, only_stops, leave_at_end: !options.linger, drawing, light, ..Ui::default() };
     let mut screen = Screen::take().context("cannot open the dashboard")?;
     let mut dirty = true;
     let mut drawn = None::<Instant>;

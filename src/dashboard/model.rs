@@ -47,6 +47,8 @@ pub struct Ui {
     pub idle_s: u64,
     /// Whether leaving would take the run along: it is trained by this process.
     pub owns_run: bool,
+    /// Whether its trainer is another program, which can be asked to stop and nothing else.
+    pub only_stops: bool,
     /// Whether to leave as soon as the run has ended.
     pub leave_at_end: bool,
     /// What the chart is drawn with.

@@ -14,7 +14,8 @@ const OUTPUT_WIDTH: usize = 500;
 /// What reaches the dashboard. The sender chooses the ids; they need not follow each other.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// A run begins, or begins anew: whatever was known under this id is forgotten.
+    /// A run begins, or begins anew: whatever was known under this id is forgotten, but for what its
+    /// trainer has printed.
     Run { id: usize, name: String },
     /// Something happened in a run.
     Record { id: usize, record: Record },
@@ -89,9 +90,12 @@ impl Runs {
     pub fn apply(&mut self, update: Update) {
         match update {
             Update::Run { id, name } => {
-                let run = Run::new(id, name, Monitor::new(self.limits));
+                let mut run = Run::new(id, name, Monitor::new(self.limits));
                 match self.position(id) {
-                    Some(index) => self.list[index] = run,
+                    Some(index) => {
+                        run.output = std::mem::take(&mut self.list[index].output);
+                        self.list[index] = run;
+                    }
                     None => self.list.push(run),
                 }
             }
@@ -142,6 +146,7 @@ mod tests {
             step(7, 2),
             Update::Run { id: 3, name: name("b") },
             step(3, 9),
+            Update::Output { id: 7, line: "kept".into() },
             Update::Run { id: 7, name: name("a") },
             step(7, 5),
             Update::Gone { id: 3 },
@@ -151,6 +156,7 @@ mod tests {
         let steps: Vec<u64> = runs.list().iter().map(|run| run.monitor.snapshot().progress.step).collect();
         assert_eq!(steps, [5, 9]);
         assert_eq!(runs.get(0).unwrap().monitor.snapshot().curves.train.len(), 1);
+        assert_eq!(runs.get(0).unwrap().output, ["kept"]);
         assert_eq!(runs.list().iter().map(Run::is_over).collect::<Vec<_>>(), [false, true]);
     }
 

@@ -102,7 +102,7 @@ pub fn message(key: KeyEvent, ui: &Ui) -> Option<Message> {
         },
         Some(Popup::Confirm { .. }) => match key.code {
             KeyCode::Char('y' | 'Y') => Some(Message::Yes),
-            KeyCode::Char('e' | 'E') => Some(Message::Later),
+            KeyCode::Char('e' | 'E') if !ui.only_stops => Some(Message::Later),
             KeyCode::Char('n' | 'N' | 'q') | KeyCode::Esc => Some(Message::No),
             _ => None,
         },
@@ -135,9 +135,9 @@ fn on_screen(key: KeyEvent, ui: &Ui) -> Option<Message> {
         KeyCode::Enter if ui.phase == Phase::Ended => Message::Quit,
         KeyCode::Esc if ui.phase == Phase::Ended && ui.search.is_empty() => Message::Quit,
         KeyCode::Char('s') if ui.owns_run && may_stop(ui) => Message::Stop,
-        KeyCode::Char('w') if ui.owns_run && may_stop(ui) => Message::Save,
-        KeyCode::Char('v') if ui.owns_run && may_stop(ui) => Message::Evaluate,
-        KeyCode::Char('P') if ui.owns_run && may_stop(ui) => Message::TogglePause,
+        KeyCode::Char('w') if may_ask(ui) => Message::Save,
+        KeyCode::Char('v') if may_ask(ui) => Message::Evaluate,
+        KeyCode::Char('P') if may_ask(ui) => Message::TogglePause,
         KeyCode::Char('c') => Message::Copy,
         KeyCode::Char('/') => Message::Search,
         KeyCode::Esc if !ui.search.is_empty() => Message::Typed(false),
@@ -169,6 +169,11 @@ fn on_screen(key: KeyEvent, ui: &Ui) -> Option<Message> {
 /// Whether the trainer can still be asked for something.
 fn may_stop(ui: &Ui) -> bool {
     matches!(ui.phase, Phase::Running | Phase::Finishing)
+}
+
+/// Whether the trainer can still be asked for what only one of our own understands.
+fn may_ask(ui: &Ui) -> bool {
+    ui.owns_run && !ui.only_stops && may_stop(ui)
 }
 
 /// Takes in one message; the answer is what to ask of others.

@@ -40,12 +40,20 @@ fn give(rows: &mut Rows, step: u64, rest: &[u8], points: &mut Points) -> bool {
     rows.give(At::step(step), points)
 }
 
+/// Whether the next round is one that was printed before: the best one, at an early stop.
+fn repeats(line: &[u8]) -> bool {
+    scan::has(line, b"est iteration")
+}
+
 /// XGBoost; of unnamed sets, `validation_0` and `validation_1`, the last decides, as it does there.
-pub(super) struct Xgboost(Rows);
+pub(super) struct Xgboost {
+    rows: Rows,
+    repeats: bool,
+}
 
 impl Xgboost {
     pub(super) fn new(map: &Map) -> Self {
-        Self(Rows::new(map).last_decides())
+        Self { rows: Rows::new(map).last_decides(), repeats: false }
     }
 }
 
@@ -55,20 +63,29 @@ impl Format for Xgboost {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
-        let Some((step, rest)) = round(line) else { return false };
+        let Some((step, rest)) = round(line) else {
+            self.repeats |= repeats(line);
+            return false;
+        };
+        if std::mem::take(&mut self.repeats) {
+            return false;
+        }
         if memchr(b'-', rest).is_none() || scan::after(rest, b"'s ").is_some() {
             return false;
         }
-        give(&mut self.0, step, rest, points)
+        give(&mut self.rows, step, rest, points)
     }
 }
 
-/// LightGBM.
-pub(super) struct Lightgbm(Rows);
+/// LightGBM, from Python or from its own program: `[LightGBM] [Info] Iteration:5, valid_1 l2 : 2.57801`.
+pub(super) struct Lightgbm {
+    rows: Rows,
+    repeats: bool,
+}
 
 impl Lightgbm {
     pub(super) fn new(map: &Map) -> Self {
-        Self(Rows::new(map))
+        Self { rows: Rows::new(map), repeats: false }
     }
 }
 
@@ -78,11 +95,20 @@ impl Format for Lightgbm {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
-        let Some((step, rest)) = round(line) else { return false };
-        if scan::after(rest, b"'s ").is_none() {
+        if let Some((step, rest)) = scan::after(line, b"] Iteration:").and_then(|rest| {
+            let (step, digits) = scan::whole(rest)?;
+            Some((step, rest[digits..].strip_prefix(b", ")?))
+        }) {
+            return give(&mut self.rows, step, rest, points);
+        }
+        let Some((step, rest)) = round(line) else {
+            self.repeats |= repeats(line);
+            return false;
+        };
+        if scan::after(rest, b"'s ").is_none() || std::mem::take(&mut self.repeats) {
             return false;
         }
-        give(&mut self.0, step, rest, points)
+        give(&mut self.rows, step, rest, points)
     }
 }
 

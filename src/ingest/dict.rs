@@ -35,14 +35,22 @@ pub fn pairs<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8], Cell<'a>)) -> bo
                 None => return false,
             },
             Some(_) => {
+                // Nearly all are numbers, and end where the number does.
+                if let Some((value, length)) = scan::number(rest)
+                    && matches!(rest.get(length), Some(b',' | b'}'))
+                {
+                    each(name, Cell::Number(value));
+                    rest = &rest[length..];
+                    continue;
+                }
                 let length = bare(rest);
                 if length == rest.len() {
                     return false;
                 }
                 let value = rest[..length].trim_ascii_end();
-                match (Cell::of(value), call(value)) {
-                    (Cell::Words(_), Some(inner)) => each(name, inner),
-                    (cell, _) => each(name, cell),
+                match Cell::of(value) {
+                    Cell::Words(_) => each(name, call(value).unwrap_or(Cell::Words(value))),
+                    number @ Cell::Number(_) => each(name, number),
                 }
                 rest = &rest[length..];
             }

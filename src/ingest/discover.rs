@@ -1,9 +1,11 @@
 //! What lies in a folder: its runs, and the files of each, the most structured first.
 //!
 //! A folder with a file of a well-known name is one run, with everything below it that trainers put
-//! beside (`checkpoint-40/`, `csv/version_0/`). Otherwise every log in it is a run of its own.
+//! beside (`checkpoint-40/`, `csv/version_0/`). A run of `MLflow` is its folder of metrics. Otherwise every
+//! log is a run of its own.
 
 use std::collections::BTreeMap;
+use std::fs::{DirEntry, Metadata};
 use std::path::{Path, PathBuf};
 
 /// Printed logs that one run may have: stdout, stderr, an exit status.
@@ -47,6 +49,11 @@ fn rank(name: &str) -> Option<u8> {
 /// Ranks below this are of well-known names: one file of them makes its folder one run.
 const WELL_KNOWN: u8 = 7;
 
+/// Whether the name alone says that this is a trainer's log; any other `.csv` or `.log` may be anything.
+pub fn is_well_known(file: &Path) -> bool {
+    rank(&name(file)).is_some_and(|rank| rank < WELL_KNOWN)
+}
+
 /// Folders that trainers make within that of a run.
 fn belongs_to_parent(name: &str) -> bool {
     matches!(
@@ -72,82 +79,135 @@ fn belongs_to_parent(name: &str) -> bool {
 
 /// The runs below a folder, by name. What cannot be read is passed over.
 pub fn discover(folder: &Path) -> Vec<Found> {
-    let mut runs = Vec::new();
-    walk(folder, 0, &mut runs);
-    runs
+    discover_among(folder, usize::MAX, &mut |_, _| true)
 }
 
-/// What is directly in a folder, by name.
-fn entries(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let mut all: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().collect();
-    all.sort_by_key(std::fs::DirEntry::file_name);
-    let (mut files, mut folders) = (Vec::new(), Vec::new());
-    for entry in all {
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        // A link to a folder is not followed: it may lead back.
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-            Ok(kind) if kind.is_file() || entry.path().is_file() => files.push(entry.path()),
-            _ => {}
-        }
-    }
-    (files, folders)
+/// The runs below a folder that nobody has called a folder of logs, a working folder say: of the first
+/// `most` entries, the files that `wanted` lets through.
+pub fn discover_among(
+    folder: &Path,
+    most: usize,
+    wanted: &mut dyn FnMut(&Path, &Metadata) -> bool,
+) -> Vec<Found> {
+    let mut search = Search { left: most, wanted, runs: Vec::new() };
+    search.walk(folder, 0);
+    search.runs
+}
+
+/// A search that is under way.
+struct Search<'a> {
+    /// How many entries may still be looked at.
+    left: usize,
+    wanted: &'a mut dyn FnMut(&Path, &Metadata) -> bool,
+    runs: Vec<Found>,
 }
 
 fn name(path: &Path) -> String {
     path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
 }
 
-fn walk(folder: &Path, depth: usize, runs: &mut Vec<Found>) {
-    let (files, folders) = entries(folder);
-    let mut ranked: Vec<(u8, PathBuf)> =
-        files.into_iter().filter_map(|file| Some((rank(&name(&file))?, file))).collect();
-    let (parts, others): (Vec<_>, Vec<_>) =
-        folders.into_iter().partition(|path| belongs_to_parent(&name(path)));
-    // The checkpoints of a run that has nothing else are that run.
-    let checkpoints = parts.iter().any(|path| name(path).starts_with("checkpoint-"));
-    let known = ranked.iter().any(|(rank, _)| *rank < WELL_KNOWN) || checkpoints;
-    // A few printed logs beside the folders that a trainer makes are of that trainer.
-    let few = (1..=FEW).contains(&ranked.len());
-    let one = known || few && !parts.is_empty() && others.is_empty();
-    if one {
-        for part in parts {
-            below(&part, depth + 1, &mut ranked);
+impl Search<'_> {
+    /// The logs that are directly in a folder, with their ranks, and the folders, by name.
+    fn entries(&mut self, folder: &Path) -> (Vec<(u8, PathBuf)>, Vec<PathBuf>) {
+        let all = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut all: Vec<DirEntry> = all.take(self.left).collect();
+        self.left -= all.len();
+        all.sort_by_key(DirEntry::file_name);
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        for entry in all {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with('.') {
+                continue;
+            }
+            // A link to a folder is not followed: it may lead back.
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(_) => files.extend(rank(&name).and_then(|rank| {
+                    let path = entry.path();
+                    let data = path.metadata().ok().filter(Metadata::is_file)?;
+                    (self.wanted)(&path, &data).then_some((rank, path))
+                })),
+                Err(_) => {}
+            }
         }
-        runs.push(one_run(folder, ranked));
-    } else {
-        let mut stems: BTreeMap<PathBuf, Vec<(u8, PathBuf)>> = BTreeMap::new();
-        for (rank, file) in ranked {
-            stems.entry(file.with_extension("")).or_default().push((rank, file));
+        (files, folders)
+    }
+
+    /// The metrics of a run of `MLflow`, a file each, slashes in their names being folders.
+    fn metrics(&mut self, folder: &Path, depth: usize) -> Vec<PathBuf> {
+        let all = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut all: Vec<DirEntry> = all.take(self.left).collect();
+        self.left -= all.len();
+        all.sort_by_key(DirEntry::file_name);
+        let mut files = Vec::new();
+        for entry in all {
+            let path = entry.path();
+            match entry.metadata() {
+                Ok(data) if data.is_dir() && depth < DEEPEST => files.extend(self.metrics(&path, depth + 1)),
+                Ok(data) if data.is_file() && (self.wanted)(&path, &data) => files.push(path),
+                _ => {}
+            }
         }
-        for (_, mut ranked) in stems {
-            ranked.sort();
-            let name = ranked[0].1.clone();
-            let files = ranked.into_iter().map(|(_, file)| vec![file]).collect();
-            runs.push(Found { name, files });
+        files
+    }
+
+    fn walk(&mut self, folder: &Path, depth: usize) {
+        if super::mlflow::is_run(&name(folder)) {
+            let files = self.metrics(&folder.join("metrics"), depth);
+            if !files.is_empty() {
+                self.runs.push(Found { name: folder.to_owned(), files: vec![files] });
+                return;
+            }
+        }
+        let (mut ranked, folders) = self.entries(folder);
+        let (parts, others): (Vec<_>, Vec<_>) =
+            folders.into_iter().partition(|path| belongs_to_parent(&name(path)));
+        // The checkpoints of a run that has nothing else are that run.
+        let checkpoints = parts.iter().any(|path| name(path).starts_with("checkpoint-"));
+        let known = ranked.iter().any(|(rank, _)| *rank < WELL_KNOWN) || checkpoints;
+        // A few printed logs beside the folders that a trainer makes are of that trainer.
+        let few = (1..=FEW).contains(&ranked.len());
+        let one = known || few && !parts.is_empty() && others.is_empty();
+        if one {
+            for part in parts {
+                self.below(&part, depth + 1, &mut ranked);
+            }
+            if !ranked.is_empty() {
+                self.runs.push(one_run(folder, ranked));
+            }
+        } else {
+            let mut stems: BTreeMap<PathBuf, Vec<(u8, PathBuf)>> = BTreeMap::new();
+            for (rank, file) in ranked {
+                stems.entry(file.with_extension("")).or_default().push((rank, file));
+            }
+            for (_, mut ranked) in stems {
+                ranked.sort();
+                let name = ranked[0].1.clone();
+                let files = ranked.into_iter().map(|(_, file)| vec![file]).collect();
+                self.runs.push(Found { name, files });
+            }
+            if depth < DEEPEST {
+                for part in parts {
+                    self.walk(&part, depth + 1);
+                }
+            }
         }
         if depth < DEEPEST {
-            for part in parts {
-                walk(&part, depth + 1, runs);
+            for other in others {
+                self.walk(&other, depth + 1);
             }
         }
     }
-    if depth < DEEPEST {
-        for other in others {
-            walk(&other, depth + 1, runs);
-        }
-    }
-}
 
-/// Everything below a part of a run.
-fn below(folder: &Path, depth: usize, ranked: &mut Vec<(u8, PathBuf)>) {
-    let (files, folders) = entries(folder);
-    ranked.extend(files.into_iter().filter_map(|file| Some((rank(&name(&file))?, file))));
-    if depth < DEEPEST {
-        for folder in folders {
-            below(&folder, depth + 1, ranked);
+    /// Everything below a part of a run.
+    fn below(&mut self, folder: &Path, depth: usize, ranked: &mut Vec<(u8, PathBuf)>) {
+        let (files, folders) = self.entries(folder);
+        ranked.extend(files);
+        if depth < DEEPEST {
+            for folder in folders {
+                self.below(&folder, depth + 1, ranked);
+            }
         }
     }
 }
@@ -202,6 +262,17 @@ mod tests {
             "out/stdout.log",
         ];
         assert_eq!(one, [("out".into(), files.map(String::from).to_vec())]);
+    }
+
+    #[test]
+    fn the_metrics_of_mlflow_belong_together() {
+        let run = "mlruns/0/1fb03232828742d89880b4920ea9a534";
+        let found = found(&[
+            &format!("{run}/metrics/eval/loss"),
+            &format!("{run}/metrics/loss"),
+            &format!("{run}/params/lr"),
+        ]);
+        assert_eq!(found, [(run.into(), vec![format!("{run}/metrics/eval/loss")])]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! One JSON document over many lines: `trainer_state.json`, `history.json`, `evals_result.json`.
 //!
 //! Read as it comes, whatever its length: every flat object in it is a row, and every array of
-//! numbers a column whose rows are counted from 0. So a document that is cut short gives what was
-//! complete. NaN and Infinity are numbers here.
+//! numbers a column whose rows are counted from 0, and are put together at the end, when all columns are
+//! known. So a document that is cut short gives what was complete. NaN and Infinity are numbers here.
 
 use super::jsonl::Jsonl;
 use super::points::At;
@@ -15,6 +15,9 @@ const LONGEST: usize = 1 << 20;
 const LONGEST_WORD: usize = 200;
 /// Objects within objects, as far as their names are kept.
 const DEEPEST: usize = 16;
+/// Columns, and numbers in all of them, that are kept.
+const MOST_COLUMNS: usize = 200;
+const MOST_NUMBERS: usize = 2 << 20;
 
 pub(super) struct Document {
     jsonl: Jsonl,
@@ -31,6 +34,9 @@ pub(super) struct Document {
     /// For every open bracket: its name, and for an array how many numbers it has had.
     open: Vec<(Vec<u8>, Option<u64>)>,
     too_deep: usize,
+    /// The arrays of numbers so far, each with its name.
+    columns: Vec<(Vec<u8>, Vec<f64>)>,
+    numbers: usize,
     line: u64,
     trainer: &'static str,
     /// Whether the file is called after results: an array named after a side only is a loss.
@@ -60,6 +66,8 @@ impl Document {
             name: Vec::new(),
             open: Vec::new(),
             too_deep: 0,
+            columns: Vec::new(),
+            numbers: 0,
             line: 1,
             trainer: "jsonl",
         }
@@ -144,7 +152,7 @@ impl Document {
         if self.open.iter().any(|(name, _)| name == b"log_history") {
             self.trainer = "hf-trainer";
         }
-        self.points.info().trainer = self.trainer.into();
+        self.points.written_by(self.trainer);
         self.points.fine_epochs();
         let trainer = self.trainer;
         self.jsonl.object_of(object, trainer, &mut self.points);
@@ -152,31 +160,66 @@ impl Document {
 
     /// A number of an array is complete: one row of the column that the array is.
     fn number(&mut self) {
-        let Some((value, length)) = scan::number(&self.word) else { return self.word.clear() };
-        let whole = length == self.word.len();
+        let read = scan::number(&self.word).filter(|(_, length)| *length == self.word.len());
         self.word.clear();
-        let named = self.open.iter().rev().find(|(name, _)| !name.is_empty()).is_some();
-        if !whole || !named || self.too_deep > 0 {
+        let (Some((value, _)), 0, Some((_, Some(count)))) = (read, self.too_deep, self.open.last_mut())
+        else {
             return;
-        }
-        let name: Vec<u8> = self
-            .open
-            .iter()
-            .filter(|(name, _)| !name.is_empty())
-            .flat_map(|(name, _)| [name.as_slice(), b"/"].concat())
-            .collect();
-        let Some((_, Some(count))) = self.open.last_mut() else { return };
-        let step = *count;
+        };
+        let first = *count == 0;
         *count += 1;
-        self.points.line = self.line;
-        let mut name = name;
-        name.pop();
-        if self.results && std::str::from_utf8(&name).is_ok_and(|name| names::side(name).is_some()) {
-            name.extend_from_slice(b"/loss");
+        if first {
+            let names = self.open.iter().map(|(name, _)| name.as_slice()).filter(|name| !name.is_empty());
+            let mut name = names.collect::<Vec<_>>().join(&b'/');
+            if self.results && std::str::from_utf8(&name).is_ok_and(|name| names::side(name).is_some()) {
+                name.extend_from_slice(b"/loss");
+            }
+            if name.is_empty() || self.columns.len() == MOST_COLUMNS {
+                return;
+            }
+            self.columns.push((name, Vec::new()));
         }
-        self.rows.begin();
-        self.rows.cell(&name, Cell::Number(value));
-        self.rows.give(At::step(step), &mut self.points);
+        if let Some((_, column)) = self.columns.last_mut()
+            && self.numbers < MOST_NUMBERS
+        {
+            self.numbers += 1;
+            column.push(value);
+        }
+    }
+
+    /// Gives the columns out, a row a step.
+    fn give_columns(&mut self) {
+        let columns = std::mem::take(&mut self.columns);
+        if self.results && self.trainer == "jsonl" {
+            self.trainer = booster(&columns);
+        }
+        self.points.written_by(self.trainer);
+        let rows = columns.iter().map(|(_, column)| column.len()).max().unwrap_or(0);
+        for row in 0..rows {
+            self.rows.begin();
+            for (name, column) in &columns {
+                if let Some(&value) = column.get(row) {
+                    self.rows.cell(name, Cell::Number(value));
+                }
+            }
+            self.rows.give(At::step(row as u64), &mut self.points);
+        }
+    }
+}
+
+/// Who wrote a table of results, by the names of its sets and metrics.
+fn booster(columns: &[(Vec<u8>, Vec<f64>)]) -> &'static str {
+    const LIGHTGBM: [&[u8]; 6] =
+        [b"l1", b"l2", b"binary_logloss", b"multi_logloss", b"binary_error", b"multi_error"];
+    let parts = || columns.iter().flat_map(|(name, _)| name.split(|byte| *byte == b'/'));
+    // That which was added to the name of a mere side does not count.
+    let nested = columns.iter().any(|(name, _)| name.contains(&b'/') && !name.ends_with(b"/loss"));
+    if parts().any(|part| LIGHTGBM.contains(&part) || part == b"training" || part.starts_with(b"valid_")) {
+        "lightgbm"
+    } else if nested {
+        "xgboost"
+    } else {
+        "jsonl"
     }
 }
 
@@ -189,6 +232,7 @@ impl Reader for Document {
             let outside = self.open.is_empty() && self.too_deep == 0 && !self.in_string;
             if outside && !matches!(byte, b'{' | b'[' | b',' | b'\"') && !byte.is_ascii_whitespace() {
                 // A configuration that was printed before the log proper, say.
+                self.give_columns();
                 self.points.drain(out);
                 let mut text = Text::new(&self.name_of_file, &self.options);
                 text.push(&chunk[at..], out);
@@ -200,10 +244,20 @@ impl Reader for Document {
         self.points.drain(out);
     }
 
+    fn settle(&mut self, out: &mut Parsed) {
+        // Not of one that is being written.
+        if self.open.is_empty() && self.text.is_none() {
+            self.give_columns();
+            self.points.drain(out);
+        }
+    }
+
     fn finish(&mut self, out: &mut Parsed) {
         if let Some(text) = &mut self.text {
-            text.finish(out);
+            return text.finish(out);
         }
+        self.give_columns();
+        self.points.drain(out);
     }
 
     fn trainer(&self) -> &'static str {

@@ -6,8 +6,8 @@
 use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, names, scan};
-use memchr::{memchr, memmem};
-use names::{Side, What};
+use memchr::memchr;
+use names::Side;
 
 /// A longer line is prose or data.
 const LONGEST: usize = 2000;
@@ -17,21 +17,42 @@ pub(super) struct General {
     mapped: Vec<String>,
     /// The place that a line before has given.
     place: At,
+    /// The side that a heading has said for the next loss: `Test Error:`, `***** Evaluating *****`.
+    heading: Option<Side>,
 }
 
 impl General {
     pub(super) fn new(map: &Map) -> Self {
         let mapped = [&map.eval, &map.train].into_iter().flatten().cloned().collect();
-        Self { rows: Rows::new(map), mapped, place: At::default() }
+        Self { rows: Rows::new(map), mapped, place: At::default(), heading: None }
+    }
+
+    /// Keeps what a line says of the one after it, if it is a heading.
+    fn head(&mut self, line: &[u8]) {
+        let line = line.trim_ascii();
+        if line.len() < 100 && (line.ends_with(b":") || line.starts_with(b"***")) {
+            self.heading = spoken_side(line);
+        }
     }
 
     /// Whether the line may hold a loss.
     fn speaks_of_loss(&self, line: &[u8]) -> bool {
-        const WORDS: &[&[u8]] =
-            &[b"oss", b"OSS", b"ppl", b"PPL", b"erplexity", b"rmse", b"RMSE", b"mse", b"MSE"];
-        WORDS.iter().any(|word| memmem::find(line, word).is_some())
-            || self.mapped.iter().any(|word| memmem::find(line, word.as_bytes()).is_some())
+        // `loss`, `mse` and `rmse`, `ppl`, `perplexity`, `nll`, `bpb`, `bpc`.
+        has_any(line, &[*b"oss", *b"mse", *b"ppl", *b"rpl", *b"nll", *b"bpb", *b"bpc"])
+            || self.mapped.iter().any(|word| scan::has(line, word.as_bytes()))
     }
+}
+
+/// Whether any of these three letters, small ones, occur in either case. All are looked for at once and
+/// without a branch, so that the compiler takes many places at a time.
+fn has_any<const N: usize>(line: &[u8], letters: &[[u8; 3]; N]) -> bool {
+    let near = line.iter().zip(line.get(1..).unwrap_or_default()).zip(line.get(2..).unwrap_or_default());
+    let found = near.fold(0, |found, ((first, second), third)| {
+        letters.iter().fold(found, |found, [a, b, c]| {
+            found | u8::from(first | 32 == *a) & u8::from(second | 32 == *b) & u8::from(third | 32 == *c)
+        })
+    });
+    found > 0
 }
 
 impl Format for General {
@@ -40,29 +61,43 @@ impl Format for General {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
-        if line.len() > LONGEST || !line.iter().any(u8::is_ascii_digit) {
+        if line.len() > LONGEST {
             return false;
         }
-        let loss = self.speaks_of_loss(line);
-        if !loss && memmem::find(line, b"poch").is_none() {
+        let digits = line.iter().any(u8::is_ascii_digit);
+        let loss = digits && self.speaks_of_loss(line);
+        if !digits || !loss && !has_any(line, &[*b"poc"]) {
+            self.head(line);
             return false;
         }
         self.rows.begin();
         if loss {
-            self.rows.set_side(spoken_side(line));
+            self.rows.set_side(spoken_side(line).or(self.heading));
         }
         let rows = &mut self.rows;
+        // `LOSS train 0.5 valid 0.7`: what stands after a loss may say no more than whose it is.
+        let mut after_loss = false;
         named_numbers(line, |name, value| {
             let name = &name[name.len().saturating_sub(60)..];
-            rows.cell(name, Cell::Number(value));
+            match name {
+                b"valid" | b"val" | b"eval" | b"validation" if after_loss => {
+                    rows.cell(b"valid loss", Cell::Number(value));
+                }
+                b"test" if after_loss => rows.cell(b"test loss", Cell::Number(value)),
+                _ => rows.cell(name, Cell::Number(value)),
+            }
+            after_loss = name.split(|byte| !byte.is_ascii_alphanumeric()).any(names::speaks_of_loss);
         });
         if self.rows.is_point() {
+            self.heading = None;
             return self.rows.give(self.place, points);
         }
+        self.head(line);
         let (step, epoch) = self.rows.place();
         let head = line.trim_ascii_start();
         if epoch.is_some()
-            && (head.starts_with(b"Epoch") || head.starts_with(b"epoch") || head.starts_with(b"="))
+            && (head.starts_with(b"=")
+                || head.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"epoch")))
         {
             self.place = At { step, from_bar: false, epoch };
         }
@@ -72,15 +107,23 @@ impl Format for General {
 
 /// The side that the line is of as a whole: `[Eval] step 100 loss 1.2`.
 fn spoken_side(line: &[u8]) -> Option<Side> {
+    // A part of each word that stands for held-out rows: most lines have none.
+    if !has_any(line, &[*b"val", *b"dev", *b"eld", *b"old", *b"tes"]) {
+        return None;
+    }
     let words = line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
-    for word in words.take(12) {
-        if word.len() <= 12
-            && let Ok(word) = std::str::from_utf8(word)
-            && let Some(side) = names::side(&word.to_ascii_lowercase())
-        {
-            return (side != Side::Train).then_some(side);
+    // Neither dates nor the gaps between words count.
+    for word in words.filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic)).take(12) {
+        if word.len() <= 12 {
+            let mut lower = [0; 12];
+            let lower = &mut lower[..word.len()];
+            lower.copy_from_slice(word);
+            lower.make_ascii_lowercase();
+            if let Some(side) = std::str::from_utf8(lower).ok().and_then(names::side) {
+                return (side != Side::Train).then_some(side);
+            }
         }
-        if matches!(names::read(word).what, What::Loss(_)) {
+        if names::speaks_of_loss(word) {
             return None;
         }
     }
@@ -93,48 +136,61 @@ fn named_numbers<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], f64)) {
     let mut at = 0;
     while at < line.len() {
         let byte = line[at];
-        let opens = at == 0
-            || matches!(
-                line[at - 1],
-                b' ' | b'\t'
-                    | b','
-                    | b':'
-                    | b'='
-                    | b'['
-                    | b'('
-                    | b'\''
-                    | b'"'
-                    | b'<'
-                    | b'>'
-                    | b'#'
-                    | b'@'
-                    | b'-'
-            );
+        // Nearly all are letters within words.
+        if byte.is_ascii_alphabetic() && !matches!(byte, b'n' | b'N' | b'i' | b'I') {
+            at += 1;
+            continue;
+        }
+        let opens = || {
+            at == 0
+                || matches!(
+                    line[at - 1],
+                    b' ' | b'\t'
+                        | b','
+                        | b':'
+                        | b'='
+                        | b'['
+                        | b'('
+                        | b'\''
+                        | b'"'
+                        | b'<'
+                        | b'>'
+                        | b'#'
+                        | b'@'
+                        | b'-'
+                )
+        };
         let assigned = || {
             let before = line[..at].trim_ascii_end();
             before.ends_with(b"loss") || matches!(before.last(), Some(b':' | b'='))
         };
-        let numeric = byte.is_ascii_digit()
-            || matches!(byte, b'-' | b'+' | b'.')
-                && line.get(at + 1).is_some_and(|next| next.is_ascii_digit() || *next == b'.')
-            || matches!(byte, b'n' | b'N' | b'i' | b'I' | b'-') && assigned();
-        if opens
-            && numeric
-            && let Some((value, length)) = scan::number(&line[at..])
-        {
+        let numeric = || {
+            byte.is_ascii_digit()
+                || matches!(byte, b'-' | b'+' | b'.')
+                    && line.get(at + 1).is_some_and(|next| next.is_ascii_digit() || *next == b'.')
+                || matches!(byte, b'n' | b'N' | b'i' | b'I' | b'-') && assigned()
+        };
+        if opens() && numeric() {
             let name = trim(&line[from..at]);
-            at += length;
-            // `1.2e3x` and times like `12:30:01` are no figures; a unit or a `/10` after it is passed over.
-            let clock = line.get(at) == Some(&b':') && line.get(at + 1).is_some_and(u8::is_ascii_digit);
-            if name.iter().any(u8::is_ascii_alphabetic) && !clock {
-                each(name, value);
+            let named = name.iter().any(u8::is_ascii_alphabetic);
+            // Dates and the like need not be read.
+            let number = if named { scan::number(&line[at..]) } else { Some((0.0, 1)) };
+            if let Some((value, length)) = number {
+                at += length;
+                let (value, length) = thousands(value, &line[at..]);
+                at += length;
+                // Times like `12:30:01` are no figures; a unit or a `/10` after it is passed over.
+                let clock = line.get(at) == Some(&b':') && line.get(at + 1).is_some_and(u8::is_ascii_digit);
+                if named && !clock {
+                    each(name, value);
+                }
+                at += line[at..]
+                    .iter()
+                    .take_while(|byte| !matches!(byte, b' ' | b'\t' | b',' | b'|' | b';' | b']' | b')'))
+                    .count();
+                from = at;
+                continue;
             }
-            at += line[at..]
-                .iter()
-                .take_while(|byte| !matches!(byte, b' ' | b'\t' | b',' | b'|' | b';' | b']' | b')'))
-                .count();
-            from = at;
-            continue;
         }
         let followed = line.get(at + 1).is_some_and(u8::is_ascii_digit);
         match byte {
@@ -144,6 +200,22 @@ fn named_numbers<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], f64)) {
         }
         at += 1;
     }
+}
+
+/// A number with what follows it taken for its thousands, as in `1,200`; and how long that is.
+fn thousands(value: f64, mut rest: &[u8]) -> (f64, usize) {
+    let (mut whole, before) = (value, rest.len());
+    while whole.fract() == 0.0
+        && (1.0..1e12).contains(&whole)
+        && (before > rest.len() || whole < 1000.0)
+        && let [b',', digits @ ..] = rest
+        && let Some((next, 3)) = scan::whole(digits)
+        && !matches!(digits.get(3), Some(b'.'))
+    {
+        whole = whole * 1000.0 + next as f64;
+        rest = &digits[3..];
+    }
+    (whole, before - rest.len())
 }
 
 /// The words of a name without what separates it from its number.
@@ -202,7 +274,11 @@ mod tests {
             ("Epoch: 3 | Train Loss: 1.2 | Val. Loss: 1.3 |  Val. PPL: 3.6", "T3 1.2, E3 1.3"),
             ("Epoch 3/10 - loss: 0.5 - acc: 0.9 - val_loss: 0.7 - val_acc: 0.8", "T3 0.5, E3 0.7"),
             ("[Eval] step 100 loss 1.2", "E100 1.2"),
-            ("Test set: Average loss: 0.0300, Accuracy: 9893/10000 (99%)", "E1 0.03"),
+            ("Test set: Average loss: 0.0300, Accuracy: 9893/10000 (99%)", "E0 0.03"),
+            ("Step 1,200/10,000 - train loss: 1.5 - val loss: 1.7", "T1200 1.5, E1200 1.7"),
+            ("Step 250 | Validation bpb: 0.98", "E250 0.98"),
+            ("iteration 100 | validation lm loss value: 2.5E+00 | lm loss PPL: 1.2E+01", "E100 2.5"),
+            ("LOSS train 0.5 valid 0.7", "T1 0.5, E1 0.7"),
             ("Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.25", "T1 1.25"),
             ("  Step 10/60 | Loss: 1.2345 | Grad: 0.12 | LR: 2.00e-04 | Peak: 5.10 GB", "T10 1.2345"),
             ("iteration 40 loss nan", "T40 NaN"),
@@ -227,5 +303,29 @@ mod tests {
             "val Loss: 0.2",
         ];
         assert_eq!(read(&lines), "T0 0.58, E0 0.24, T1 0.4, E1 0.2");
+        let lines = [
+            "EPOCH 1:",
+            "  batch 1000 loss: 2.1",
+            "LOSS train 2.0 valid 2.5",
+            "EPOCH 2:",
+            "  batch 1000 loss: 1.1",
+            "LOSS train 1.0 valid 2.2",
+        ];
+        assert_eq!(read(&lines), "T1000 2.1, T1000 2, E1000 2.5, T2000 1.1, T2000 1, E2000 2.2");
+    }
+
+    #[test]
+    fn a_heading_says_whose_the_next_loss_is() {
+        let lines = [
+            "Epoch 1",
+            "loss: 2.3  [   64/60000]",
+            "Test Error: ",
+            " Accuracy: 50.0%, Avg loss: 2.5 ",
+            "Epoch 2",
+            "loss: 2.0  [   64/60000]",
+            "***** Evaluating perplexity, Epoch 2/5 *****",
+            "ppl: 9.0, loss: 2.2",
+        ];
+        assert_eq!(read(&lines), "T1 2.3, E1 2.5, T2 2, E2 2.2");
     }
 }

@@ -8,7 +8,7 @@
 use super::points::At;
 use super::rows::Rows;
 use super::{Format, Map, Points, dict, scan};
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 pub(super) struct Hf {
     rows: Rows,
@@ -41,9 +41,12 @@ impl Hf {
     }
 
     /// What the trainer says of the run before its first step.
-    fn start(&mut self, line: &[u8]) {
-        if scan::after(line, b"llamafactory").is_some() {
+    fn start(&mut self, line: &[u8], started: bool) {
+        if !started && self.trainer == "hf-trainer" && scan::has(line, b"llamafactory") {
             self.trainer = "llama-factory";
+        }
+        if memchr(b'=', line).is_none() {
+            return;
         }
         if let Some(epochs) = scan::number_after(line, b"Num Epochs = ") {
             (self.epochs, self.steps, self.per_epoch) = (Some(epochs), None, None);
@@ -124,15 +127,15 @@ impl Format for Hf {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
-        let Some(at) = memchr(b'{', line).and_then(|at| Some(at + memmem::find(&line[at..], b"{'")?)) else {
+        let Some(at) = memchr(b'{', line).and_then(|at| Some(at + scan::find(&line[at..], b"{'")?)) else {
             if let Some(bar) = scan::bar(line) {
                 self.settle(Some(bar), points);
                 self.bar = bar.0;
             } else if self.waits && !line.trim_ascii().is_empty() {
                 self.settle(None, points);
             }
-            if line.len() < 400 && (memchr(b'=', line).is_some() || !points.started()) {
-                self.start(line);
+            if line.len() < 400 {
+                self.start(line, points.started());
             }
             return false;
         };
@@ -161,7 +164,7 @@ impl Format for Hf {
         if trl && self.trainer == "hf-trainer" {
             self.trainer = "trl";
         }
-        points.info().trainer = self.trainer.into();
+        points.written_by(self.trainer);
         self.waits = true;
         true
     }

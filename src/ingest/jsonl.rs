@@ -36,7 +36,7 @@ impl Jsonl {
         if !whole || !self.rows.is_point() {
             return false;
         }
-        points.info().trainer = self.trainer.into();
+        points.written_by(self.trainer);
         self.rows.give(At::default(), points)
     }
 }

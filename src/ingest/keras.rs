@@ -4,7 +4,7 @@
 use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, scan};
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 pub(super) struct Keras {
     rows: Rows,
@@ -54,7 +54,7 @@ impl Format for Keras {
         let Some((done, digits)) = scan::whole(line) else { return false };
         let Some(rest) = line[digits..].strip_prefix(b"/") else { return false };
         let Some((all, _)) = scan::whole(rest) else { return false };
-        let Some(at) = memmem::find(rest, b" - ").filter(|_| memmem::find(rest, b"loss: ").is_some()) else {
+        let Some(at) = scan::find(rest, b" - ").filter(|_| scan::has(rest, b"loss: ")) else {
             return false;
         };
         if done < all {
@@ -93,7 +93,7 @@ impl<'a> Iterator for Parts<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let end = memmem::find(self.0, b" - ").unwrap_or(self.0.len());
+        let end = scan::find(self.0, b" - ").unwrap_or(self.0.len());
         let part = &self.0[..end];
         self.0 = self.0.get(end + 3..).unwrap_or_default();
         Some(part)

@@ -4,7 +4,7 @@
 //! Colour codes and backspaces are taken out; bytes that are not UTF-8 stay as they are.
 
 use super::Skipped;
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
 /// The longest line that is kept whole; the rest of a longer one is passed over.
 const LONGEST: usize = 16 << 20;
@@ -23,6 +23,11 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// How many lines have ended with a newline; pieces of the one after it may follow.
+    pub fn ended(&self) -> u64 {
+        self.number
+    }
+
     /// Calls `each` for every line that ends in `chunk`, with its number from 1.
     pub fn push(&mut self, mut chunk: &[u8], skipped: &mut Skipped, mut each: impl FnMut(u64, &[u8])) {
         while let Some(at) = memchr2(b'\n', b'\r', chunk) {
@@ -91,9 +96,9 @@ fn code_length(text: &[u8]) -> usize {
             let body = rest.iter().take_while(|byte| (0x20..0x40).contains(*byte)).count();
             (2 + body + 1).min(text.len())
         }
-        // An operating system command, up to BEL or the string terminator.
-        [0x1b, b']', rest @ ..] => match memchr(0x07, rest).or_else(|| memchr(0x1b, rest)) {
-            Some(end) => 2 + end + 1,
+        // An operating system command, up to BEL or the string terminator, which is ESC and a backslash.
+        [0x1b, b']', rest @ ..] => match memchr2(0x07, 0x1b, rest) {
+            Some(end) => (2 + end + 1 + usize::from(rest[end] == 0x1b)).min(text.len()),
             None => text.len(),
         },
         [0x1b, _, ..] => 2,
@@ -117,7 +122,8 @@ mod tests {
 
     #[test]
     fn any_chunks_give_the_same_lines() {
-        let text = b"one\r\n\x1b[1;35mval\x1b[0m 2\rbar\r\x1b]0;title\x07three\xff\x08\nlast";
+        let text =
+            b"one\r\n\x1b[1;35mval\x1b[0m 2\rbar\r\x1b]0;title\x07three\xff\x08\n\x1b]8;;url\x1b\\last";
         let whole = lines(&[text]);
         let words = ["one", "val 2", "bar", "three\u{fffd}", "last"];
         assert_eq!(whole.iter().map(|line| line.1.as_str()).collect::<Vec<_>>(), words);

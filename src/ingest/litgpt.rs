@@ -5,7 +5,6 @@
 use super::points::{At, Train};
 use super::{Format, Points, scan};
 use crate::event::EvalStats;
-use memchr::memmem;
 
 pub(super) struct LitGpt;
 
@@ -15,12 +14,16 @@ impl Format for LitGpt {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        // Every line of its own has it.
+        if !scan::has(line, b"val") {
+            return false;
+        }
         let Some(rest) = scan::after(line, b"iter ") else { return false };
         let Some((iter, digits)) = scan::whole(rest) else { return false };
         let rest = &rest[digits..];
         if let Some(rest) = rest.strip_prefix(b": val loss ") {
             let Some((loss, length)) = scan::number(rest) else { return false };
-            if memmem::find(&rest[length..], b"val time").is_none() {
+            if !scan::has(&rest[length..], b"val time") {
                 return false;
             }
             points.eval(At::step(iter), EvalStats { loss, ..EvalStats::default() });

@@ -6,7 +6,7 @@
 use super::points::{At, Train};
 use super::{Format, Points, scan};
 use crate::event::EvalStats;
-use memchr::memmem;
+use memchr::memchr;
 
 #[derive(Default)]
 pub(super) struct LlamaCpp {
@@ -22,7 +22,10 @@ impl Format for LlamaCpp {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
-        if let Some(epoch) = scan::after(line, b" epoch ").filter(|_| memmem::find(line, b"lr=").is_some()) {
+        if memchr(b'=', line).is_none() {
+            return false;
+        }
+        if let Some(epoch) = scan::after(line, b" epoch ").filter(|_| scan::has(line, b"lr=")) {
             let plain = |(_, digits): &(u64, usize)| epoch.get(*digits) == Some(&b' ');
             self.printed = scan::whole(epoch).filter(plain).map(|(epoch, _)| epoch);
         }
@@ -30,8 +33,8 @@ impl Format for LlamaCpp {
         let Some((done, digits)) = scan::whole(rest) else { return false };
         let Some(rest) = rest[digits..].strip_prefix(b"/") else { return false };
         let Some((all, _)) = scan::whole(rest) else { return false };
-        let train = memmem::find(line, b"train: [").is_some();
-        if !train && memmem::find(line, b"val: ").is_none() {
+        let train = scan::has(line, b"train: [");
+        if !train && !scan::has(line, b"val: ") {
             return false;
         }
         if done < all {

@@ -10,6 +10,11 @@ use super::{Parsed, Reader};
 /// The longest line that can be one of these.
 const LINE: usize = 256;
 
+/// Whether a folder of this name is that of a run, which has a `metrics` folder in it.
+pub(super) fn is_run(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Reads one metric.
 #[derive(Debug)]
 pub struct Mlflow {
@@ -40,7 +45,7 @@ impl Mlflow {
         }
         match point(line) {
             Some((time, value, step)) => {
-                self.scalars.put(&self.name, Figure { step, time, value }, &mut out.records);
+                self.scalars.put(self.name.as_bytes(), Figure { step, time, value }, &mut out.records);
             }
             None => out.skipped.add(self.line, "not `milliseconds value step`"),
         }

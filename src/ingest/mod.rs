@@ -15,6 +15,7 @@
 //! it under `tests/logs/<trainer>/<case>/` with its `truth.json`. The names of columns (`val_loss`,
 //! `eval/mails_loss`) are understood in one place, [`names`].
 
+mod binary;
 mod boosting;
 mod dict;
 pub mod discover;
@@ -24,7 +25,7 @@ mod hf;
 mod jsonl;
 mod keras;
 mod lightning;
-mod lines;
+pub mod lines;
 mod litgpt;
 mod llama_cpp;
 pub mod mlflow;
@@ -33,6 +34,7 @@ pub mod names;
 mod nanogpt;
 mod open;
 mod own;
+mod pieces;
 pub mod points;
 mod proto;
 mod roles;
@@ -43,6 +45,7 @@ mod table;
 mod text;
 pub mod tfevents;
 mod torchtune;
+mod utf16;
 pub mod wandb;
 
 pub use open::open;
@@ -64,6 +67,11 @@ pub trait Reader: Send {
     /// The file was emptied or replaced, and what comes next is its new beginning. True where the reader
     /// takes that as it comes, as one of lines does; otherwise a new one is needed.
     fn restart(&mut self) -> bool {
+        false
+    }
+
+    /// Whether the stream is no log, and need not be read on.
+    fn is_useless(&self) -> bool {
         false
     }
 
@@ -136,8 +144,7 @@ fn by_name(path: &Path) -> Option<Box<dyn Reader>> {
     let metrics = (1..4).find(|&up| folder(up).is_some_and(|folder| folder == "metrics"))?;
     let parts: Vec<String> = (0..metrics).rev().filter_map(folder).collect();
     let run = folder(metrics + 1)?;
-    let is_run = run.len() == 32 && run.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_run.then(|| Box::new(mlflow::Mlflow::new(parts.join("/"), None)) as Box<dyn Reader>)
+    mlflow::is_run(&run).then(|| Box::new(mlflow::Mlflow::new(parts.join("/"), None)) as Box<dyn Reader>)
 }
 
 /// What a reader has made of its stream. Whoever drains `records` keeps memory flat.

@@ -110,6 +110,10 @@ pub fn read(name: &[u8]) -> Name {
     if rest.iter().any(|word| PACE.contains(word)) {
         return Name { side: found.side, ..other(What::Pace) };
     }
+    // `train_speed(iter/s)` stands in every row of some.
+    if rest.iter().any(|word| SPEED.contains(word)) {
+        return other(What::Aside);
+    }
     if let Some(what) = place(&words, &rest) {
         return Name { side: found.side, ..other(what) };
     }
@@ -164,21 +168,10 @@ const ASIDE: &[&str] = &[
     "not",
     "from",
 ];
-const PACE: &[&str] = &[
-    "runtime",
-    "time",
-    "second",
-    "seconds",
-    "sec",
-    "elapsed",
-    "eta",
-    "took",
-    "speed",
-    "throughput",
-    "memory",
-    "mem",
-    "tok",
-];
+/// What only a summary or an evaluation has: `train_runtime`, `eval_samples_per_second`.
+const PACE: &[&str] = &["runtime", "second"];
+const SPEED: &[&str] =
+    &["time", "seconds", "sec", "elapsed", "eta", "took", "speed", "throughput", "memory", "mem", "tok"];
 
 /// What says where in the run a row is, or how it was trained.
 fn place(words: &[String], rest: &[&str]) -> Option<What> {
@@ -210,22 +203,41 @@ fn place(words: &[String], rest: &[&str]) -> Option<What> {
     })
 }
 
+/// The loss that a word stands for.
+fn by_name(word: &str) -> Option<What> {
+    Some(match word {
+        "loss" | "losses" => What::Loss(0),
+        "nll" | "ce" | "xent" | "crossentropy" | "logloss" | "mlogloss" | "deviance" | "bpb" | "bpc" => {
+            What::Loss(1)
+        }
+        "rmse" | "mse" | "mae" | "l1" | "l2" | "mape" | "rmsle" | "huber" | "mphe" | "quantile" => {
+            What::Loss(2)
+        }
+        "error" | "merror" | "wer" | "cer" => What::Loss(3),
+        "ppl" | "perplexity" => What::Perplexity,
+        _ => return None,
+    })
+}
+
+/// Whether a word, or a part of it between underscores, stands for a loss.
+pub fn speaks_of_loss(word: &[u8]) -> bool {
+    const LONGEST_OF_THESE: usize = 12;
+    word.split(|byte| *byte == b'_').any(|part| {
+        let mut lower = [0; LONGEST_OF_THESE];
+        let Some(lower) = lower.get_mut(..part.len()) else { return false };
+        lower.copy_from_slice(part);
+        lower.make_ascii_lowercase();
+        std::str::from_utf8(lower).is_ok_and(|part| by_name(part).is_some())
+    })
+}
+
 /// A loss by any of its names, else a metric.
 fn loss(rest: &[&str], mut found: Name) -> Name {
     let mut rank = None;
     let mut set: Vec<&str> = Vec::new();
     for (index, word) in rest.iter().enumerate() {
         let named = match *word {
-            "loss" | "losses" => Some(What::Loss(0)),
-            "nll" | "ce" | "xent" | "crossentropy" | "logloss" | "mlogloss" | "deviance" | "bpb" | "bpc" => {
-                Some(What::Loss(1))
-            }
             "entropy" if index > 0 && rest[index - 1] == "cross" => Some(What::Loss(1)),
-            "rmse" | "mse" | "mae" | "l1" | "l2" | "mape" | "rmsle" | "huber" | "mphe" | "quantile" => {
-                Some(What::Loss(2))
-            }
-            "error" | "merror" | "wer" | "cer" => Some(What::Loss(3)),
-            "ppl" | "perplexity" => Some(What::Perplexity),
             "epoch" => {
                 found.of_epoch = true;
                 continue;
@@ -233,10 +245,12 @@ fn loss(rest: &[&str], mut found: Name) -> Name {
             // Words that change nothing.
             "s" | "mean" | "avg" | "average" | "running" | "step" | "cross" | "binary" | "multi" | "log"
             | "set" | "the" | "is" | "and" | "of" | "lm" | "token" | "metrics" | "info" | "root"
-            | "squared" | "absolute" | "total" | "model" | "curr" | "current" | "cur" => continue,
-            _ => None,
+            | "squared" | "absolute" | "value" | "total" | "model" | "curr" | "current" | "cur" => continue,
+            word => by_name(word),
         };
         match named {
+            // The exponential of a loss may be named after it: `lm loss PPL`.
+            Some(What::Perplexity) => rank = Some(What::Perplexity),
             // `l2 loss`, `rmse loss`, `ce loss`: the first name that is found is the one.
             Some(what) => rank = Some(rank.unwrap_or(what)),
             None => set.push(word),
@@ -283,7 +297,7 @@ mod tests {
         check("eval-rmse, valid's l2, valid_l2, validation-mae", What::Loss(2), valid, None);
         check("eval-logloss, valid's binary_logloss, val_nll, val cross entropy", What::Loss(1), valid, None);
         check("validation_0-logloss, valid_0's binary_logloss", What::Loss(1), valid, Some("0"));
-        check("val_ppl, validation perplexity", What::Perplexity, valid, None);
+        check("val_ppl, validation perplexity, val loss PPL", What::Perplexity, valid, None);
         check("loss, avg_loss, Loss", What::Loss(0), None, None);
         check(
             "train_loss, train/loss, Training Loss, Loss/train, train_loss_step",
@@ -306,7 +320,8 @@ mod tests {
             None,
         );
         check("eval_runtime, eval_samples_per_second", What::Pace, Some(Side::Valid), None);
-        check("train_runtime", What::Pace, Some(Side::Train), None);
+        check("train_runtime, train_samples_per_second", What::Pace, Some(Side::Train), None);
+        check("train_speed(iter/s), memory(GiB), tok/sec", What::Aside, None, None);
         check("entropy, accuracy, total_steps", What::Metric, None, None);
         check("eval_iters, eval_steps", What::Metric, Some(Side::Valid), None);
     }

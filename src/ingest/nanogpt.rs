@@ -15,6 +15,9 @@ impl Format for NanoGpt {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
+        if !scan::has(line, b"val") {
+            return false;
+        }
         let Some(rest) = scan::after(line, b"step ") else { return false };
         let Some((step, digits)) = scan::whole(rest) else { return false };
         let Some(rest) = rest[digits..].strip_prefix(b": train loss ") else { return false };

@@ -1,15 +1,21 @@
-//! Which reader a stream needs, told by its first line.
+//! Which reader a stream needs, told by its first bytes and its first line.
 
+use super::binary::{self, Binary};
 use super::document::Document;
 use super::own::Own;
 use super::rows::Cell;
 use super::text::Text;
-use super::{Options, Parsed, Reader, dict};
-use memchr::{memchr, memmem};
+use super::tfevents::TfEvents;
+use super::utf16::Utf16;
+use super::wandb::Wandb;
+use super::{Options, Parsed, Reader, dict, scan};
+use memchr::memchr;
 use std::path::Path;
 
 /// Bytes that are waited for where no line ends.
 const HEAD: usize = 4096;
+/// Bytes that tell what is not text.
+const MARK: usize = 16;
 
 /// A reader for the stream of this name. It looks at the first bytes that it is given, and chooses.
 pub fn open(path: &Path, options: &Options) -> Box<dyn Reader> {
@@ -19,7 +25,7 @@ pub fn open(path: &Path, options: &Options) -> Box<dyn Reader> {
         return reader;
     }
     let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
-    Box::new(Auto { name, options: options.clone(), head: Vec::new(), chosen: None })
+    Box::new(Auto::new(&name, options))
 }
 
 /// Waits for the first line, then hands everything to the reader of its choice.
@@ -31,9 +37,33 @@ struct Auto {
 }
 
 impl Auto {
+    fn new(name: &str, options: &Options) -> Self {
+        Self { name: name.to_owned(), options: options.clone(), head: Vec::new(), chosen: None }
+    }
+
+    /// A reader for what is not text, or not UTF-8.
+    fn by_bytes(&self) -> Option<Box<dyn Reader>> {
+        if let Some(big_endian) = Utf16::sniff(&self.head) {
+            let text = Self::new(&self.name, &self.options);
+            return Some(Box::new(Utf16::new(big_endian, Box::new(text))));
+        }
+        if let Some(kind) = binary::sniff(&self.head) {
+            return Some(Box::new(Binary::new(kind)));
+        }
+        if Wandb::sniff(&self.head) {
+            return Some(Box::new(Wandb::new()));
+        }
+        TfEvents::sniff(&self.head).then(|| Box::new(TfEvents::new(None)) as Box<dyn Reader>)
+    }
+
+    /// The head without the mark that some editors put before UTF-8.
+    fn text(&self) -> &[u8] {
+        self.head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.head)
+    }
+
     /// The first line, blank ones passed over; `None` while it may still go on.
     fn first_line(&self, over: bool) -> Option<&[u8]> {
-        let head = self.head.trim_ascii_start();
+        let head = self.text().trim_ascii_start();
         match memchr(b'\n', head) {
             Some(end) => Some(&head[..end]),
             None if over || self.head.len() >= HEAD => Some(head),
@@ -45,7 +75,7 @@ impl Auto {
         match self.options.format.as_deref() {
             Some("tune") => return Box::new(Own::default()),
             Some(_) | None if is_document(line) => return Box::new(Document::new(&self.name, &self.options)),
-            None if line.starts_with(b"{\"t\":") && memmem::find(line, b"\"event\"").is_some() => {
+            None if line.starts_with(b"{\"t\":") && scan::has(line, b"\"event\"") => {
                 return Box::new(Own::default());
             }
             _ => {}
@@ -54,11 +84,16 @@ impl Auto {
     }
 
     fn begin(&mut self, out: &mut Parsed, over: bool) {
-        if self.chosen.is_none()
-            && let Some(line) = self.first_line(over)
-        {
-            let mut reader = self.choose(&line[..line.len().min(HEAD)]);
-            reader.push(&std::mem::take(&mut self.head), out);
+        if self.chosen.is_some() {
+            return;
+        }
+        let found = if self.head.len() >= MARK || over { self.by_bytes() } else { None };
+        let found =
+            found.or_else(|| self.first_line(over).map(|line| self.choose(&line[..line.len().min(HEAD)])));
+        // A line that is shorter than a mark can be nothing else.
+        if let Some(mut reader) = found.filter(|_| self.head.len() >= MARK || over) {
+            reader.push(self.text(), out);
+            self.head = Vec::new();
             self.chosen = Some(reader);
         }
     }
@@ -69,9 +104,7 @@ fn is_document(line: &[u8]) -> bool {
     match line.trim_ascii_end() {
         [b'{', rest @ ..] if rest.is_empty() || rest.trim_ascii_start().starts_with(b"\"") => {
             !line.starts_with(b"{\"t\":")
-                && (!dict::pairs(line, |_, _| {})
-                    || memmem::find(line, b"\"log_history\"").is_some()
-                    || has_columns(line))
+                && (!dict::pairs(line, |_, _| {}) || scan::has(line, b"\"log_history\"") || has_columns(line))
         }
         [b'[', rest @ ..] => rest.is_empty() || rest.trim_ascii_start().starts_with(b"{"),
         _ => false,
@@ -104,6 +137,10 @@ impl Reader for Auto {
         if let Some(reader) = &mut self.chosen {
             reader.settle(out);
         }
+    }
+
+    fn is_useless(&self) -> bool {
+        self.chosen.as_ref().is_some_and(|reader| reader.is_useless())
     }
 
     fn restart(&mut self) -> bool {

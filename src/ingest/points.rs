@@ -60,6 +60,8 @@ enum Scale {
 /// Makes records of points.
 #[derive(Debug)]
 pub struct Points {
+    /// Who writes the log.
+    trainer: &'static str,
     info: RunInfo,
     records: Vec<Record>,
     skipped: Skipped,
@@ -90,10 +92,9 @@ pub struct Points {
 
 impl Points {
     pub fn new(trainer: &'static str) -> Self {
-        let info =
-            RunInfo { format: crate::event::record::FORMAT, trainer: trainer.into(), ..RunInfo::default() };
         Self {
-            info,
+            trainer,
+            info: RunInfo { format: crate::event::record::FORMAT, ..RunInfo::default() },
             records: Vec::new(),
             skipped: Skipped::default(),
             line: 0,
@@ -114,7 +115,12 @@ impl Points {
 
     /// Moves what has been made to `out`.
     pub fn drain(&mut self, out: &mut Parsed) {
-        out.records.append(&mut self.records);
+        if out.records.is_empty() {
+            // No record is moved.
+            std::mem::swap(&mut out.records, &mut self.records);
+        } else {
+            out.records.append(&mut self.records);
+        }
         if self.skipped.total() > 0 {
             out.skipped.merge(std::mem::take(&mut self.skipped));
         }
@@ -123,6 +129,11 @@ impl Points {
     /// What is known of the run; a change after the first point is announced with the next run only.
     pub fn info(&mut self) -> &mut RunInfo {
         &mut self.info
+    }
+
+    /// Who writes the log, as far as it is known; for every line, so it must cost nothing.
+    pub fn written_by(&mut self, trainer: &'static str) {
+        self.trainer = trainer;
     }
 
     /// Whether a point has been made.
@@ -156,7 +167,7 @@ impl Points {
         let (info, records, skipped) =
             (self.info.clone(), std::mem::take(&mut self.records), std::mem::take(&mut self.skipped));
         let (line, t, fine_epochs) = (self.line, self.t, self.fine_epochs);
-        *self = Self { info, records, skipped, line, t, fine_epochs, ..Self::new("") };
+        *self = Self { info, records, skipped, line, t, fine_epochs, ..Self::new(self.trainer) };
     }
 
     /// A training figure.
@@ -208,6 +219,7 @@ impl Points {
             return;
         }
         self.started = true;
+        self.info.trainer = self.trainer.into();
         let event = Event::RunStarted(Box::new(self.info.clone()));
         self.records.push(Record { t: self.t, event });
         let text = match self.scale {
@@ -244,7 +256,10 @@ impl Points {
     /// The step of a point.
     fn step(&mut self, at: At, train: bool) -> u64 {
         if let Some(step) = at.step {
-            self.scale.get_or_insert(if at.from_bar { Scale::Bar } else { Scale::Written });
+            // What was counted before is left behind once steps are written.
+            if matches!(self.scale, None | Some(Scale::Ordinal)) {
+                self.scale = Some(if at.from_bar { Scale::Bar } else { Scale::Written });
+            }
             return self.unwrapped(step, at.epoch, train);
         }
         let written = matches!(self.scale, Some(Scale::Written | Scale::Bar));
@@ -272,7 +287,8 @@ impl Points {
         } else if self.train_since_eval {
             self.trained
         } else {
-            self.evaluated + 1
+            // Before any step, if steps come at all.
+            self.evaluated
         };
         step.unwrap_or(match scale {
             Scale::Ordinal => ordinal,

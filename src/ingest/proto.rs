@@ -27,12 +27,14 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
+    #[inline]
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)
     }
 
+    #[inline]
     fn varint(&mut self) -> Option<u64> {
         // Nearly all are of one byte: tags, lengths, small steps.
         let (&first, rest) = self.0.split_first()?;
@@ -51,6 +53,7 @@ impl<'a> Fields<'a> {
         None
     }
 
+    #[inline]
     fn field(&mut self) -> Option<(u64, Value<'a>)> {
         let tag = self.varint()?;
         let value = match tag & 7 {
@@ -73,6 +76,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u64, Value<'a>), Damaged>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;

@@ -86,10 +86,11 @@ impl Rows {
 
     /// Begins a row.
     pub fn begin(&mut self) {
-        let Row { mut evals, mut metrics, .. } = std::mem::take(&mut self.row);
-        evals.clear();
-        metrics.clear();
-        self.row = Row { evals, metrics, ..Row::default() };
+        let row = &mut self.row;
+        (row.step, row.epoch, row.learning_rate, row.grad_norm) = (None, None, None, None);
+        (row.phase, row.summary, row.train) = (None, false, None);
+        row.evals.clear();
+        row.metrics.clear();
     }
 
     /// Adds one figure of the row.

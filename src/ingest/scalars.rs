@@ -106,13 +106,13 @@ impl Scalars {
     }
 
     /// Takes one figure in; records that are complete go to `out`.
-    pub(super) fn put(&mut self, name: &str, figure: Figure, out: &mut Vec<Record>) {
+    pub(super) fn put(&mut self, name: &[u8], figure: Figure, out: &mut Vec<Record>) {
         let name = self.name(name);
         self.put_named(name, figure, out);
     }
 
     /// Looks a name up, for [`Scalars::role`] and [`Scalars::put_named`].
-    pub(super) fn name(&mut self, name: &str) -> usize {
+    pub(super) fn name(&mut self, name: &[u8]) -> usize {
         match self.names.find(name) {
             Some(known) => known,
             None => self.meet(name),
@@ -152,9 +152,7 @@ impl Scalars {
             Role::GradNorm => group.grad_norm = Some(figure.value),
             Role::Epoch => group.epoch = Some(figure.value),
             Role::EvalMetric if group.metrics.len() < METRICS => {
-                group
-                    .metrics
-                    .push(Metric { name: self.names.list[name].text.to_string(), value: figure.value });
+                group.metrics.push(Metric { name: self.names.list[name].text(), value: figure.value });
             }
             Role::EvalLoss(_) | Role::EvalMetric | Role::Step(_) | Role::Time | Role::Ignored => {}
         }
@@ -163,7 +161,8 @@ impl Scalars {
 
     /// What a name is, for the first time.
     #[cold]
-    fn meet(&mut self, name: &str) -> usize {
+    fn meet(&mut self, bytes: &[u8]) -> usize {
+        let name = &*String::from_utf8_lossy(bytes);
         let mut found = role(name, self.side);
         // CatBoost has no loss by that name, only the function it minimises.
         if found == Role::Ignored && is_objective(name) {
@@ -174,7 +173,7 @@ impl Scalars {
             };
         }
         self.trainer = self.trainer.max(writer(name));
-        self.names.add(name, found)
+        self.names.add(bytes, found)
     }
 
     /// Says what the log has told so far, without waiting for more of the same step.
@@ -234,23 +233,29 @@ fn writer(name: &str) -> Option<(u8, &'static str)> {
 #[derive(Debug, Default)]
 struct Names {
     list: Vec<Name>,
-    places: HashMap<Box<str>, usize>,
+    places: HashMap<Box<[u8]>, usize>,
     last: usize,
 }
 
 #[derive(Debug)]
 struct Name {
-    text: Box<str>,
+    bytes: Box<[u8]>,
     role: Role,
     /// The one that came after it.
     next: usize,
 }
 
+impl Name {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
 impl Names {
-    fn find(&mut self, name: &str) -> Option<usize> {
+    fn find(&mut self, name: &[u8]) -> Option<usize> {
         let next = self.list.get(self.last)?.next;
         if let Some(expected) = self.list.get(next)
-            && *expected.text == *name
+            && *expected.bytes == *name
         {
             self.last = next;
             return Some(next);
@@ -260,14 +265,14 @@ impl Names {
         Some(found)
     }
 
-    fn add(&mut self, name: &str, role: Role) -> usize {
+    fn add(&mut self, name: &[u8], role: Role) -> usize {
         let place = self.list.len();
         if place >= NAMES {
             // The last one stands for all that follow.
             self.list[NAMES - 1].role = Role::Ignored;
             return NAMES - 1;
         }
-        self.list.push(Name { text: name.into(), role, next: place + 1 });
+        self.list.push(Name { bytes: name.into(), role, next: place + 1 });
         self.places.insert(name.into(), place);
         self.follow(place);
         place
@@ -319,12 +324,12 @@ mod tests {
     fn names_without_end_are_passed_over() {
         let (mut scalars, mut out) = (Scalars::new("wandb", None), Vec::new());
         let figure = Figure { step: 1, time: 0.0, value: 2.0 };
-        scalars.put("loss", figure, &mut out);
+        scalars.put(b"loss", figure, &mut out);
         for name in 0..NAMES + 10 {
-            scalars.put(&format!("eval/{name}_loss"), figure, &mut out);
+            scalars.put(format!("eval/{name}_loss").as_bytes(), figure, &mut out);
         }
         assert_eq!(scalars.names.list.len(), NAMES);
-        scalars.put("loss", Figure { step: 2, ..figure }, &mut out);
+        scalars.put(b"loss", Figure { step: 2, ..figure }, &mut out);
         scalars.settle(&mut out);
         assert!(matches!(out.last(), Some(Record { event: Event::Step(stats), .. }) if stats.step == 2));
     }
@@ -335,9 +340,9 @@ mod tests {
             let (mut scalars, mut out) = (Scalars::new("tensorboard", None), Vec::new());
             for step in 1..=2 * steps {
                 let figure = Figure { step, time: 0.0, value: step as f64 };
-                scalars.put("train_loss_step", figure, &mut out);
+                scalars.put(b"train_loss_step", figure, &mut out);
                 if step % steps == 0 {
-                    scalars.put("train_loss_epoch", Figure { value: 0.5, ..figure }, &mut out);
+                    scalars.put(b"train_loss_epoch", Figure { value: 0.5, ..figure }, &mut out);
                 }
             }
             scalars.settle(&mut out);

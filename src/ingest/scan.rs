@@ -1,6 +1,51 @@
 //! Numbers and words in lines, found by hand: no pattern engine in the path of every line.
 
-use memchr::{memchr, memmem};
+#![expect(
+    clippy::inline_always,
+    reason = "what is searched for is known where these are called, and only there"
+)]
+
+use memchr::memchr;
+
+/// The powers of ten that a double holds exactly.
+const TENS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// Where the first `needle` is. For the many short looks at every line: a general search would take
+/// longer to prepare than to run. Inlined, so that the choice below is made by the compiler.
+#[inline(always)]
+pub fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    // A byte of the needle that is rare in logs.
+    let common = |byte: u8| match byte {
+        b' ' | b'.' | b'0'..=b'9' => 4,
+        b'a' | b'e' | b'i' | b'n' | b'o' | b'r' | b's' | b't' | b'l' => 3,
+        b'c' | b'd' | b'g' | b'h' | b'm' | b'p' | b'u' | b':' | b'-' => 2,
+        b'a'..=b'z' | b'=' => 1,
+        _ => 0,
+    };
+    let (mut rare, mut least) = (0, u8::MAX);
+    for (at, &byte) in needle.iter().enumerate() {
+        if common(byte) < least {
+            (rare, least) = (at, common(byte));
+        }
+    }
+    let mut from = rare;
+    loop {
+        let at = from + memchr(*needle.get(rare)?, text.get(from..)?)?;
+        if text[at - rare..].starts_with(needle) {
+            return Some(at - rare);
+        }
+        from = at + 1;
+    }
+}
+
+/// Whether `needle` occurs.
+#[inline(always)]
+pub fn has(text: &[u8], needle: &[u8]) -> bool {
+    find(text, needle).is_some()
+}
 
 /// The number that `text` begins with, and its length. Also `nan`, `inf`, `Infinity` in any case.
 pub fn number(text: &[u8]) -> Option<(f64, usize)> {
@@ -17,23 +62,53 @@ pub fn number(text: &[u8]) -> Option<(f64, usize)> {
         };
         return Some((value, sign + word));
     }
-    let digits = |from: usize| body[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut end = digits(0);
-    if body.get(end) == Some(&b'.') {
-        let fraction = digits(end + 1);
-        if end + fraction == 0 {
-            return None;
+    // The digits as one whole number, which is all of them up to 15; those behind the point are counted.
+    let (mut figures, mut whole, mut end) = (0_usize, 0_u64, 0);
+    let mut digits = |at: &mut usize| {
+        let from = *at;
+        for byte in &body[from..] {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            whole = whole.wrapping_mul(10).wrapping_add(u64::from(digit));
+            *at += 1;
         }
-        end += 1 + fraction;
+        figures += *at - from;
+        *at - from
+    };
+    digits(&mut end);
+    let mut fraction = 0;
+    if body.get(end) == Some(&b'.') {
+        end += 1;
+        fraction = digits(&mut end);
     }
+    if figures == 0 {
+        return None;
+    }
+    let mut power = 0_i32;
     if matches!(body.get(end), Some(b'e' | b'E')) {
         let signed = usize::from(matches!(body.get(end + 1), Some(b'-' | b'+')));
-        let exponent = body.get(end + 1 + signed..).map_or(0, |_| digits(end + 1 + signed));
-        if exponent > 0 {
-            end += 1 + signed + exponent;
+        let digits =
+            body[(end + 1 + signed).min(body.len())..].iter().take_while(|byte| byte.is_ascii_digit());
+        let (count, value) = digits.fold((0, 0_i32), |(count, value), digit| {
+            (count + 1, value.saturating_mul(10).saturating_add(i32::from(digit - b'0')))
+        });
+        if count > 0 {
+            power = if body[end + 1] == b'-' { -value } else { value };
+            end += 1 + signed + count;
         }
     }
-    let value = std::str::from_utf8(&text[..sign + end]).ok()?.parse().ok()?;
+    // Nearly all are short, and exact by one division (Clinger, 1990); the others go the long way.
+    let power = power.saturating_sub(i32::try_from(fraction).unwrap_or(i32::MAX));
+    let ten = TENS.get(power.unsigned_abs() as usize).filter(|_| figures <= 15);
+    let value = match ten {
+        Some(ten) => {
+            let value = if power < 0 { whole as f64 / ten } else { whole as f64 * ten };
+            if text[0] == b'-' { -value } else { value }
+        }
+        None => std::str::from_utf8(&text[..sign + end]).ok()?.parse().ok()?,
+    };
     Some((value, sign + end))
 }
 
@@ -48,16 +123,19 @@ pub fn whole(text: &[u8]) -> Option<(u64, usize)> {
 }
 
 /// What follows the first `needle`.
+#[inline(always)]
 pub fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
-    memmem::find(text, needle).map(|at| &text[at + needle.len()..])
+    find(text, needle).map(|at| &text[at + needle.len()..])
 }
 
 /// The number that follows the first `needle`, spaces and quotes between them allowed.
+#[inline(always)]
 pub fn number_after(text: &[u8], needle: &[u8]) -> Option<f64> {
     number(trim_quotes(after(text, needle)?)).map(|(value, _)| value)
 }
 
 /// The whole number that follows the first `needle`, spaces between them allowed.
+#[inline(always)]
 pub fn whole_after(text: &[u8], needle: &[u8]) -> Option<u64> {
     whole(after(text, needle)?.trim_ascii_start()).map(|(value, _)| value)
 }
@@ -65,7 +143,7 @@ pub fn whole_after(text: &[u8], needle: &[u8]) -> Option<u64> {
 /// Where a bar of tqdm stands: `  4%|▍   | 6/150 [00:01<00:20]` is `(6, 150)`. Bars with words
 /// before them are of other things than training, but for `Train:` and `Training:`.
 pub fn bar(line: &[u8]) -> Option<(u64, u64)> {
-    let percent = memmem::find(line, b"%|")?;
+    let percent = find(line, b"%|")?;
     let head = line[..percent].trim_ascii();
     let digits = head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let words = head[..head.len() - digits].trim_ascii();
@@ -87,6 +165,51 @@ fn trim_quotes(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_needle_is_found_wherever_it_is() {
+        for (text, needle, at) in [
+            ("a loss", "loss", Some(2)),
+            ("los los loss", "loss", Some(8)),
+            ("  4%|", "%|", Some(3)),
+            ("%%|", "%|", Some(1)),
+            ("{'", "{'", Some(0)),
+            ("los", "loss", None),
+            ("ss", "loss", None),
+            ("", "x", None),
+        ] {
+            assert_eq!(find(text.as_bytes(), needle.as_bytes()), at, "{needle} in {text}");
+        }
+    }
+
+    #[test]
+    fn short_numbers_are_what_the_long_way_makes_of_them() {
+        for text in [
+            "0.1",
+            "2.675",
+            "-0.3",
+            "123456789.1234567",
+            "9007199254740993",
+            "0.0000001",
+            "1234567890123456",
+            "-0",
+            "1e5",
+            "1.85e-05",
+            "6.37E+06",
+            "2e-22",
+            "4.9e-324",
+            "123456789012345e22",
+            "1e99999999999",
+            "3.14159265358979323846",
+        ] {
+            let (value, length) = number(text.as_bytes()).unwrap();
+            assert_eq!(
+                (value.to_bits(), length),
+                (text.parse::<f64>().unwrap().to_bits(), text.len()),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn numbers_as_logs_write_them() {

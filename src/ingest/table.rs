@@ -8,7 +8,7 @@ use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, names};
 use crate::ingest::names::{Side, What};
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memchr3};
 
 /// Columns of a table; a wider one is none.
 const WIDEST: usize = 4000;
@@ -40,7 +40,6 @@ impl Table {
 
     /// Whether the line is a header, which is then kept.
     fn begins(&mut self, line: &[u8]) -> bool {
-        let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
         let separator = [b',', b'\t', b';']
             .into_iter()
             .find(|&byte| memchr(byte, line).is_some())
@@ -48,11 +47,15 @@ impl Table {
         if separator == Separator::Blank && !line.trim_ascii_start().starts_with(b"epoch ") {
             return false;
         }
+        // Prose and dictionaries have commas too.
+        if memchr3(b'=', b':', b'{', line).is_some() {
+            return false;
+        }
         let cells: Vec<&[u8]> = cells(line, separator).take(WIDEST + 1).collect();
         if cells.len() < 2 || cells.len() > WIDEST {
             return false;
         }
-        let word = |cell: &&[u8]| cell.len() <= 100 && !cell.iter().any(|byte| b"={}:".contains(byte));
+        let word = |cell: &&[u8]| cell.len() <= 100;
         if !cells.iter().all(|cell| matches!(Cell::of(cell), Cell::Words(_)) && word(cell)) {
             return false;
         }
@@ -103,6 +106,11 @@ fn cells(line: &[u8], separator: Separator) -> impl Iterator<Item = &[u8]> {
         Separator::Blank => matches!(byte, b' ' | b'\t'),
     };
     let bare = |cell: &'_ [u8]| -> std::ops::Range<usize> {
+        // Nearly all are.
+        let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+        if plain(cell.first()) && plain(cell.last()) {
+            return 0..cell.len();
+        }
         let start = cell.len() - cell.trim_ascii_start().len();
         let inner = cell.trim_ascii();
         let quoted = inner.len() >= 2 && inner.starts_with(b"\"") && inner.ends_with(b"\"");
@@ -152,7 +160,7 @@ impl Format for Table {
             self.begins(line);
             return false;
         }
-        points.info().trainer = self.trainer.into();
+        points.written_by(self.trainer);
         self.rows.give(At::default(), points)
     }
 }

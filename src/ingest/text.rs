@@ -91,7 +91,7 @@ impl Reading {
         }
         for index in 0..self.formats.len() {
             // Its first point starts the run, which bears its name.
-            self.points.info().trainer = self.formats[index].trainer().into();
+            self.points.written_by(self.formats[index].trainer());
             if self.formats[index].line(line, &mut self.points) {
                 let format = self.formats.swap_remove(index);
                 self.formats = vec![format];

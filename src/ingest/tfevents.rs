@@ -13,7 +13,7 @@
 use super::proto::{Damaged, Fields, Value};
 use super::roles::Side;
 use super::scalars::{Figure, Scalars};
-use super::{Parsed, Reader};
+use super::{Parsed, Reader, pieces};
 
 /// A length and its checksum.
 const HEADER: usize = 12;
@@ -25,8 +25,6 @@ const READ: u64 = 4 << 20;
 const LONGEST: u64 = 1 << 31;
 const LENGTH: &str = "a length that does not fit its checksum";
 const BYTES: &str = "bytes that do not fit their checksum";
-/// Bytes taken in at a time, so that little is copied and all of it is still at hand.
-const PIECE: usize = 128 << 10;
 
 /// Reads one event file.
 #[derive(Debug)]
@@ -143,11 +141,7 @@ impl TfEvents {
 impl Reader for TfEvents {
     fn push(&mut self, chunk: &[u8], out: &mut Parsed) {
         let mut kept = std::mem::take(&mut self.kept);
-        for piece in chunk.chunks(PIECE) {
-            kept.extend_from_slice(piece);
-            let done = self.read(&kept, out);
-            kept.drain(..done);
-        }
+        pieces::push(&mut kept, chunk, |bytes| self.read(bytes, out));
         self.kept = kept;
     }
 
@@ -205,11 +199,11 @@ fn event(message: &[u8], scalars: &mut Scalars, out: &mut Parsed) -> Result<(), 
 }
 
 /// Reads one `Summary.Value { string tag = 1; float simple_value = 2; TensorProto tensor = 8 }`.
-fn scalar(message: &[u8]) -> Result<Option<(&str, f64)>, Damaged> {
+fn scalar(message: &[u8]) -> Result<Option<(&[u8], f64)>, Damaged> {
     let (mut name, mut value) = (None, None);
     for field in Fields::of(message) {
         match field? {
-            (1, Value::Bytes(tag)) => name = std::str::from_utf8(tag).ok(),
+            (1, Value::Bytes(tag)) => name = Some(tag),
             (2, Value::Fixed32(bits)) => value = Some(f64::from(f32::from_bits(bits))),
             (8, Value::Bytes(message)) => value = tensor(message)?,
             _ => {}

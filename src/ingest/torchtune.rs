@@ -4,7 +4,8 @@
 use super::points::{At, Train};
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, scan};
-use memchr::{memchr, memmem};
+use crate::event::EvalStats;
+use memchr::memchr;
 
 pub(super) struct Torchtune {
     rows: Rows,
@@ -48,7 +49,15 @@ impl Format for Torchtune {
         if self.logged {
             return false;
         }
-        let Some(at) = memmem::find(line, b"|Loss: ") else { return false };
+        let Some(at) = scan::find(line, b"|Loss: ") else {
+            // Its recipes say the mean of an evaluation beside the bar.
+            if points.started()
+                && let Some(loss) = scan::number_after(line, b"Validation loss: ")
+            {
+                points.eval(At::default(), EvalStats { loss, ..EvalStats::default() });
+            }
+            return false;
+        };
         let mut places = line[..at].rsplit(|&byte| byte == b'|');
         let mut place = || scan::whole(places.next()?.trim_ascii()).map(|(value, _)| value);
         let (Some(step), Some(epoch)) = (place(), place()) else { return false };

@@ -12,7 +12,7 @@
 use super::proto::{Damaged, Fields, Value};
 use super::roles::Role;
 use super::scalars::{Figure, Scalars};
-use super::{Parsed, Reader};
+use super::{Parsed, Reader, pieces, scan};
 use crate::event::record::Record;
 use crate::event::{Event, Note, NoteLevel, RunEnded, StopReason};
 
@@ -23,8 +23,6 @@ const BLOCK: u64 = 32 << 10;
 const HEADER: usize = 7;
 /// The longest record that is put together; one with more in it is no row of figures.
 const LONGEST: usize = 16 << 20;
-/// Bytes taken in at a time.
-const PIECE: usize = 128 << 10;
 
 /// How sure a step is that counts rows only, as [`Role::Step`] has it.
 const COUNTED: u8 = 2;
@@ -41,7 +39,7 @@ const LAST: u8 = 4;
 #[derive(Debug, Default)]
 pub struct Wandb {
     kept: Vec<u8>,
-    /// Where `kept` begins in the file.
+    /// Bytes of the file that are done with.
     offset: u64,
     /// The record that is being put together, from the chunks so far.
     record: Option<Vec<u8>>,
@@ -65,14 +63,16 @@ impl Wandb {
     /// Reads what is whole in `bytes`; how much of it is done with.
     fn read(&mut self, bytes: &[u8], out: &mut Parsed) -> usize {
         let mut at = 0;
-        while let Some(taken) = self.chunk(&bytes[at..], self.offset + at as u64, out) {
+        while let Some(taken) = self.chunk(&bytes[at..], out) {
             at += taken;
+            self.offset += taken as u64;
         }
         at
     }
 
-    /// Reads the chunk at `here`; `None` where it is not whole yet.
-    fn chunk(&mut self, bytes: &[u8], here: u64, out: &mut Parsed) -> Option<usize> {
+    /// Reads the chunk at `offset`; `None` where it is not whole yet.
+    fn chunk(&mut self, bytes: &[u8], out: &mut Parsed) -> Option<usize> {
+        let here = self.offset;
         if here == 0 {
             let magic = bytes.get(..MAGIC.len())?;
             if magic != MAGIC {
@@ -154,12 +154,7 @@ impl Wandb {
 impl Reader for Wandb {
     fn push(&mut self, chunk: &[u8], out: &mut Parsed) {
         let mut kept = std::mem::take(&mut self.kept);
-        for piece in chunk.chunks(PIECE) {
-            kept.extend_from_slice(piece);
-            let done = self.read(&kept, out);
-            kept.drain(..done);
-            self.offset += done as u64;
-        }
+        pieces::push(&mut kept, chunk, |bytes| self.read(bytes, out));
         self.kept = kept;
     }
 
@@ -172,13 +167,13 @@ impl Reader for Wandb {
         let kept = std::mem::take(&mut self.kept);
         let mut at = 0;
         while at < kept.len() {
-            let taken = self.chunk(&kept[at..], self.offset + at as u64, out);
+            let taken = self.chunk(&kept[at..], out);
             if taken.is_none() {
                 self.lost.get_or_insert(CUT);
             }
             at += taken.unwrap_or(1);
+            self.offset += taken.unwrap_or(1) as u64;
         }
-        self.offset += at as u64;
         if self.record.take().is_some() {
             self.lost.get_or_insert(CUT);
         }
@@ -197,11 +192,13 @@ struct History {
     scalars: Scalars,
     /// How sure the step of the surest row so far was, and that step.
     step: Option<(u8, u64)>,
+    /// The figures of the row that is being read: their names, and what they are.
+    figures: Vec<(usize, f64)>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { scalars: Scalars::new("wandb", None), step: None }
+        Self { scalars: Scalars::new("wandb", None), step: None, figures: Vec::new() }
     }
 }
 
@@ -223,11 +220,11 @@ impl History {
         // `wandb` writes its own `_step` and `_timestamp` behind the figures that they are of.
         let mut step: Option<(u8, u64)> = None;
         let mut time = 0.0;
-        let mut figures: Vec<(usize, f64)> = Vec::new();
+        self.figures.clear();
         for field in Fields::of(message) {
             match field? {
                 (1, Value::Bytes(item)) => {
-                    let mut joined = String::new();
+                    let mut joined = Vec::new();
                     let Some((key, value)) = item_of(item, &mut joined)? else { continue };
                     let name = self.scalars.name(key);
                     match self.scalars.role(name) {
@@ -238,7 +235,7 @@ impl History {
                         }
                         Role::Time => time = json(value).unwrap_or(0.0),
                         Role::Ignored => {}
-                        _ => figures.extend(json(value).map(|value| (name, value))),
+                        _ => self.figures.extend(json(value).map(|value| (name, value))),
                     }
                 }
                 (2, Value::Bytes(message)) => {
@@ -252,11 +249,11 @@ impl History {
                 _ => {}
             }
         }
-        if figures.is_empty() {
+        if self.figures.is_empty() {
             return Ok(());
         }
         let step = self.place(step);
-        for (name, value) in figures {
+        for &(name, value) in &self.figures {
             self.scalars.put_named(name, Figure { step, time, value }, out);
         }
         Ok(())
@@ -294,54 +291,48 @@ impl History {
     }
 }
 
+/// A name and its figure, in JSON.
+type Item<'a> = (&'a [u8], &'a [u8]);
+
 /// Reads one `HistoryItem { string key = 1; repeated string nested_key = 2; string value_json = 16 }`.
 ///
 /// The parts of a nested key are put together in `joined`.
-fn item_of<'a>(message: &'a [u8], joined: &'a mut String) -> Result<Option<(&'a str, &'a [u8])>, Damaged> {
+fn item_of<'a>(message: &'a [u8], joined: &'a mut Vec<u8>) -> Result<Option<Item<'a>>, Damaged> {
     let (mut key, mut value, mut parts) = (None, None, 0);
     for field in Fields::of(message) {
         match field? {
-            (1, Value::Bytes(bytes)) => key = std::str::from_utf8(bytes).ok(),
-            (2, Value::Bytes(bytes)) => {
+            (1, Value::Bytes(bytes)) => key = Some(bytes),
+            (2, Value::Bytes(part)) => {
                 parts += 1;
-                match std::str::from_utf8(bytes) {
+                if parts == 1 {
                     // Nearly always there is one.
-                    Ok(part) if parts == 1 => key = Some(part),
-                    Ok(part) => {
-                        if parts == 2 {
-                            joined.push_str(key.unwrap_or_default());
-                        }
-                        joined.push('/');
-                        joined.push_str(part);
+                    key = Some(part);
+                } else {
+                    if parts == 2 {
+                        joined.extend_from_slice(key.unwrap_or_default());
                     }
-                    Err(_) => return Ok(None),
+                    joined.push(b'/');
+                    joined.extend_from_slice(part);
                 }
             }
             (16, Value::Bytes(bytes)) => value = Some(bytes),
             _ => {}
         }
     }
-    let key = if parts > 1 { Some(joined.as_str()) } else { key };
+    let key = if parts > 1 { Some(joined.as_slice()) } else { key };
     Ok(key.zip(value))
 }
 
 /// A figure as W&B writes it: a JSON number, or the names that Python has for what JSON has not.
 fn json(text: &[u8]) -> Option<f64> {
-    // Most are counts, which are exact as they stand.
-    if text.len() < 16 && !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
-        return Some(text.iter().fold(0, |number: u64, digit| 10 * number + u64::from(digit - b'0')) as f64);
-    }
-    if text.first().is_some_and(|first| first.is_ascii_digit() || *first == b'-')
-        && let Ok(number) = std::str::from_utf8(text).ok()?.trim_ascii_end().parse()
+    let text = text.trim_ascii();
+    if let Some((value, length)) = scan::number(text)
+        && length == text.len()
     {
-        return Some(number);
+        return Some(value);
     }
-    match text.trim_ascii() {
-        b"NaN" | b"\"NaN\"" => Some(f64::NAN),
-        b"Infinity" | b"\"Infinity\"" => Some(f64::INFINITY),
-        b"-Infinity" | b"\"-Infinity\"" => Some(f64::NEG_INFINITY),
-        _ => None,
-    }
+    let bare = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
+    scan::number(bare).filter(|(_, length)| *length == bare.len()).map(|(value, _)| value)
 }
 
 #[cfg(test)]

@@ -113,6 +113,66 @@ fn a_log_that_the_trainer_writes_is_judged_too() {
     assert!(text(&out.stderr).contains("best eval loss 1.3000 at step 51"), "{}", text(&out.stderr));
 }
 
+/// A shell script that writes `rows` of `epoch,step,train_loss,val_loss` into `file`, one at a time.
+fn writer(file: &str, rows: &[(f64, f64)]) -> String {
+    let mut script = format!("mkdir -p $(dirname {file})\necho epoch,step,train_loss,val_loss > {file}\n");
+    for (i, (eval, train)) in rows.iter().enumerate() {
+        let _ = writeln!(script, "echo {i},{},{train:.6},{eval:.6} >> {file}\nsleep 0.15", 10 * i);
+    }
+    script
+}
+
+#[test]
+fn what_the_trainer_writes_is_found_and_stops_it() {
+    let place = place();
+    // A log of an earlier run that says the worst is none of this one's.
+    std::fs::create_dir(place.path().join("old")).unwrap();
+    let old = "epoch,step,train_loss,val_loss\n0,0,1,1\n1,10,nan,nan\n2,20,nan,nan\n3,30,nan,nan\n";
+    std::fs::write(place.path().join("old/metrics.csv"), old).unwrap();
+    let script = writer("out/csv/version_0/metrics.csv", &LOSSES) + "sleep 20";
+    let out = exec(&place, &["--stop-on", "warn"], &script);
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("stopping the trainer: overfitting"), "{said}");
+    assert!(
+        said.contains("tune: judged by out/csv/version_0/metrics.csv, which the trainer wrote"),
+        "{said}"
+    );
+    assert!(said.contains("best eval loss 1.3000 at step 50"), "{said}");
+}
+
+#[test]
+fn a_written_log_is_preferred_to_what_is_printed_unless_it_is_behind() {
+    let printed = |rows: &[(f64, f64)]| trainer("") + &writer("metrics.csv", rows).replace("sleep 0.15", "");
+    let out = exec(&place(), &[], &printed(&LOSSES));
+    let said = text(&out.stderr);
+    assert!(said.contains("tune: judged by metrics.csv, which the trainer wrote"), "{said}");
+    let out = exec(&place(), &[], &printed(&LOSSES[..6]));
+    let said = text(&out.stderr);
+    assert!(said.contains("tune: judged by what the trainer printed"), "{said}");
+    // A table that may be anything is not believed against what is printed.
+    let out = exec(&place(), &[], &printed(&LOSSES).replace("metrics.csv", "predictions.csv"));
+    let said = text(&out.stderr);
+    assert!(said.contains("tune: judged by what the trainer printed"), "{said}");
+}
+
+#[test]
+fn a_folder_in_the_arguments_is_looked_into() {
+    let (place, elsewhere) = (place(), self::place());
+    let logs = elsewhere.path().join("run").display().to_string();
+    let script = writer(&format!("{logs}/metrics.csv"), &LOSSES).replace("sleep 0.15", "");
+    let tune = |arguments: &[&str]| {
+        let mut command = Command::new(TUNE);
+        command.args(["exec", "--", "sh", "-c", &script, "train"]).args(arguments);
+        let out = command.current_dir(place.path()).stdin(Stdio::null()).output().expect("tune runs");
+        text(&out.stderr)
+    };
+    let said = tune(&["--output_dir", &logs]);
+    assert!(said.contains(&format!("tune: judged by {logs}")), "{said}");
+    let said = tune(&["--seed", "3"]);
+    assert!(said.contains("tune: no loss was printed") && said.contains("hint: --log PATH"), "{said}");
+}
+
 #[test]
 fn a_command_that_cannot_be_started_is_a_mistake() {
     let out = Command::new(TUNE).args(["exec", "--", "./no-such-trainer"]).output().expect("tune runs");

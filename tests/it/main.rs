@@ -6,6 +6,7 @@ mod curves;
 mod dashboard;
 mod data;
 mod dataset;
+mod dialects;
 mod eval;
 #[cfg(unix)]
 mod exec;

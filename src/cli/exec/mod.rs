@@ -1,28 +1,30 @@
 //! `tune exec`: start someone else's trainer, look on, and stop it politely when it overfits.
 //!
-//! The child and its signals are in [`child`], how it is asked to end in [`stop`]. Here its output goes
-//! two ways: to the user as it is, and to a reader whose records are judged.
+//! The child and its signals are in [`child`], how it is asked to end in [`stop`], and what is known of
+//! its run, printed or written, in [`figures`]. Here its output goes two ways: to the user as it is, and
+//! to those figures, which are judged.
 
 mod checkpoint;
 mod child;
+mod figures;
+mod places;
 mod stop;
 
-use super::feed::{self, Stream};
 use super::{Color, Failure, Level, Outcome, code, say, stdout_is_terminal};
 use crate::dashboard::{self, Look, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
-use crate::ingest::Options;
 use crate::report::text;
 use anyhow::anyhow;
 use child::{Channel, Child, Happening};
 use clap::Args;
+use figures::Figures;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 use stop::Stop;
 
@@ -43,7 +45,8 @@ pub(super) struct ExecArgs {
     /// Stop the trainer when a finding is this grave: watch, warn or severe; without it, only look on
     #[arg(long, value_enum, value_name = "LEVEL")]
     stop_on: Option<Level>,
-    /// A log that the trainer writes, judged too (any number of times)
+    /// A log that the trainer writes; without it, they are looked for below this folder and those that
+    /// the command names (any number of times)
     #[arg(long = "log", value_name = "PATH")]
     logs: Vec<PathBuf>,
     /// Seconds that the trainer is given to save when it is asked to stop
@@ -70,43 +73,45 @@ pub(super) fn exec(args: &ExecArgs) -> Outcome {
     let options = args.reading.options()?;
     let terminal = stdout_is_terminal();
     let screen = terminal && !args.plain && !args.quiet;
+    let (updates, received) = mpsc::channel();
+    let figures = Figures::new(args, &options, screen.then_some(updates));
     let child = Child::start(&args.command, terminal, !screen).map_err(Failure::usage)?;
-    let kept = if screen {
-        on_screen(args, &options, child)?
-    } else {
-        Keeper::new(args, &options, View::Pass).keep(&child)
-    };
+    let keeper = Keeper::new(args, figures, !screen);
+    let kept = if screen { on_screen(args, keeper, child, &received)? } else { keeper.keep(&child) };
     Ok(conclude(args, &kept, screen, begun))
 }
 
 /// What is known when the child has ended.
 struct Kept {
     status: ExitStatus,
-    runs: Runs,
-    /// The run whose findings stopped the trainer.
-    convicted: Option<usize>,
+    figures: Figures,
+    /// Whether its run was so bad that the trainer was stopped.
+    convicted: bool,
 }
 
 /// Runs the keeper beside the dashboard.
-fn on_screen(args: &ExecArgs, options: &Options, child: Child) -> Result<Kept, Failure> {
-    let (updates, received) = mpsc::channel();
+fn on_screen(
+    args: &ExecArgs,
+    mut keeper: Keeper,
+    child: Child,
+    received: &Receiver<Update>,
+) -> Result<Kept, Failure> {
     let wishes = Arc::new(AtomicBool::new(false));
-    let mut keeper = Keeper::new(args, options, View::Screen(updates));
     keeper.wished = Arc::clone(&wishes);
     let options = dashboard::Options {
         look: Look::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
+        only_stops: true,
         folder: Path::new("."),
         system: None,
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));
-    // What only a trainer of our own can do is not asked of someone else's.
     let ask = |command| {
-        use dashboard::Command::{Interrupt, Stop, StopAfterEval};
-        wishes.fetch_or(matches!(command, Stop | StopAfterEval | Interrupt), Ordering::SeqCst);
+        use dashboard::Command::{Interrupt, Stop};
+        wishes.fetch_or(matches!(command, Stop | Interrupt), Ordering::SeqCst);
     };
-    let outcome = dashboard::run(&received, Runs::new(Limits::DEFAULT), &ask, options);
+    let outcome = dashboard::run(received, Runs::new(Limits::DEFAULT), &ask, options);
     // Nobody looks on any more, so nobody can stop it later: the trainer ends with its screen.
     if outcome.as_ref().map_or(true, |outcome| outcome.exit != dashboard::Exit::Ended) {
         wishes.store(true, Ordering::SeqCst);
@@ -117,53 +122,33 @@ fn on_screen(args: &ExecArgs, options: &Options, child: Child) -> Result<Kept, F
     Ok(kept)
 }
 
-/// Where the child's output goes.
-enum View {
-    /// To our own output, as it is.
-    Pass,
-    /// To the log panel of the dashboard.
-    Screen(Sender<Update>),
-}
-
 /// Looks on until the child has ended, and asks it to end when its run has gone bad.
 struct Keeper {
     stop_on: Option<Severity>,
     grace: Duration,
-    view: View,
-    /// The child's output first, then the logs that it writes.
-    runs: Runs,
-    output: Stream,
-    logs: Vec<feed::Run>,
+    /// Whether the child's output is passed on to our own, as it is.
+    passes: bool,
+    figures: Figures,
     /// The user has asked for the end.
     wished: Arc<AtomicBool>,
     stop: Option<(Instant, Stop)>,
-    convicted: Option<usize>,
+    convicted: bool,
     /// What each stream has printed since its last whole line.
     begun: [Vec<u8>; 2],
 }
 
 impl Keeper {
-    fn new(args: &ExecArgs, options: &Options, view: View) -> Self {
-        let program = args.command.first().map(Path::new).and_then(Path::file_name);
-        let name = program.map_or_else(String::new, |name| name.display().to_string());
-        let mut keeper = Self {
+    fn new(args: &ExecArgs, figures: Figures, passes: bool) -> Self {
+        Self {
             stop_on: args.stop_on.map(Level::severity),
             grace: Duration::from_secs(args.grace),
-            view,
-            runs: Runs::new(Limits::DEFAULT),
-            output: Stream::new(OUTPUT, &name, options),
-            logs: Vec::new(),
+            passes,
+            figures,
             wished: Arc::default(),
             stop: None,
-            convicted: None,
+            convicted: false,
             begun: [Vec::new(), Vec::new()],
-        };
-        keeper.take(Update::Run { id: OUTPUT, name });
-        for (index, path) in args.logs.iter().enumerate() {
-            let (name, files) = (path.display().to_string(), [path.clone()]);
-            keeper.logs.push(feed::Run::new(OUTPUT + 1 + index, name, &files, options.clone()));
         }
-        keeper
     }
 
     /// Looks on to the end.
@@ -177,7 +162,7 @@ impl Keeper {
                 Ok(Happening::Signal(signal)) => child.hand_on(signal),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
-            self.read_logs();
+            self.figures.look();
             if let Some((status, at)) = ended
                 && (open == 0 || at.elapsed() > REST)
             {
@@ -187,13 +172,16 @@ impl Keeper {
                 self.judge(child);
             }
         };
-        self.finish();
-        Kept { status, runs: self.runs, convicted: self.convicted }
+        for begun in std::mem::take(&mut self.begun) {
+            self.figures.printed(&begun);
+        }
+        self.figures.finish();
+        Kept { status, figures: self.figures, convicted: self.convicted }
     }
 
     /// Hands on what the child printed, and reads whole lines of it: two channels may mix.
     fn printed(&mut self, channel: Channel, bytes: &[u8]) {
-        if let View::Pass = self.view {
+        if self.passes {
             pass(channel, bytes);
         }
         let begun = &mut self.begun[channel as usize];
@@ -201,53 +189,7 @@ impl Keeper {
         let end = begun.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).map(|at| at + 1);
         let Some(end) = end.or((begun.len() > LONGEST).then_some(begun.len())) else { return };
         let lines: Vec<u8> = begun.drain(..end).collect();
-        let mut updates = Vec::new();
-        self.output.push(&lines, &mut keep_in(&mut updates));
-        self.take_all(updates);
-    }
-
-    /// Looks into the logs until there is nothing new.
-    fn read_logs(&mut self) {
-        for index in 0..self.logs.len() {
-            loop {
-                let mut updates = Vec::new();
-                let more = self.logs[index].turn(&mut keep_in(&mut updates));
-                self.take_all(updates);
-                if !matches!(more, Ok(true)) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Nothing more will come.
-    fn finish(&mut self) {
-        let mut updates = Vec::new();
-        for begun in std::mem::take(&mut self.begun) {
-            self.output.push(&begun, &mut keep_in(&mut updates));
-        }
-        self.output.finish(&mut keep_in(&mut updates));
-        for log in &mut self.logs {
-            // The one reason to fail is that nobody listens, and we do.
-            let _ = log.finish(&mut keep_in(&mut updates));
-        }
-        updates.extend((0..=self.logs.len()).map(|index| Update::Gone { id: OUTPUT + index }));
-        self.take_all(updates);
-    }
-
-    /// Takes in what came of a run, for us and for the screen.
-    fn take(&mut self, update: Update) {
-        if let View::Screen(updates) = &self.view {
-            // A dashboard that was left does not end the watch.
-            let _ = updates.send(update.clone());
-        }
-        self.runs.apply(update);
-    }
-
-    fn take_all(&mut self, updates: Vec<Update>) {
-        for update in updates {
-            self.take(update);
-        }
+        self.figures.printed(&lines);
     }
 
     /// Asks the child to end where its run has gone bad or the user wants it, and insists.
@@ -256,12 +198,13 @@ impl Keeper {
             let bad = |run: &Run| {
                 self.stop_on.is_some_and(|level| run.monitor.snapshot().diagnosis.severity >= level)
             };
-            self.convicted = self.runs.list().iter().position(bad);
-            if self.convicted.is_none() && !self.wished.load(Ordering::SeqCst) {
-                return;
+            let bad = self.figures.best().map(|(run, _)| run).filter(|run| bad(run));
+            self.convicted = bad.is_some();
+            if let (Some(run), true) = (bad, self.passes) {
+                say(&format!("tune: stopping the trainer: {}", reason(run)));
             }
-            if let (Some(run), View::Pass) = (self.convicted, &self.view) {
-                say(&format!("tune: stopping the trainer: {}", reason(&self.runs.list()[run])));
+            if !self.convicted && !self.wished.load(Ordering::SeqCst) {
+                return;
             }
             self.stop = Some((Instant::now(), Stop::default()));
         }
@@ -283,29 +226,34 @@ fn keep_in(updates: &mut Vec<Update>) -> impl FnMut(Update) -> bool {
 
 /// Says how it ended; the answer is the exit code.
 fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8 {
-    let runs = kept.runs.list();
-    let code = if kept.convicted.is_some() { code::FINDING } else { child::code(kept.status) };
-    if screen && code != code::FINE && kept.convicted.is_none() {
+    let code = if kept.convicted { code::FINDING } else { child::code(kept.status) };
+    if screen && code != code::FINE && !kept.convicted {
         // The dashboard has covered up what the trainer said last.
-        let lines = runs.first().map(|run| &run.output).into_iter().flatten();
-        let lines: Vec<&String> = lines.collect();
-        lines[lines.len().saturating_sub(LAST_WORDS)..].iter().for_each(|line| say(line));
+        kept.figures.last_words(LAST_WORDS).for_each(say);
     }
-    // The run that spoke for stopping, else the one with most to say.
-    let evals = |run: &&Run| run.monitor.snapshot().curves.eval.len();
-    let fullest = runs.iter().rev().max_by_key(evals);
-    let Some(run) = kept.convicted.map(|index| &runs[index]).or(fullest) else { return code };
+    let Some((run, file)) = kept.figures.best() else { return code };
     if args.quiet {
         return code;
     }
     let snapshot = run.monitor.snapshot();
-    if screen && kept.convicted.is_some() {
+    if screen && kept.convicted {
         say(&format!("tune: the trainer was stopped: {}", reason(run)));
     } else {
         say(&format!("tune: {}", text::verdict(&snapshot)));
     }
+    let empty = snapshot.curves.eval.is_empty() && snapshot.curves.train.is_empty();
+    say(&match file {
+        Some(file) => format!("tune: judged by {}, which the trainer wrote", file.display()),
+        None if empty => {
+            "tune: no loss was printed, and none is in a log below this folder or one that the command names\n  \
+             hint: --log PATH names a log elsewhere"
+                .into()
+        }
+        None => "tune: judged by what the trainer printed".into(),
+    });
     if let Some(best) = snapshot.diagnosis.best.map(|best| &snapshot.curves.eval[best]) {
-        let saved = checkpoint::nearest(Path::new("."), best.step, begun);
+        let roots = places::places(&args.command);
+        let saved = roots.iter().find_map(|root| checkpoint::nearest(root, best.step, begun));
         let saved = saved.map_or_else(
             || "no checkpoint was found".into(),
             |(path, step)| {

@@ -25,7 +25,7 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_si
 fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     let mut keys = vec![("q", if ui.phase == Phase::Ended { "leave" } else { "quit" })];
     if ui.owns_run && ui.phase == Phase::Running {
-        keys.push(("s", "stop & save"));
+        keys.push(("s", if ui.only_stops { "stop" } else { "stop & save" }));
     }
     keys.push(("?", "help"));
     if !ui.search.is_empty() {
@@ -55,7 +55,9 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
 pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
     let mut keys =
         vec![("q", if ui.owns_run { "leave (asks while running)" } else { "leave; the run goes on" })];
-    if ui.owns_run {
+    if ui.only_stops {
+        keys.extend([("s", "ask the trainer to stop"), ("Ctrl-C", "the same, and leave; again: now")]);
+    } else if ui.owns_run {
         keys.extend([
             ("s", "stop, now or after the next eval"),
             ("Ctrl-C", "save and leave; again: now"),
@@ -97,9 +99,13 @@ pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
 }
 
 /// Whether to stop.
-pub fn confirm(buffer: &mut Buffer, area: Rect, theme: Theme) {
+pub fn confirm(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
     let answers = [("y", "stop and save"), ("e", "after the next eval"), ("n", "go on")];
-    boxed(buffer, area, "Stop the run?", &answers.map(|answer| choice(answer, theme)), theme);
+    // Someone else's trainer is sent what Ctrl-C would send, and saves or does not.
+    let asked = [("y", "ask it to stop, as Ctrl-C does"), ("n", "go on")];
+    let answers = if ui.only_stops { &asked[..] } else { &answers[..] };
+    let lines: Vec<Line<'_>> = answers.iter().map(|&answer| choice(answer, theme)).collect();
+    boxed(buffer, area, "Stop the run?", &lines, theme);
 }
 
 /// What to write to a file.

@@ -2,7 +2,14 @@
 //! an id, to whoever shows or judges it.
 //!
 //! Opens and polls files, and asks [`ingest`] what is in them; knows nothing of screens. A run may be
-//! in several files. What begins anew in its file begins anew on the screen.
+//! in several files. What begins anew in its file begins anew on the screen. Which files there are is
+//! the business of [`sources`], what a program prints that of [`stream`].
+
+mod sources;
+mod stream;
+
+pub(super) use sources::Sources;
+pub(super) use stream::Stream;
 
 use crate::dashboard::Update;
 use crate::event::record::Record;
@@ -18,10 +25,11 @@ const TURN: usize = 1 << 20;
 /// The files of one run.
 pub(super) struct Run {
     pub(super) id: usize,
-    name: String,
+    pub(super) name: String,
     files: Vec<File>,
     options: Options,
     announced: bool,
+    started: Instant,
 }
 
 /// One file, and how far it is read.
@@ -117,12 +125,26 @@ pub(super) fn skipped(skipped: &Skipped) -> String {
 impl Run {
     pub(super) fn new(id: usize, name: String, files: &[PathBuf], options: Options) -> Self {
         let files = files.iter().map(|path| File::new(path, &options)).collect();
-        Self { id, name, files, options, announced: false }
+        Self { id, name, files, options, announced: false, started: Instant::now() }
+    }
+
+    /// The same run, read once more from the start under another id.
+    pub(super) fn again(&self, id: usize, name: String) -> Self {
+        let files: Vec<PathBuf> = self.files.iter().map(|file| file.follower.path().to_owned()).collect();
+        Self::new(id, name, &files, self.options.clone())
     }
 
     /// Its first file.
     pub(super) fn first(&self) -> Option<&Path> {
         self.files.first().map(|file| file.follower.path())
+    }
+
+    /// Whether these files are those of this run, by whatever names.
+    fn is_in(&self, files: &[PathBuf]) -> bool {
+        let same = |a: &Path, b: &Path| {
+            a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
+        };
+        self.first().zip(files.first()).is_some_and(|(ours, theirs)| same(ours, theirs))
     }
 
     /// The run is in this file too.
@@ -144,8 +166,14 @@ impl Run {
         self.begin(send)?;
         for index in 0..self.files.len() {
             let file = &mut self.files[index];
+            // What is written while we look on was written now, where the log does not say when.
+            let live = file.settled;
             any |= file.look(&mut bytes, &self.options);
-            let records = std::mem::take(&mut file.parsed.records);
+            let mut records = std::mem::take(&mut file.parsed.records);
+            if live {
+                let now = self.started.elapsed().as_secs_f64();
+                records.iter_mut().filter(|record| record.t == 0.0).for_each(|record| record.t = now);
+            }
             self.give(index, records, send)?;
         }
         Ok(any)
@@ -198,148 +226,4 @@ impl Run {
 
 fn heard(heard: bool) -> Result<(), Left> {
     if heard { Ok(()) } else { Err(Left) }
-}
-
-/// What another program prints, read as it comes and kept for the log panel.
-pub(super) struct Stream {
-    id: usize,
-    name: String,
-    reader: Box<dyn Reader>,
-    parsed: Parsed,
-    started: Instant,
-    begun: bool,
-    /// Evaluations so far.
-    pub(super) evals: u64,
-    panel: Panel,
-}
-
-impl Stream {
-    pub(super) fn new(id: usize, name: &str, options: &Options) -> Self {
-        Self {
-            id,
-            name: name.into(),
-            reader: ingest::open(Path::new(name), options),
-            parsed: Parsed::default(),
-            started: Instant::now(),
-            begun: false,
-            evals: 0,
-            panel: Panel::default(),
-        }
-    }
-
-    /// Takes in what was printed; false when nobody listens any more.
-    pub(super) fn push(&mut self, bytes: &[u8], send: &mut dyn FnMut(Update) -> bool) -> bool {
-        let id = self.id;
-        self.reader.push(bytes, &mut self.parsed);
-        self.give(send) && self.panel.push(bytes, &mut |line| send(Update::Output { id, line }))
-    }
-
-    /// There is no more.
-    pub(super) fn finish(&mut self, send: &mut dyn FnMut(Update) -> bool) -> bool {
-        self.reader.finish(&mut self.parsed);
-        let told = self.parsed.skipped.total() == 0
-            || send(Update::Output { id: self.id, line: format!("tune: {}", skipped(&self.parsed.skipped)) });
-        told && self.give(send)
-    }
-
-    fn give(&mut self, send: &mut dyn FnMut(Update) -> bool) -> bool {
-        let now = self.started.elapsed().as_secs_f64();
-        for mut record in std::mem::take(&mut self.parsed.records) {
-            // Printed just now: what the text does not say the clock does.
-            record.t = now;
-            match record.event {
-                Event::RunStarted(_) if std::mem::replace(&mut self.begun, true) => {
-                    self.evals = 0;
-                    if !send(Update::Run { id: self.id, name: self.name.clone() }) {
-                        return false;
-                    }
-                }
-                Event::Eval(_) => self.evals += 1,
-                _ => {}
-            }
-            if !send(Update::Record { id: self.id, record }) {
-                return false;
-            }
-        }
-        true
-    }
-}
-
-/// Printed bytes as lines for a panel: without colours, and of a progress bar only what it ends as.
-#[derive(Default)]
-struct Panel {
-    line: Vec<u8>,
-    /// A carriage return came last: the next byte overwrites the line, unless it ends it.
-    returned: bool,
-    code: Code,
-}
-
-/// Where in a terminal's control sequence a byte is.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Code {
-    #[default]
-    None,
-    Escape,
-    /// Until a letter.
-    Control,
-    /// Until a bell.
-    Title,
-}
-
-/// Bytes of a line that are kept.
-const LINE: usize = 4096;
-
-impl Panel {
-    fn push(&mut self, bytes: &[u8], give: &mut dyn FnMut(String) -> bool) -> bool {
-        for &byte in bytes {
-            self.code = match (self.code, byte) {
-                (Code::None, 0x1b) => Code::Escape,
-                (Code::None, _) => {
-                    if byte == b'\n' {
-                        self.returned = false;
-                        let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
-                        self.line.clear();
-                        if !line.is_empty() && !give(line) {
-                            return false;
-                        }
-                    } else if byte == b'\r' {
-                        self.returned = true;
-                    } else {
-                        if std::mem::take(&mut self.returned) {
-                            self.line.clear();
-                        }
-                        if self.line.len() < LINE && (byte >= 0x20 || byte == b'\t') {
-                            self.line.push(byte);
-                        }
-                    }
-                    Code::None
-                }
-                (Code::Escape, b'[') => Code::Control,
-                (Code::Escape, b']') => Code::Title,
-                (Code::Control, 0x40..=0x7e) | (Code::Title, 0x07) | (Code::Escape, _) => Code::None,
-                (code, _) => code,
-            };
-        }
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panel_shows_what_a_terminal_would_line_by_line() {
-        let text = b"one\r\n 1%|#  |\r 50%|## |\r100%|###| done\n\x1b[1;32mgreen\x1b[0m\n\n\x1b]0;title\x07two\xff\nhalf";
-        for chunk in 1..text.len() {
-            let (mut panel, mut lines) = (Panel::default(), Vec::new());
-            for piece in text.chunks(chunk) {
-                panel.push(piece, &mut |line| {
-                    lines.push(line);
-                    true
-                });
-            }
-            assert_eq!(lines, ["one", "100%|###| done", "green", "two\u{fffd}"], "in pieces of {chunk}");
-        }
-    }
 }

@@ -1,0 +1,75 @@
+//! Files that are no log, told by their first bytes: weights, pictures, archives. Nothing of them is read.
+
+use super::{Parsed, Reader};
+
+/// What a file that begins so is, where it is certainly no log.
+pub(super) fn sniff(head: &[u8]) -> Option<&'static str> {
+    const KINDS: &[(&[u8], &str)] = &[
+        (b"GGUF", "a GGUF model, no log"),
+        (b"PK\x03\x04", "a zip archive (PyTorch weights are one), no log"),
+        (b"\x1f\x8b", "a gzip archive: unpack it first"),
+        (b"(\xb5/\xfd", "a zstd archive: unpack it first"),
+        (b"\xfd7zXZ", "an xz archive: unpack it first"),
+        (b"\x89PNG", "a picture, no log"),
+        (b"\xff\xd8\xff", "a picture, no log"),
+        (b"GIF8", "a picture, no log"),
+        (b"%PDF", "a PDF, no log"),
+        (b"\x7fELF", "a program, no log"),
+        (b"PAR1", "a Parquet table, no log"),
+        (b"ARROW1", "an Arrow table, no log"),
+        (b"\x89HDF", "an HDF5 file, no log"),
+        (b"\x93NUMPY", "a NumPy array, no log"),
+        (b"SQLite format 3", "an SQLite database, no log"),
+        (b"\x80\x02", "a Python pickle, no log"),
+        (b"\x80\x04", "a Python pickle, no log"),
+        (b"\x80\x05", "a Python pickle, no log"),
+    ];
+    // The length of a header of JSON, then that.
+    let safetensors = head.get(5..10).is_some_and(|bytes| bytes == b"\0\0\0{\"");
+    let known = KINDS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, kind)| *kind);
+    known.or(safetensors.then_some("a safetensors file, no log"))
+}
+
+/// Says once what the file is.
+pub(super) struct Binary {
+    kind: Option<&'static str>,
+}
+
+impl Binary {
+    pub(super) fn new(kind: &'static str) -> Self {
+        Self { kind: Some(kind) }
+    }
+}
+
+impl Reader for Binary {
+    fn push(&mut self, _: &[u8], out: &mut Parsed) {
+        if let Some(kind) = self.kind.take() {
+            out.skipped.add(1, kind);
+        }
+    }
+
+    fn is_useless(&self) -> bool {
+        true
+    }
+
+    fn finish(&mut self, _: &mut Parsed) {}
+
+    fn trainer(&self) -> &'static str {
+        "text"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_and_pictures_are_known_and_logs_are_not() {
+        let tensors = b"\x10\x03\0\0\0\0\0\0{\"__metadata__\":{}}";
+        assert_eq!(sniff(tensors), Some("a safetensors file, no log"));
+        assert_eq!(sniff(b"\x89PNG\r\n\x1a\n"), Some("a picture, no log"));
+        for text in [&b"{\"step\": 1}"[..], b"Iter 1: Val loss 2.5", b"", b"PK", b"\0\0\0\0"] {
+            assert_eq!(sniff(text), None);
+        }
+    }
+}

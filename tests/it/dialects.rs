@@ -1,0 +1,58 @@
+//! The same short run as many trainers print it: other names, prefixes of loggers and launchers, other
+//! encodings and line ends. One truth for all; the name of a file begins with its trainer.
+
+use std::path::{Path, PathBuf};
+use tune::curve::Curves;
+use tune::ingest::{Options, Parsed, open};
+
+const TRAIN: [f64; 5] = [3.0, 2.4, 1.9, 1.5, 1.2];
+const EVAL: [f64; 5] = [2.5, 2.2, 2.0, 2.1, 2.3];
+
+/// Of these the printed train losses are others between the evaluations, or another mean.
+const OTHER_TRAIN: &[&str] = &["text-pytorch-quickstart.log", "text-fairseq.log"];
+
+/// What is made of a file in chunks of a size, and who wrote it.
+fn read(file: &Path, bytes: &[u8], size: usize) -> (Parsed, &'static str) {
+    let (mut reader, mut parsed) = (open(file, &Options::default()), Parsed::default());
+    for chunk in bytes.chunks(size) {
+        reader.push(chunk, &mut parsed);
+    }
+    reader.finish(&mut parsed);
+    (parsed, reader.trainer())
+}
+
+#[test]
+fn every_dialect_gives_the_same_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialects");
+    let entries = std::fs::read_dir(folder).expect("a folder of dialects");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    assert!(files.len() > 40);
+    let mut wrong = Vec::new();
+    for file in &files {
+        let name = file.file_name().expect("a name").to_string_lossy();
+        let bytes = std::fs::read(file).expect("a log");
+        let (parsed, trainer) = read(file, &bytes, bytes.len());
+        for size in [1, 7, 100] {
+            assert_eq!(read(file, &bytes, size).0, parsed, "{name} in chunks of {size}");
+        }
+        let mut curves = Curves::default();
+        for record in &parsed.records {
+            curves.apply(record.t, &record.event);
+        }
+        let train: Vec<f64> = curves.train.iter().map(|point| point.loss).collect();
+        let eval: Vec<f64> = curves.eval.iter().map(|point| point.loss).collect();
+        let near = |found: &[f64], truth: &[f64]| {
+            found.len() == truth.len() && found.iter().zip(truth).all(|(a, b)| (a - b).abs() < 1e-4)
+        };
+        // fairseq prints the loss with its label smoothing.
+        let smoothed: Vec<f64> = EVAL.iter().map(|loss| loss + 0.1).collect();
+        let right = (near(&eval, &EVAL) || name == "text-fairseq.log" && near(&eval, &smoothed))
+            && (near(&train, &TRAIN) || OTHER_TRAIN.contains(&&*name) && train.len() == 5)
+            && name.starts_with(trainer);
+        if !right {
+            wrong.push(format!("{name}: {trainer} {train:?} {eval:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
