@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod compare;
 mod data;
+mod detach;
 mod earlier;
 mod eval;
 mod exec;
@@ -17,6 +18,7 @@ mod lines;
 mod meter;
 mod open;
 mod plan;
+mod remote;
 mod report;
 mod run;
 mod runs;
@@ -244,13 +246,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// Writes to stdout. A reader that has gone away is no error.
 fn print(text: &str) {
-    print_bytes(text.as_bytes());
+    let _ = print_bytes(text.as_bytes());
+}
+
+/// Writes to stdout; whether there was a reader.
+fn printed(text: &str) -> bool {
+    print_bytes(text.as_bytes()).is_ok()
 }
 
 /// Writes to stdout what need not be text.
-fn print_bytes(bytes: &[u8]) {
+fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    out.write_all(bytes).and_then(|()| out.flush())
 }
 
 /// Says something that is not a result.

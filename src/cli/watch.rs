@@ -5,6 +5,7 @@
 
 use super::feed::{Left, Run, Stream};
 use super::lines::Lines;
+use super::remote::Trainers;
 use super::{Failure, Outcome, Output, code, say, stdout_is_terminal};
 use crate::dashboard::{self, Look, Runs, Update};
 use crate::diagnosis::Limits;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(40);
 /// Sources above this number are looked at less often, so that idling costs no more.
 const MANY: usize = 50;
+/// Between two looks at the trainers of runs.
+const LISTEN: Duration = Duration::from_millis(250);
 /// Between two looks for new files in folders.
 const SEARCH: Duration = Duration::from_secs(2);
 /// How much later a log may end than the document that says the same better.
@@ -67,6 +70,7 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         std::thread::spawn(move || read_stdin(&options, &sender, &side))
     });
     let once = args.once;
+    let trainers = sources.trainers.clone();
     std::thread::spawn(move || sources.follow(once, &sender));
     if !screen {
         let mut lines = Lines::new(args.output.json, args.output.quiet);
@@ -83,9 +87,9 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     })
     .map_err(Failure::failed)?;
     let look = Look::from_environment(args.output.colors(), |name| std::env::var(name).ok());
-    let shown =
-        dashboard::Options { look, linger: true, owns_run: false, folder: Path::new("."), system: None };
-    dashboard::run(&updates, Runs::new(Limits::DEFAULT), &|_| {}, shown).map_err(Failure::failed)?;
+    let shown = dashboard::Options { look, linger: true, owns_run: false, ..dashboard::Options::default() };
+    let ask = |id, command| trainers.ask(id, command);
+    dashboard::run(&updates, Runs::new(Limits::DEFAULT), &ask, shown).map_err(Failure::failed)?;
     drop(updates);
     if let Some(piped) = piped.filter(|piped| !piped.is_finished()) {
         // The program that prints must not die of a reader that is gone.
@@ -154,7 +158,8 @@ fn read_stdin(options: &Options, sender: &SyncSender<Update>, side: &Side) {
             let _ = std::io::stderr().write_all(read);
         }
         if side.passes.load(Ordering::SeqCst) {
-            super::print_bytes(read);
+            // Nobody may want it; the program that prints is not to know.
+            let _ = super::print_bytes(read);
         }
         heard = heard && stream.push(read, &mut send);
     }
@@ -172,11 +177,13 @@ struct Sources {
     /// The names of `runs`, to know them again.
     names: Vec<String>,
     next_id: usize,
+    trainers: Trainers,
 }
 
 impl Sources {
     fn new(named: Vec<PathBuf>, options: Options, first_id: usize) -> Self {
-        let mut sources = Self { named, options, runs: Vec::new(), names: Vec::new(), next_id: first_id };
+        let (runs, names, trainers) = (Vec::new(), Vec::new(), Trainers::default());
+        let mut sources = Self { named, options, runs, names, next_id: first_id, trainers };
         sources.search();
         sources
     }
@@ -186,6 +193,9 @@ impl Sources {
         for source in &self.named {
             for (name, files) in runs_in(source) {
                 let Some(known) = self.names.iter().position(|old| *old == name) else {
+                    for file in &files {
+                        self.trainers.add(self.next_id, file);
+                    }
                     self.runs.push(Run::new(self.next_id, name.clone(), &files, self.options.clone()));
                     self.names.push(name);
                     self.next_id += 1;
@@ -207,7 +217,7 @@ impl Sources {
     /// Reads on and on; to the end of what is there, if only `once`.
     fn follow(&mut self, once: bool, sender: &SyncSender<Update>) {
         let mut send = |update| sender.send(update).is_ok();
-        let mut searched = Instant::now();
+        let (mut searched, mut listened) = (Instant::now(), None::<Instant>);
         let folders = self.named.iter().any(|source| !source.is_file());
         if self.named.is_empty() {
             return;
@@ -224,6 +234,12 @@ impl Sources {
                 match run.turn(&mut send) {
                     Ok(new) => any |= new,
                     Err(Left) => return,
+                }
+            }
+            if !once && listened.is_none_or(|at| at.elapsed() > LISTEN) {
+                listened = Some(Instant::now());
+                if !self.trainers.look(&mut send) {
+                    return;
                 }
             }
             if any {

@@ -118,7 +118,7 @@ pub fn render(frame: &mut Frame<'_>, area: Rect, scene: Option<&Scene<'_>>, ui: 
     };
     match ui.popup {
         Some(Popup::Help) => help::render(buffer, area, ui, theme),
-        Some(Popup::Confirm { .. }) => help::confirm(buffer, area, theme),
+        Some(Popup::Confirm { .. }) => help::confirm(buffer, area, ui, theme),
         Some(Popup::Copy) => help::copy(buffer, area, theme),
         None => {}
     }

@@ -42,6 +42,7 @@ pub fn page(snapshot: &Snapshot, about: &About) -> String {
     spoken(&mut out, snapshot);
     strips(&mut out, snapshot.curves);
     evaluations(&mut out, snapshot);
+    rows(&mut out, snapshot);
     made_of(&mut out, snapshot, about);
     events(&mut out, snapshot);
     let _ = writeln!(out, "<footer>{}</footer></main></body></html>", xml(&about.program));
@@ -93,6 +94,8 @@ fn head(out: &mut String, snapshot: &Snapshot, name: &str) {
     }
     if let Some(why) = &diagnosis.undecided {
         standing.push(why.clone());
+    } else {
+        standing.extend(snapshot.cut_short().map(|cut| format!("so far: {cut}")));
     }
     let _ = writeln!(
         out,
@@ -287,6 +290,31 @@ fn evaluations(out: &mut String, snapshot: &Snapshot) {
     out.push_str("</table></details>\n");
 }
 
+/// What a look at the rows found before training.
+fn rows(out: &mut String, snapshot: &Snapshot) {
+    let Some(audit) = &snapshot.run.audit else { return };
+    out.push_str(
+        "<h2>The rows</h2>\n<table><tr><th></th><th class=\"n\">rows</th><th class=\"n\">tokens</th>\
+         <th class=\"n\">with loss</th><th class=\"n\">median</th><th class=\"n\">longest</th>\
+         <th class=\"n\">cut</th><th class=\"n\">twice</th><th class=\"n\">nearly twice</th></tr>",
+    );
+    for side in &audit.sides {
+        let _ = write!(out, "<tr><th>{}</th>", xml(&side.split));
+        let counts = [side.rows, side.tokens, side.loss_tokens, side.median, side.longest, side.cut];
+        for count in counts.into_iter().chain([side.duplicates, side.near_duplicates]) {
+            let _ = write!(out, "<td class=\"n\">{}</td>", fmt::count(count));
+        }
+        out.push_str("</tr>");
+    }
+    out.push_str("</table>\n");
+    if audit.warnings.is_empty() {
+        out.push_str("<p class=\"faint\">Nothing to warn of was found.</p>\n");
+    }
+    for warning in &audit.warnings {
+        let _ = writeln!(out, "<p class=\"card\">{}</p>", xml(warning));
+    }
+}
+
 /// Settings, data, environment and configuration.
 fn made_of(out: &mut String, snapshot: &Snapshot, about: &About) {
     let run = snapshot.run;
@@ -318,7 +346,12 @@ fn made_of(out: &mut String, snapshot: &Snapshot, about: &About) {
             );
         }
     }
-    say("trainer", run.trainer.clone());
+    if let Some(environment) = &run.environment {
+        say("program", environment.program.clone());
+        say("system", format!("{}, {} threads", environment.system, environment.threads));
+    } else {
+        say("trainer", run.trainer.clone());
+    }
     say("time of training", fmt::duration(snapshot.progress.elapsed_s));
     out.push_str("<h2>What it is made of</h2>\n<table>");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {

@@ -3,9 +3,9 @@
 use tune::diagnosis::Limits;
 use tune::event::record::Record;
 use tune::event::{
-    BestPoint, CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, Generated,
-    LossMeaning, ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats,
-    StopReason,
+    AuditedSide, BestPoint, CheckpointRole, CheckpointSaved, DataAudit, DataInfo, Environment, EvalStats,
+    Event, ExampleLoss, Generated, LossMeaning, ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample,
+    Settings, Split, StepStats, StopReason,
 };
 use tune::monitor::Monitor;
 use tune::report::{html, json, md, svg, text};
@@ -51,6 +51,15 @@ fn info() -> RunInfo {
             lora_dropout: Some(0.0),
             early_stopping: Some(true),
         },
+        audit: Some(DataAudit {
+            sides: vec![AuditedSide { split: "train".into(), rows: 450, cut: 3, ..AuditedSide::default() }],
+            warnings: vec!["2 rows are held out and also trained on, the first is <x>".into()],
+        }),
+        environment: Some(Environment {
+            program: "tune 0.1.0".into(),
+            system: "linux x86_64".into(),
+            threads: 2,
+        }),
     }
 }
 

@@ -97,14 +97,16 @@ fn on_screen(args: &ExecArgs, options: &Options, child: Child) -> Result<Kept, F
         look: Look::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
+        detaches: false,
         folder: Path::new("."),
         system: None,
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));
     // What only a trainer of our own can do is not asked of someone else's.
-    let ask = |command| {
+    let ask = |_, command| {
         use dashboard::Command::{Interrupt, Stop, StopAfterEval};
         wishes.fetch_or(matches!(command, Stop | StopAfterEval | Interrupt), Ordering::SeqCst);
+        Ok(())
     };
     let outcome = dashboard::run(&received, Runs::new(Limits::DEFAULT), &ask, options);
     // Nobody looks on any more, so nobody can stop it later: the trainer ends with its screen.
@@ -159,6 +161,7 @@ impl Keeper {
             begun: [Vec::new(), Vec::new()],
         };
         keeper.take(Update::Run { id: OUTPUT, name });
+        keeper.take(Update::Trainer { id: OUTPUT, trainer: dashboard::Trainer::Stoppable });
         for (index, path) in args.logs.iter().enumerate() {
             let (name, files) = (path.display().to_string(), [path.clone()]);
             keeper.logs.push(feed::Run::new(OUTPUT + 1 + index, name, &files, options.clone()));
@@ -331,7 +334,7 @@ fn reason(run: &Run) -> String {
 /// To our own output, as it came. That nobody reads it is no reason to stop looking on.
 fn pass(channel: Channel, bytes: &[u8]) {
     match channel {
-        Channel::Out => super::print_bytes(bytes),
+        Channel::Out => drop(super::print_bytes(bytes)),
         Channel::Err => drop(std::io::stderr().lock().write_all(bytes)),
     }
 }

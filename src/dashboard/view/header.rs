@@ -146,6 +146,7 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
         (None, Phase::Stopping) => "stopping, saving".into(),
         (None, Phase::Finishing) => "stops after the next eval".into(),
         (None, Phase::Ended) => "end of log".into(),
+        (None, Phase::Interrupting) if ui.detaching => "saving, to go on in the background".into(),
         (None, Phase::Interrupting) => "interrupted, saving".into(),
         (None, _) if ui.paused => "PAUSED".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),

@@ -4,6 +4,7 @@
 use super::theme::Theme;
 use super::{Line, Span, fitted};
 use crate::dashboard::model::{Panel, Phase, Scale, Ui, XAxis};
+use crate::dashboard::update::{may_ask, may_detach, may_order};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
@@ -24,7 +25,7 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_si
 
 fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     let mut keys = vec![("q", if ui.phase == Phase::Ended { "leave" } else { "quit" })];
-    if ui.owns_run && ui.phase == Phase::Running {
+    if may_ask(ui) && ui.phase == Phase::Running {
         keys.push(("s", "stop & save"));
     }
     keys.push(("?", "help"));
@@ -55,12 +56,17 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
 pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
     let mut keys =
         vec![("q", if ui.owns_run { "leave (asks while running)" } else { "leave; the run goes on" })];
+    if may_ask(ui) {
+        keys.push(("s", "stop, now or after the next eval"));
+    }
+    if may_order(ui) {
+        keys.push(("w v P", "save, evaluate, pause"));
+    }
     if ui.owns_run {
-        keys.extend([
-            ("s", "stop, now or after the next eval"),
-            ("Ctrl-C", "save and leave; again: now"),
-            ("w v P", "save, evaluate, pause"),
-        ]);
+        keys.push(("Ctrl-C", "save and leave; again: now"));
+    }
+    if ui.detaches {
+        keys.push(("d", "leave; it goes on in background"));
     }
     keys.extend([
         ("l p", "log or linear; perplexity"),
@@ -97,9 +103,14 @@ pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
 }
 
 /// Whether to stop.
-pub fn confirm(buffer: &mut Buffer, area: Rect, theme: Theme) {
-    let answers = [("y", "stop and save"), ("e", "after the next eval"), ("n", "go on")];
-    boxed(buffer, area, "Stop the run?", &answers.map(|answer| choice(answer, theme)), theme);
+pub fn confirm(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
+    let mut answers = vec![("y", "stop and save"), ("e", "after the next eval")];
+    if may_detach(ui) {
+        answers.push(("d", "leave; it goes on in the background"));
+    }
+    answers.push(("n", "go on"));
+    let lines: Vec<Line<'_>> = answers.into_iter().map(|answer| choice(answer, theme)).collect();
+    boxed(buffer, area, "Stop the run?", &lines, theme);
 }
 
 /// What to write to a file.
