@@ -93,7 +93,8 @@ pub(super) fn sum(
 }
 
 pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>) -> Result<Vec<Projected>> {
-    let (isa, (n, k)) = (Isa::best(), x.dims2()?);
+    let isa = Isa::best(group.iter().any(|projection| projection.weight.is_bf16()));
+    let (n, k) = x.dims2()?;
     let x = view(x)?;
     let x = Activations::new(isa, &x, n, k);
     let residual = residual.map(view).transpose()?;
@@ -139,7 +140,8 @@ pub(crate) fn linear_backward(
     group: &[(Projection, Upstream)],
     need_dx: bool,
 ) -> Result<(Option<Tensor>, Vec<Option<LoraGrad>>)> {
-    let (isa, (n, k)) = (Isa::best(), x.dims2()?);
+    let isa = Isa::best(group.iter().any(|(projection, _)| projection.weight.is_bf16()));
+    let (n, k) = x.dims2()?;
     let x = view(x)?;
     let upstream = group.iter().map(|(_, upstream)| view(upstream.dy)).collect::<Result<Vec<_>>>()?;
     let upstream: Vec<Activations> = upstream

@@ -46,7 +46,7 @@ pub(super) type Tile = unsafe fn(&[Segment], Target);
 ///
 /// # Safety
 /// As for [`Tile`].
-unsafe fn write_edge(sums: &[f32], cols_per_row: usize, target: Target) {
+pub(super) unsafe fn write_edge(sums: &[f32], cols_per_row: usize, target: Target) {
     for (i, row) in sums.chunks_exact(cols_per_row).take(target.rows).enumerate() {
         for (j, &sum) in row.iter().take(target.cols).enumerate() {
             // SAFETY: row and column are inside the target.
