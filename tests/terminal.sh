@@ -8,7 +8,12 @@ tests=$(realpath "$2")
 place=$(mktemp -d)
 session=tune-$$
 screen() { tmux -L "$session" capture-pane -p -t "$session"; }
-finish() { tmux -L "$session" kill-server 2>/dev/null || true; rm -rf "$place"; }
+finish() {
+  # What was left in the background must not go on after a test that failed.
+  if [ -d "$place/two" ]; then mkdir -p "$place/two/control" && touch "$place/two/control/interrupt" && sleep 1; fi
+  tmux -L "$session" kill-server 2>/dev/null || true
+  rm -rf "$place"
+}
 trap finish EXIT
 
 # Waits until the screen has a text; says what it had where it never comes.
@@ -86,6 +91,26 @@ keys "clear; '$tune' watch one; echo exit=\$?" Enter
 await "ended: on request"
 keys q
 await "exit=0"
+
+# A terminal without colours and Unicode gets neither, and one whose cursor cannot be moved lines of text.
+keys "clear; LC_ALL=C NO_COLOR=1 '$tune' watch one; echo exit=\$?" Enter
+await "ended: on request"
+await "@ best"
+if screen | LC_ALL=C grep -q '[^ -~]'; then echo "not ASCII:" >&2; screen >&2; exit 1; fi
+if tmux -L "$session" capture-pane -pe -t "$session" | grep -q $'\e\[[0-9;]*[34]8;5;'; then
+  echo "colours in spite of NO_COLOR" >&2
+  exit 1
+fi
+keys q
+await "exit=0"
+keys "clear; TERM=dumb '$tune' watch one; echo exit=\$?" Enter
+await "Verdict: "
+keys C-c
+await READY
+if [ "$(tmux -L "$session" display -p -t "$session" '#{alternate_on}')" != 0 ]; then
+  echo "a screen on a dumb terminal" >&2
+  exit 1
+fi
 
 # A run is left in the background; watching takes it up again, and its keys reach the trainer.
 keys "clear; '$tune' run job.toml --out two; echo exit=\$?" Enter

@@ -138,7 +138,7 @@ impl Color {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            Self::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb(),
         }
     }
 }
@@ -267,6 +267,16 @@ fn say(text: &str) {
 
 fn stdout_is_terminal() -> bool {
     std::io::stdout().is_terminal()
+}
+
+/// Whether the dashboard can be shown: on a terminal whose cursor can be moved.
+fn has_screen() -> bool {
+    stdout_is_terminal() && !is_dumb()
+}
+
+/// Whether the terminal knows no colours and no other control sequences.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// The run folder that an argument names.

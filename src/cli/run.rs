@@ -11,7 +11,7 @@ use super::earlier::Earlier;
 use super::meter::Meter;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
-use super::{Failure, Outcome, Output, code, open, open_run, print, say, stdout_is_terminal};
+use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, say};
 use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Exit, Look};
 use crate::data::{self, Augmenter, Dataset, Encoder};
@@ -363,7 +363,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
         folders: &folders,
         info,
     };
-    let dashboard = !args.plain && !args.output.json && !args.output.quiet && stdout_is_terminal();
+    let dashboard = !args.plain && !args.output.json && !args.output.quiet && has_screen();
     let (sender, receiver) = mpsc::channel();
     let past_runs = sender.clone();
     let view = if dashboard {

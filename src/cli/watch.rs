@@ -6,7 +6,7 @@
 use super::feed::{Left, Run, Stream};
 use super::lines::Lines;
 use super::remote::Trainers;
-use super::{Failure, Outcome, Output, code, say, stdout_is_terminal};
+use super::{Failure, Outcome, Output, code, has_screen, say};
 use crate::dashboard::{self, Look, Runs, Update};
 use crate::diagnosis::Limits;
 use crate::ingest::Options;
@@ -53,7 +53,7 @@ pub(super) struct WatchArgs {
 pub(super) fn watch(args: &WatchArgs) -> Outcome {
     let options = args.reading.options()?;
     let stdin = check(args)?;
-    let screen = !args.plain && !args.once && !args.output.json && !args.output.quiet && stdout_is_terminal();
+    let screen = !args.plain && !args.once && !args.output.json && !args.output.quiet && has_screen();
     let (sender, updates) = sync_channel(UNDERWAY);
     let files: Vec<PathBuf> = args.sources.iter().filter(|source| !is_stdin(source)).cloned().collect();
     let mut sources = Sources::new(files, options.clone(), usize::from(stdin));

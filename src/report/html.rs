@@ -17,6 +17,8 @@ use std::fmt::Write as _;
 pub struct About {
     /// The configuration as resolved.
     pub config: Option<String>,
+    /// What its source is called: the name of a run whose log gives it none.
+    pub source: String,
     /// Who writes the report, and which version.
     pub program: String,
 }
@@ -26,7 +28,7 @@ const EVENTS: usize = 300;
 
 /// The page.
 pub fn page(snapshot: &Snapshot, about: &About) -> String {
-    let name = if snapshot.run.name.is_empty() { "run" } else { &snapshot.run.name };
+    let name = if snapshot.run.name.is_empty() { &about.source } else { &snapshot.run.name };
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -50,10 +52,10 @@ pub fn page(snapshot: &Snapshot, about: &About) -> String {
 }
 
 const STYLE: &str = "\
-:root{--paper:#fff;--card:#f6f8fa;--ink:#1f2933;--faint:#5f6b78;--line:#d5dbe1;--grid:#e4e8ec;--train:#0072b2;\
+:root{--paper:#fff;--card:#f6f8fa;--ink:#1f2933;--faint:#5f6b78;--line:#d5dbe1;--grid:#e4e8ec;--train:#00508f;\
 --eval:#d55e00;--best:#00664f;--plate:#e3e7eb}\
-@media(prefers-color-scheme:dark){:root{--paper:#14181d;--card:#1c2229;--ink:#dde3e9;--faint:#96a1ad;--line:#343d47;\
---grid:#262e36;--train:#56b4e9;--eval:#f0a04b;--best:#35c49a;--plate:#2a323b}}\
+@media screen and (prefers-color-scheme:dark){:root{--paper:#14181d;--card:#1c2229;--ink:#dde3e9;--faint:#96a1ad;--line:#343d47;\
+--grid:#262e36;--train:#3d8fe0;--eval:#ffbf66;--best:#35c49a;--plate:#2a323b}}\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif}\
 main{max-width:880px;margin:0 auto;padding:28px 20px}h1{font-size:24px;margin:0 0 4px}\
@@ -73,7 +75,8 @@ gap:14px}.gauge{height:9px;background:var(--plate);border-radius:5px;overflow:hi
 summary{cursor:pointer;color:var(--faint)}.warning td{color:var(--eval)}footer{margin-top:36px;font-size:13px}\
 @media(max-width:640px){.two{grid-template-columns:1fr}}\
 @media print{body{font-size:12px}main{max-width:none;padding:0}h2{break-after:avoid}.card,figure,tr{break-inside:avoid}\
-.plate{border:1px solid #111}}";
+.plate{border:1px solid #111}.plate,.gauge,.gauge i{print-color-adjust:exact}\
+details::details-content{content-visibility:visible;display:block}details>summary{list-style:none}}";
 
 /// What runs, and the verdict.
 fn head(out: &mut String, snapshot: &Snapshot, name: &str) {
@@ -352,7 +355,9 @@ fn made_of(out: &mut String, snapshot: &Snapshot, about: &About) {
     } else {
         say("trainer", run.trainer.clone());
     }
-    say("time of training", fmt::duration(snapshot.progress.elapsed_s));
+    if snapshot.progress.elapsed_s > 0.0 {
+        say("time of training", fmt::duration(snapshot.progress.elapsed_s));
+    }
     out.push_str("<h2>What it is made of</h2>\n<table>");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = write!(out, "<tr><th>{}</th><td>{}</td></tr>", xml(name), xml(value));

@@ -42,8 +42,21 @@ fn is_open(place: &Place, wish: &str) -> bool {
     place.path(OUT).join("control").join(wish).exists()
 }
 
-/// Starts an endless run in the background; the id of its process.
-fn detached(place: &Place) -> u64 {
+/// A process in the background, which does not outlive a test that fails.
+struct Background {
+    pid: u64,
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = Command::new("kill").args(["-9", &self.pid.to_string()]).status();
+        }
+    }
+}
+
+/// Starts an endless run in the background.
+fn detached(place: &Place) -> Background {
     let endless = ["--set", "train.steps=1000000", "--set", "eval.every_steps=100000"];
     let start =
         ["run", "job.toml", "--out", OUT, "--detach", "--json", "--set", "early_stopping.enabled=false"];
@@ -51,13 +64,14 @@ fn detached(place: &Place) -> u64 {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let told: Value = serde_json::from_str(&stdout(&output)).expect("one document");
     assert_eq!(told["run"], OUT);
-    told["pid"].as_u64().expect("a process")
+    Background { pid: told["pid"].as_u64().expect("a process") }
 }
 
 #[test]
 fn a_run_in_the_background_hears_what_it_is_asked() {
     let place = Place::new();
-    let pid = detached(&place);
+    let background = detached(&place);
+    let pid = background.pid;
     assert_eq!(log(&place)[0]["kind"], "run_started");
     wait_until("a step", || last_step(&place) > 2);
     // It has no terminal and no parent that waits for it.
@@ -104,7 +118,7 @@ fn a_run_in_the_background_hears_what_it_is_asked() {
 #[test]
 fn what_an_earlier_session_was_asked_is_forgotten() {
     let place = Place::new();
-    detached(&place);
+    let _background = detached(&place);
     wait_until("a step", || last_step(&place) > 1);
     ask(&place, "interrupt");
     wait_until("the end", || log(&place).last().is_some_and(|event| event["kind"] == "run_ended"));
@@ -119,10 +133,12 @@ fn what_an_earlier_session_was_asked_is_forgotten() {
     let output = place.tune(&["run", "--resume", OUT, "--detach"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = stdout(&output);
-    assert!(
-        text.starts_with("runs/one: runs in the background, process ")
-            && text.contains("tune watch runs/one")
-    );
+    let (pid, rest) = text
+        .strip_prefix("runs/one: runs in the background, process ")
+        .and_then(|rest| rest.split_once('\n'))
+        .expect("where it is");
+    let _background = Background { pid: pid.parse().expect("a process") };
+    assert!(rest.contains("tune watch runs/one"), "{rest}");
     let resumed = || log(&place).iter().position(|event| event["kind"] == "run_resumed");
     let at = resumed().expect("a record that it goes on");
     wait_until("a step that nobody forbade", || {

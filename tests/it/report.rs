@@ -212,8 +212,11 @@ fn hostile() -> Monitor {
 
 #[test]
 fn the_page_is_one_file_that_escapes_everything() {
-    let about =
-        html::About { config: Some("[a]\nb = \"<i>\"\n".into()), program: "written by a <test>".into() };
+    let about = html::About {
+        config: Some("[a]\nb = \"<i>\"\n".into()),
+        source: "<log>".into(),
+        program: "written by a <test>".into(),
+    };
     let stories = [Monitor::new(Limits::DEFAULT), run(30).0, finished().0, hostile()];
     for (index, monitor) in stories.iter().enumerate() {
         let page = html::page(&monitor.snapshot(), &about);
@@ -248,6 +251,9 @@ fn the_page_is_one_file_that_escapes_everything() {
         "best eval loss",
         "<title>step 168, epoch 3.00: eval",
         "b = &quot;&lt;i&gt;&quot;",
+        "the first is &lt;x&gt;",
+        "<td class=\"n\">450</td>",
+        "linux x86_64, 2 threads",
     ] {
         assert!(page.contains(words), "{words} is missing");
     }
@@ -270,6 +276,10 @@ fn the_document_for_programs_has_numbers_that_are_none() {
         (&document["verdict"], &document["ended"]["reason"]),
         (&"overfitting".into(), &"finished".into())
     );
+    assert_eq!(
+        (&document["audit"]["sides"][0]["cut"], &document["environment"]["threads"]),
+        (&3.into(), &2.into())
+    );
     assert!(document["findings"][0]["evidence"]["best_step"].is_u64() && document["best"]["loss"].is_f64());
 }
 
@@ -278,7 +288,10 @@ fn markdown_means_what_it_says() {
     let document = md::document(&hostile().snapshot());
     assert!(document.starts_with("# \\</pre\\>\\<script"), "{document}");
     assert!(
-        document.contains("| 560 | 10.00 |") && document.contains("Rows trained on: 75 % recited"),
+        document.contains("- 2 rows are held out and also trained on, the first is \\<x\\>")
+            && document.contains("| train | 450 |")
+            && document.contains("| 560 | 10.00 |")
+            && document.contains("Rows trained on: 75 % recited"),
         "{document}"
     );
 }

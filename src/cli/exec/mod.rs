@@ -8,7 +8,7 @@ mod child;
 mod stop;
 
 use super::feed::{self, Stream};
-use super::{Color, Failure, Level, Outcome, code, say, stdout_is_terminal};
+use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_terminal};
 use crate::dashboard::{self, Look, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
 use crate::ingest::Options;
@@ -69,7 +69,7 @@ pub(super) fn exec(args: &ExecArgs) -> Outcome {
     let begun = SystemTime::now();
     let options = args.reading.options()?;
     let terminal = stdout_is_terminal();
-    let screen = terminal && !args.plain && !args.quiet;
+    let screen = has_screen() && !args.plain && !args.quiet;
     let child = Child::start(&args.command, terminal, !screen).map_err(Failure::usage)?;
     let kept = if screen {
         on_screen(args, &options, child)?
