@@ -140,6 +140,12 @@ await "given back"
 await " icanon"
 await " echo "
 
+# A signal from elsewhere: the run is saved, and the screen does not hold its process up.
+keys "clear; '$tune' run job.toml --out four; echo exit=\$?" Enter
+await "◆ best"
+pkill -INT -P "$(tmux -L "$session" list-panes -t "$session" -F "#{pane_pid}")"
+await "exit=130"
+
 # The terminal goes away: the run is saved and ends, and nothing of it is left over.
 pid=$(tmux -L "$session" list-panes -t "$session" -F '#{pane_pid}')
 keys "clear; exec '$tune' run job.toml --out three" Enter

@@ -138,7 +138,7 @@ pub fn run(
         ..Ui::default()
     };
     let mut screen = Screen::take().context("cannot open the dashboard")?;
-    let keyboard = Keyboard::listen();
+    let keyboard = Keyboard::listen().context("cannot open the dashboard")?;
     let mut dirty = true;
     let mut drawn = None::<Instant>;
     let mut news = Instant::now();
@@ -237,8 +237,13 @@ fn take_in(updates: &Receiver<Update>, runs: &mut Runs, ui: &mut Ui) -> Intake {
     let mut all = runs.list().iter();
     let over =
         if ui.owns_run { all.next().is_some_and(Run::is_over) } else { ui.runs > 0 && all.all(Run::is_over) };
+    // Asked from outside of this screen to end and to be resumed: nobody here is to hold it up.
+    let cut = ui.owns_run && runs.get(0).is_some_and(Run::was_interrupted);
     match (over, ui.phase == Phase::Ended) {
-        (true, false) => update(ui, Message::Ended),
+        (true, false) => {
+            ui.leave_at_end |= cut;
+            update(ui, Message::Ended)
+        }
         (false, true) if intake != Intake::Nothing => update(ui, Message::Resumed),
         _ => None,
     };
@@ -248,6 +253,10 @@ fn take_in(updates: &Receiver<Update>, runs: &mut Runs, ui: &mut Ui) -> Intake {
     let asked = runs.get(if ui.owns_run { 0 } else { ui.shown }).map_or(Trainer::Deaf, |run| run.trainer);
     if asked != ui.trainer {
         (ui.trainer, ui.paused) = (asked, asked == Trainer::Paused);
+        if asked == Trainer::Deaf {
+            // Whatever it was asked for, it has ended, and the log says how.
+            ui.notice = None;
+        }
     }
     if lost && ui.phase != Phase::Ended {
         update(ui, Message::Lost);

@@ -2,6 +2,7 @@
 //! order in which they appeared. Draws nothing and reads no channel.
 
 use crate::diagnosis::Limits;
+use crate::event::StopReason;
 use crate::event::record::Record;
 use crate::monitor::Monitor;
 use std::collections::VecDeque;
@@ -68,6 +69,11 @@ impl Run {
     /// As its sender knows it.
     pub fn id(&self) -> usize {
         self.id
+    }
+
+    /// Whether its newest session ended by an interrupt.
+    pub fn was_interrupted(&self) -> bool {
+        self.monitor.snapshot().ended.is_some_and(|ended| ended.reason == StopReason::Interrupted)
     }
 
     /// Whether there is nothing to wait for: the run has ended, or its log has.

@@ -80,11 +80,16 @@ pub struct Keyboard {
 const LOOK_UP: Duration = Duration::from_millis(50);
 
 impl Keyboard {
-    pub fn listen() -> Self {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn listen() -> io::Result<Self> {
         let (sender, events) = channel();
         let left = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&left);
-        thread::spawn(move || {
+        // The name is what benches/dashboard_live.py knows it by.
+        thread::Builder::new().name("keyboard".into()).spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 let event = match event::poll(LOOK_UP) {
                     Ok(false) => continue,
@@ -96,8 +101,8 @@ impl Keyboard {
                     return;
                 }
             }
-        });
-        Self { events, left }
+        })?;
+        Ok(Self { events, left })
     }
 
     /// What comes next, where it comes within this time.

@@ -65,7 +65,7 @@ h2{font-size:17px;margin:32px 0 8px}p{margin:6px 0}.faint,footer,figcaption{colo
 .unknown{background:var(--plate);color:var(--ink)}.lead{font-size:18px;margin:10px 0}\
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:18px 0}\
 dl div{background:var(--card);border-radius:8px;padding:9px 12px}dt{color:var(--faint);font-size:13px}\
-dd{margin:0;font-size:18px;font-variant-numeric:tabular-nums}figure{margin:14px 0}svg{max-width:100%;height:auto}\
+dd{margin:0;font-size:18px;font-variant-numeric:tabular-nums}figure{margin:14px 0}svg{width:100%;height:auto}\
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:3px 10px 3px 0;\
 border-bottom:1px solid var(--grid);vertical-align:top}th{color:var(--faint);font-weight:500}td.n,th.n{text-align:right}\
 .card{background:var(--card);border-radius:8px;padding:10px 14px;margin:10px 0}code,pre{font:13px/1.45 ui-monospace,\
@@ -273,7 +273,7 @@ fn evaluations(out: &mut String, snapshot: &Snapshot) {
     }
     let _ = write!(
         out,
-        "<h2>Evaluations</h2><details{}><summary>{}</summary><table><tr><th class=\"n\">step</th>\
+        "<h2>Evaluations</h2><details{}><summary>{} of them</summary><table><tr><th class=\"n\">step</th>\
          <th class=\"n\">epoch</th><th class=\"n\">train</th><th class=\"n\">eval</th><th>against the best before</th></tr>",
         if curves.eval.len() <= 30 { " open" } else { "" },
         curves.eval.len()
