@@ -114,6 +114,8 @@ def main():
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     tune = os.path.realpath(sys.argv[1] if len(sys.argv) > 1 else "target/release/tune")
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 30
+    # Whatever hangs, the machine that is kept quiet for this is not kept for ever.
+    signal.alarm(int(seconds) + 120)
     with tempfile.TemporaryDirectory() as place:
         run = os.path.join(place, "run")
         holds = share(tune, run, seconds)
