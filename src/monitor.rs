@@ -12,7 +12,7 @@ use crate::curve::{Curves, TrainPoint};
 use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Evidence, Limits, diagnose};
 use crate::event::record::Record;
-use crate::event::{CheckpointRole, CheckpointSaved, Event, RunEnded, RunInfo, Split, StepStats};
+use crate::event::{CheckpointRole, CheckpointSaved, Event, RunEnded, RunInfo, Split, StepStats, StopReason};
 use pace::Pace;
 
 /// Folds the records of one run.
@@ -56,6 +56,17 @@ pub struct LogLine {
     pub t: f64,
     pub text: String,
     pub warning: bool,
+}
+
+impl Snapshot<'_> {
+    /// Of a run that was ended before all was done: that it was, and where. A verdict on such a run is
+    /// one on a part of it.
+    pub fn cut_short(&self) -> Option<String> {
+        let ended = self.ended?;
+        let total = self.run.total_steps.filter(|total| ended.step < *total)?;
+        let cut = matches!(ended.reason, StopReason::Interrupted | StopReason::Requested);
+        cut.then(|| format!("{} at step {} of {total}", log::reason(ended.reason), ended.step))
+    }
 }
 
 /// How far a run has come.
@@ -147,7 +158,10 @@ impl Monitor {
                     CheckpointRole::Best => self.best_saved = Some(*saved),
                     CheckpointRole::Last => self.last_saved = Some(*saved),
                 }
-                self.say(record.t, log::saved(saved), false);
+                // That everything is saved after each evaluation is no news.
+                if saved.role == CheckpointRole::Best || saved.loss.is_none() {
+                    self.say(record.t, log::saved(saved), false);
+                }
             }
             Event::Note(note) => {
                 self.say(record.t, note.text.clone(), note.level == crate::event::NoteLevel::Warning);

@@ -65,7 +65,7 @@ fn rows(n: usize, one: &str, more: &str) -> String {
     if n == 1 { format!("1 row {one}") } else { format!("{n} rows {more}") }
 }
 
-fn warnings(dataset: &Dataset) -> Vec<String> {
+pub(super) fn warnings(dataset: &Dataset) -> Vec<String> {
     let audit = &dataset.audit;
     let mut warnings = Vec::new();
     let first = |sources: &[Source]| sources.first().map(|source| place(dataset, *source));

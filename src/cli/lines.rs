@@ -46,7 +46,10 @@ impl Lines {
     pub(super) fn take(&mut self, update: Update) {
         let (id, record) = match &update {
             Update::Record { id, record } => (*id, Some(record.clone())),
-            Update::Run { id, .. } | Update::Output { id, .. } | Update::Gone { id } => (*id, None),
+            Update::Run { id, .. }
+            | Update::Output { id, .. }
+            | Update::Trainer { id, .. }
+            | Update::Gone { id } => (*id, None),
         };
         let fresh = matches!(update, Update::Run { .. });
         self.runs.apply(update);

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod compare;
 mod data;
+mod detach;
 mod earlier;
 mod eval;
 mod exec;
@@ -17,6 +18,7 @@ mod lines;
 mod meter;
 mod open;
 mod plan;
+mod remote;
 mod report;
 mod run;
 mod runs;
@@ -136,7 +138,7 @@ impl Color {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            Self::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb(),
         }
     }
 }
@@ -244,13 +246,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// Writes to stdout. A reader that has gone away is no error.
 fn print(text: &str) {
-    print_bytes(text.as_bytes());
+    let _ = print_bytes(text.as_bytes());
+}
+
+/// Writes to stdout; whether there was a reader.
+fn printed(text: &str) -> bool {
+    print_bytes(text.as_bytes()).is_ok()
 }
 
 /// Writes to stdout what need not be text.
-fn print_bytes(bytes: &[u8]) {
+fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    out.write_all(bytes).and_then(|()| out.flush())
 }
 
 /// Says something that is not a result.
@@ -260,6 +267,16 @@ fn say(text: &str) {
 
 fn stdout_is_terminal() -> bool {
     std::io::stdout().is_terminal()
+}
+
+/// Whether the dashboard can be shown: on a terminal whose cursor can be moved.
+fn has_screen() -> bool {
+    stdout_is_terminal() && !is_dumb()
+}
+
+/// Whether the terminal knows no colours and no other control sequences.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// The run folder that an argument names.

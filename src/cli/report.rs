@@ -5,8 +5,8 @@ use crate::ingest;
 use crate::monitor::{Monitor, Snapshot};
 use crate::report::html::{self, About};
 use crate::report::{json, md, svg};
-use crate::store::RunDir;
-use anyhow::{Context, Result, anyhow};
+use crate::store::{RunDir, write_whole};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -34,10 +34,8 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
         }
     };
     let (monitor, config) = read(&args.source)?;
-    let text = write(&monitor.snapshot(), &about(config));
-    std::fs::write(&args.output, text)
-        .with_context(|| format!("{name} cannot be written"))
-        .map_err(Failure::usage)?;
+    let text = write(&monitor.snapshot(), &about(config, &args.source));
+    write_whole(&args.output, &text).map_err(Failure::usage)?;
     say(&format!("wrote {name}"));
     Ok(code::FINE)
 }
@@ -45,11 +43,12 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
 /// The report that every run has in its folder: written aside and moved there when it is whole.
 pub(super) fn write_into(dir: &RunDir, monitor: &Monitor) -> Result<()> {
     let config = std::fs::read_to_string(dir.config()).ok();
-    dir.write_whole(&dir.report(), &html::page(&monitor.snapshot(), &about(config)))
+    write_whole(&dir.report(), &html::page(&monitor.snapshot(), &about(config, dir.root())))
 }
 
-fn about(config: Option<String>) -> About {
-    About { config, program: format!("written by tune {}", env!("CARGO_PKG_VERSION")) }
+fn about(config: Option<String>, source: &Path) -> About {
+    let source = source.display().to_string();
+    About { config, source, program: format!("written by tune {}", env!("CARGO_PKG_VERSION")) }
 }
 
 /// What is known of a run, and its configuration where it is one of ours.

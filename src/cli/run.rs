@@ -3,20 +3,21 @@
 //! Everything that can be wrong with what the user gave is found before the run folder is made, so
 //! that a mistake leaves nothing behind.
 
+mod describe;
+
 use super::data::warn;
+use super::detach;
 use super::earlier::Earlier;
 use super::meter::Meter;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
-use super::{Failure, Outcome, Output, code, open, open_run, print, say, stdout_is_terminal};
+use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, say};
 use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Exit, Look};
 use crate::data::{self, Augmenter, Dataset, Encoder};
-use crate::diagnosis::Limits;
-use crate::event::record::{FORMAT, Record};
-use crate::event::{
-    DataInfo, Event, LossMeaning, ModelInfo, Resumed, RunEnded, RunInfo, Settings, StopReason,
-};
+use crate::diagnosis::{Finding, Limits};
+use crate::event::record::Record;
+use crate::event::{BestPoint, Event, Resumed, RunEnded, RunInfo, StopReason};
 use crate::model::lora::{Adapter, AdapterConfig};
 use crate::model::{BUILTIN, CausalLm};
 use crate::monitor::Monitor;
@@ -24,14 +25,18 @@ use crate::report::text;
 use crate::store::RunDir;
 use crate::store::log::Writer;
 use crate::train::checkpoint::{Folders, State};
-use crate::train::plan::Plan;
 use crate::train::{Job, train};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use describe::describe;
+use serde::Serialize;
+use std::ffi::OsStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(super) struct RunArgs {
     /// The configuration, TOML; `tune init` prints one
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
@@ -48,6 +53,12 @@ pub(super) struct RunArgs {
     /// Print what the run would need, and stop
     #[arg(long, conflicts_with_all = ["resume", "out"])]
     plan: bool,
+    /// Train in the background, and return when it has begun; tune watch shows it
+    #[arg(long, conflicts_with_all = ["plan", "plain"])]
+    detach: bool,
+    /// This is the process in the background, whose run folder is there already
+    #[arg(long = detach::BACKGROUND, hide = true, conflicts_with = "detach")]
+    background: bool,
     /// Lines of text in place of the dashboard
     #[arg(long)]
     plain: bool,
@@ -75,7 +86,33 @@ struct Prepared {
     info: RunInfo,
 }
 
+/// The last line of `--json`: where the run is and what came of it.
+#[derive(Serialize)]
+struct Concluded<'a> {
+    run: &'a Path,
+    ended: StopReason,
+    step: u64,
+    verdict: String,
+    severity: String,
+    best: Option<BestPoint>,
+    message: Option<String>,
+}
+
+/// How a run was left, and all that was seen of it.
+struct Driven {
+    ended: RunEnded,
+    monitor: Monitor,
+    /// Whether it is to go on in the background.
+    detached: bool,
+}
+
 pub(super) fn run(args: &RunArgs) -> Outcome {
+    if args.detach {
+        detach::check()?;
+    }
+    if args.background {
+        detach::leave_terminal();
+    }
     if let (true, Some(path)) = (args.plan, &args.config) {
         let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
         return super::plan::show(&config, &args.device, &args.output);
@@ -90,12 +127,25 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
         }
     };
     let dir = prepared.dir.clone();
-    let (ended, monitor) = drive(args, prepared, &wishes)?;
+    if args.detach {
+        // Everything is found to be right; the other process needs the memory and the log.
+        drop(prepared);
+        return detach::start(&dir, &background(args, &dir), args.output.json);
+    }
+    if args.output.json {
+        say(&format!("run folder: {}", dir.root().display()));
+    }
+    let Driven { ended, monitor, detached } = drive(args, prepared, &wishes)?;
+    if detached && ended.reason == StopReason::Interrupted {
+        return detach::start(&dir, &resuming(args, &dir), false);
+    }
     if let Err(error) = super::report::write_into(&dir, &monitor) {
         // The run itself is whole.
         say(&format!("warning: no report: {error:#}"));
     }
-    if !args.output.json {
+    if args.output.json {
+        print(&conclusion(&dir, &ended, &monitor));
+    } else {
         print(&text::summary(&monitor.snapshot()));
         print(&format!("\nrun folder: {}\n", dir.root().display()));
     }
@@ -124,6 +174,42 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     })
 }
 
+/// The last line of `--json`.
+fn conclusion(dir: &RunDir, ended: &RunEnded, monitor: &Monitor) -> String {
+    let diagnosis = monitor.snapshot().diagnosis;
+    let line = Concluded {
+        run: dir.root(),
+        ended: ended.reason,
+        step: ended.step,
+        verdict: diagnosis.verdict.to_string(),
+        severity: diagnosis.severity.to_string(),
+        best: ended.best,
+        message: diagnosis.findings.first().map(Finding::message),
+    };
+    serde_json::to_string(&line).map_or_else(|_| String::new(), |line| line + "\n")
+}
+
+/// The arguments by which this run is trained in the background.
+fn background<'a>(args: &'a RunArgs, dir: &'a RunDir) -> Vec<&'a OsStr> {
+    let Some(config) = &args.config else { return resuming(args, dir) };
+    let mut arguments = vec![config.as_os_str(), "--out".as_ref(), dir.root().as_os_str()];
+    arguments.extend(args.overrides.iter().flat_map(|set| ["--set", set].map(OsStr::new)));
+    arguments.extend(passed_on(args));
+    arguments
+}
+
+/// The arguments by which it goes on there.
+fn resuming<'a>(args: &'a RunArgs, dir: &'a RunDir) -> Vec<&'a OsStr> {
+    let mut arguments: Vec<&OsStr> = vec!["--resume".as_ref(), dir.root().as_os_str()];
+    arguments.extend(passed_on(args));
+    arguments
+}
+
+fn passed_on(args: &RunArgs) -> impl Iterator<Item = &OsStr> {
+    let verbose = args.verbose.then_some("--verbose");
+    ["--device", &args.device].into_iter().chain(verbose).map(OsStr::new)
+}
+
 /// A new run.
 fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failure> {
     let mut config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
@@ -132,7 +218,7 @@ fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failu
     let text = anchored(config.clone()).and_then(|config| Ok(config.to_toml()?)).map_err(Failure::usage)?;
     wishes.check()?;
     let dir = if let Some(out) = &args.out {
-        RunDir::create_at(out, &text)
+        if args.background { RunDir::open(out) } else { RunDir::create_at(out, &text) }
     } else {
         let now = jiff::Zoned::now();
         let seed = (now.timestamp().as_nanosecond() as u32) ^ std::process::id();
@@ -265,61 +351,8 @@ pub(super) fn folders(config: &Config, dir: &RunDir) -> Folders {
     Folders { best: dir.best(), last: dir.last(), state: dir.state(), base: config.model.path.clone() }
 }
 
-fn describe(
-    args: &RunArgs,
-    path: &Path,
-    config: &Config,
-    model: &CausalLm,
-    dataset: &Dataset,
-    adapter: &Adapter,
-    dir: &RunDir,
-) -> RunInfo {
-    let plan = Plan::new(config, dataset.splits.train.len());
-    let audit = &dataset.audit;
-    RunInfo {
-        format: FORMAT,
-        name: dir.name(),
-        trainer: "tune".into(),
-        model: Some(ModelInfo {
-            name: config.model.path.clone(),
-            params: model.parameters(),
-            trainable: adapter.parameters(),
-            layers: model.spec.layers,
-            vocab: model.spec.vocab,
-            device: format!("{}, {}", model.kernels.describe(&model.device), model.dtype.as_str()),
-        }),
-        data: Some(DataInfo {
-            train_rows: audit.train.rows as u64,
-            valid_rows: audit.valid.rows as u64,
-            test_rows: audit.test.rows as u64,
-            train_tokens: audit.train.loss_tokens,
-            valid_tokens: audit.valid.loss_tokens,
-            train_checksum: data::checksum(&dataset.splits.train),
-            valid_checksum: data::checksum(&dataset.splits.valid),
-        }),
-        total_steps: Some(plan.total_steps),
-        steps_per_epoch: Some(plan.steps_per_epoch as f64),
-        eval_every: Some(plan.eval_every),
-        train_loss: LossMeaning::NATS_PER_TOKEN,
-        eval_loss: LossMeaning::NATS_PER_TOKEN,
-        settings: Settings {
-            config: Some(path.display().to_string()),
-            overrides: args.overrides.clone(),
-            epochs: Some(plan.epoch_at(plan.total_steps)),
-            learning_rate: Some(config.train.learning_rate),
-            schedule: Some(config.train.schedule.name().into()),
-            weight_decay: Some(config.train.weight_decay),
-            batch_size: Some(config.train.batch_size),
-            lora_r: Some(config.lora.r),
-            lora_alpha: Some(config.lora.alpha),
-            lora_dropout: Some(config.lora.dropout),
-            early_stopping: Some(config.early_stopping.enabled),
-        },
-    }
-}
-
-/// Trains, with someone looking on; gives back how it ended and all that was seen.
-fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnded, Monitor), Failure> {
+/// Trains, with someone looking on.
+fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, Failure> {
     let Prepared { config, dir, log, model, dataset, encoder, state, past, info } = prepared;
     let resumed = past.is_some();
     let (monitor, past) = past.unwrap_or_else(|| (Monitor::new(Limits::DEFAULT), Past::default()));
@@ -333,7 +366,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         folders: &folders,
         info,
     };
-    let dashboard = !args.plain && !args.output.json && !args.output.quiet && stdout_is_terminal();
+    let dashboard = !args.plain && !args.output.json && !args.output.quiet && has_screen();
     let (sender, receiver) = mpsc::channel();
     let past_runs = sender.clone();
     let view = if dashboard {
@@ -345,11 +378,10 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
     } else {
         View::Plain(Box::new(Plain::new(super::replay(&dir)?, args.verbose)))
     };
-    let wire = Wire::new(log, view, &config.early_stopping, &past, wishes.clone());
+    let wire = Wire::new(log, &dir, view, &config.early_stopping, &past, wishes.clone());
     if !dashboard {
         let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
-        let monitor = super::replay(&dir)?;
-        return Ok((ended, monitor));
+        return Ok(Driven { ended, monitor: super::replay(&dir)?, detached: false });
     }
     let meter = Meter::start(None);
     let measure = || meter.read();
@@ -357,7 +389,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         look: Look::from_environment(args.output.colors(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
-        only_stops: false,
+        detaches: detach::POSSIBLE,
         folder: dir.root(),
         system: Some(&measure),
     };
@@ -368,22 +400,34 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
             scope.spawn(move || earlier.send(&past_runs));
         }
         let trainer = scope.spawn(|| train_on(wire, job, state, resumed));
-        let outcome = dashboard::run(&receiver, runs, &|command| wishes.take(command), options);
-        match &outcome {
-            Ok(outcome) if outcome.exit == Exit::Abandoned => {
-                std::process::exit(i32::from(code::INTERRUPTED))
-            }
-            Ok(_) => {}
-            // Without its screen the run still ends in order.
-            Err(_) => wishes.take(dashboard::Command::Interrupt),
+        let ask = |_, command| {
+            wishes.take(command);
+            Ok(())
+        };
+        let outcome = watched(move || dashboard::run(&receiver, runs, &ask, options));
+        if outcome.as_ref().is_some_and(|outcome| outcome.exit == Exit::Abandoned) {
+            std::process::exit(i32::from(code::INTERRUPTED));
         }
-        let trained = trainer
-            .join()
-            .map_err(|_| Failure::failed(anyhow!("the trainer failed: this is a bug in tune")))?;
+        let trained =
+            trainer.join().unwrap_or_else(|_| Err(anyhow!("the trainer failed: this is a bug in tune")));
         let ended = trained.map_err(|error| broken(&error, &dir))?;
-        let seen = outcome.map_err(Failure::failed)?.runs.into_monitor(OWN);
-        Ok((ended, seen.map_or_else(|| super::replay(&dir), Ok)?))
+        let detached = outcome.as_ref().is_some_and(|outcome| outcome.exit == Exit::Detached);
+        let seen = outcome.and_then(|outcome| outcome.runs.into_monitor(OWN));
+        Ok(Driven { ended, monitor: seen.map_or_else(|| super::replay(&dir), Ok)?, detached })
     })
+}
+
+/// How the dashboard was left. `None` when it failed: the run goes on without it.
+fn watched(dashboard: impl FnOnce() -> Result<dashboard::Outcome>) -> Option<dashboard::Outcome> {
+    // Where it panics, the terminal was given back and the reason said by the time this is known.
+    match catch_unwind(AssertUnwindSafe(dashboard)) {
+        Ok(Ok(outcome)) => return Some(outcome),
+        Ok(Err(error)) => say(&format!("warning: {error:#}; the run goes on, as lines of text")),
+        Err(_) => {
+            say("warning: the dashboard failed: this is a bug in tune; the run goes on, as lines of text");
+        }
+    }
+    None
 }
 
 /// A run that the disk or the device ended.

@@ -5,7 +5,8 @@
 
 use super::feed::{Left, Sources, Stream};
 use super::lines::Lines;
-use super::{Failure, Outcome, Output, code, say, stdout_is_terminal};
+use super::remote::Trainers;
+use super::{Failure, Outcome, Output, code, has_screen, say};
 use crate::dashboard::{self, Look, Runs, Update};
 use crate::diagnosis::Limits;
 use crate::ingest::Options;
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(40);
 /// Sources above this number are looked at less often, so that idling costs no more.
 const MANY: usize = 50;
+/// Between two looks at the trainers of runs.
+const LISTEN: Duration = Duration::from_millis(250);
 /// Between two looks for new files in folders.
 const SEARCH: Duration = Duration::from_secs(2);
 /// Updates on their way; whoever reads faster than is drawn waits.
@@ -47,7 +50,7 @@ pub(super) struct WatchArgs {
 pub(super) fn watch(args: &WatchArgs) -> Outcome {
     let options = args.reading.options()?;
     let stdin = check(args)?;
-    let screen = !args.plain && !args.once && !args.output.json && !args.output.quiet && stdout_is_terminal();
+    let screen = !args.plain && !args.once && !args.output.json && !args.output.quiet && has_screen();
     let (sender, updates) = sync_channel(UNDERWAY);
     let files: Vec<PathBuf> = args.sources.iter().filter(|source| !is_stdin(source)).cloned().collect();
     let sources = Sources::new(files, options.clone(), usize::from(stdin));
@@ -64,8 +67,10 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         std::thread::spawn(move || read_stdin(&options, &sender, &side))
     });
     let once = args.once;
+    let trainers = Trainers::default();
+    let followed = trainers.clone();
     // That nobody listens any more ends it, and is no failure.
-    std::thread::spawn(move || drop(follow(sources, once, &sender)));
+    std::thread::spawn(move || drop(follow(sources, &followed, once, &sender)));
     if !screen {
         let mut lines = Lines::new(args.output.json, args.output.quiet);
         for update in &updates {
@@ -81,8 +86,9 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     })
     .map_err(Failure::failed)?;
     let look = Look::from_environment(args.output.colors(), |name| std::env::var(name).ok());
-    let shown = dashboard::Options { look, owns_run: false, ..dashboard::Options::default() };
-    dashboard::run(&updates, Runs::new(Limits::DEFAULT), &|_| {}, shown).map_err(Failure::failed)?;
+    let shown = dashboard::Options { look, linger: true, owns_run: false, ..dashboard::Options::default() };
+    let ask = |id, command| trainers.ask(id, command);
+    dashboard::run(&updates, Runs::new(Limits::DEFAULT), &ask, shown).map_err(Failure::failed)?;
     drop(updates);
     if let Some(piped) = piped.filter(|piped| !piped.is_finished()) {
         // The program that prints must not die of a reader that is gone.
@@ -151,7 +157,8 @@ fn read_stdin(options: &Options, sender: &SyncSender<Update>, side: &Side) {
             let _ = std::io::stderr().write_all(read);
         }
         if side.passes.load(Ordering::SeqCst) {
-            super::print_bytes(read);
+            // Nobody may want it; the program that prints is not to know.
+            let _ = super::print_bytes(read);
         }
         heard = heard && stream.push(read, &mut send);
     }
@@ -162,16 +169,28 @@ fn read_stdin(options: &Options, sender: &SyncSender<Update>, side: &Side) {
 }
 
 /// Reads on and on; to the end of what is there, if only `once`.
-fn follow(mut sources: Sources, once: bool, sender: &SyncSender<Update>) -> Result<(), Left> {
+fn follow(
+    mut sources: Sources,
+    trainers: &Trainers,
+    once: bool,
+    sender: &SyncSender<Update>,
+) -> Result<(), Left> {
     let mut send = |update| sender.send(update).is_ok();
-    let mut searched = Instant::now();
+    let (mut searched, mut listened) = (Instant::now(), None::<Instant>);
     let grows = sources.may_grow();
     if !grows && sources.runs().is_empty() {
         return Ok(());
     }
     sources.begin(&mut send)?;
     loop {
-        if sources.turn(&mut send)? {
+        let any = sources.turn(&mut send)?;
+        if !once && listened.is_none_or(|at| at.elapsed() > LISTEN) {
+            listened = Some(Instant::now());
+            if !trainers.look(sources.runs(), &mut send) {
+                return Err(Left);
+            }
+        }
+        if any {
             continue;
         }
         if once {

@@ -1,14 +1,14 @@
 //! Where the events of a live run go, and what comes back to the trainer.
 //!
 //! [`Wire`] stamps each event once and hands the record to the run log and to the view: the
-//! dashboard on another thread, lines of text, or JSON. Back come Ctrl-C, the dashboard's keys and
-//! early stopping.
+//! dashboard on another thread, lines of text, or JSON. Back come Ctrl-C, the dashboard's keys, the
+//! wishes of other processes and early stopping.
 
-use super::print;
 use super::wishes::Wishes;
+use super::{printed, say};
 use crate::config::{EarlyStopping, StopRule};
 use crate::curve::Curves;
-use crate::dashboard;
+use crate::dashboard::{self, Command, Trainer};
 use crate::diagnosis::Limits;
 use crate::diagnosis::stopping::{GeneralisationLoss, Look, Patience, ProgressQuotient, Rule, Uphill};
 use crate::event::record::Record;
@@ -16,6 +16,8 @@ use crate::event::sink::{Control, Sink};
 use crate::event::{Event, Split, StopReason};
 use crate::monitor::Monitor;
 use crate::report::text;
+use crate::store::RunDir;
+use crate::store::control::Control as Asked;
 use crate::store::log::Writer;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -44,11 +46,16 @@ pub(super) struct Wire {
     /// Seconds of training before this session.
     before_s: f64,
     log: Writer,
+    dir: RunDir,
     view: View,
     stopper: Option<Stopper>,
     /// Early stopping has fired.
     stop: bool,
     wishes: Wishes,
+    /// What other processes ask for.
+    asked: Asked,
+    /// Whether one of them wants the trainer to wait, when last looked at.
+    asked_to_wait: bool,
     /// Why the log could not be written.
     pub(super) failure: Option<anyhow::Error>,
 }
@@ -57,6 +64,7 @@ impl Wire {
     /// A wire that goes on after `past`, the curves of the sessions before this one.
     pub(super) fn new(
         log: Writer,
+        dir: &RunDir,
         view: View,
         stopping: &EarlyStopping,
         past: &Past,
@@ -64,17 +72,81 @@ impl Wire {
     ) -> Self {
         let mut stopper = stopping.enabled.then(|| Stopper::new(stopping));
         let stop = stopper.as_mut().is_some_and(|stopper| stopper.catch_up(past));
+        let asked = Asked::of(dir);
+        // What is left of a session that was killed was not meant for this one.
+        asked.clear();
         Self {
             started: Instant::now(),
             before_s: past.seconds,
             log,
+            dir: dir.clone(),
             view,
             stopper,
             stop,
             wishes,
+            asked,
+            asked_to_wait: false,
             failure: None,
         }
     }
+
+    /// Waits as long as someone wants it: here, or in another process, which is told.
+    fn pause(&mut self) {
+        self.asked_to_wait = self.asked.ask(Command::Pause(true)).is_ok();
+        self.tell(Trainer::Paused);
+        let (asked, wishes, asked_to_wait) = (&self.asked, &self.wishes, &mut self.asked_to_wait);
+        // A pause takes no time of training.
+        self.started += wishes.wait(&mut || heed(asked, wishes, asked_to_wait));
+        // A file that stays says no more than that someone wants it.
+        let _ = self.asked.ask(Command::Pause(false));
+        self.asked_to_wait = false;
+        self.tell(Trainer::Listening);
+    }
+
+    fn tell(&self, trainer: Trainer) {
+        if let View::Screen(sender) = &self.view {
+            // A screen that was left needs to know nothing.
+            let _ = sender.send(dashboard::Update::Trainer { id: OWN, trainer });
+        }
+    }
+
+    /// Shows a record. Whoever can no longer be shown anything does not end the run.
+    fn show(&mut self, record: Record) {
+        let shown = match &mut self.view {
+            View::Screen(sender) => {
+                if sender.send(dashboard::Update::Record { id: OWN, record }).is_err() {
+                    // The screen has failed, and the log tells what there was to see.
+                    self.view = match super::replay(&self.dir) {
+                        Ok(monitor) => View::Plain(Box::new(Plain::new(monitor, false))),
+                        Err(_) => View::Quiet,
+                    };
+                }
+                true
+            }
+            View::Plain(plain) => plain.show(&record),
+            View::Json => printed(&(record.to_line() + "\n")),
+            View::Quiet => true,
+        };
+        if !shown {
+            say("stdout is closed; the run goes on without it, and its log is in the run folder");
+            self.view = View::Quiet;
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.asked.clear();
+    }
+}
+
+/// Passes on what other processes ask for.
+fn heed(asked: &Asked, wishes: &Wishes, asked_to_wait: &mut bool) {
+    let wait = asked.pauses();
+    if std::mem::replace(asked_to_wait, wait) != wait {
+        wishes.take(Command::Pause(wait));
+    }
+    asked.take().into_iter().for_each(|command| wishes.take(command));
 }
 
 impl Sink for Wire {
@@ -84,25 +156,19 @@ impl Sink for Wire {
         if self.failure.is_none() {
             self.failure = self.log.append(&record).err();
         }
-        match &mut self.view {
-            // A dashboard that was left does not end the run.
-            View::Screen(sender) => {
-                drop(sender.send(dashboard::Update::Record { id: OWN, record: record.clone() }));
-            }
-            View::Plain(plain) => plain.show(&record),
-            View::Json => print(&(record.to_line() + "\n")),
-            View::Quiet => {}
-        }
         if let Some(stop) = self.stopper.as_mut().and_then(|stopper| stopper.take(&record)) {
             self.stop = stop;
         }
+        self.show(record);
         if self.failure.is_some() {
             return Control::Stop(StopReason::Interrupted);
         }
         let early = if self.stop { Control::Stop(StopReason::EarlyStopping) } else { Control::Continue };
         if matches!(event, Event::Step(_)) {
-            // A pause takes no time of training.
-            self.started += self.wishes.wait();
+            heed(&self.asked, &self.wishes, &mut self.asked_to_wait);
+            if self.wishes.pauses() {
+                self.pause();
+            }
         }
         self.wishes.answer(event).max(early)
     }
@@ -183,7 +249,8 @@ impl Plain {
         Self { monitor, printed: 0.0, verbose }
     }
 
-    fn show(&mut self, record: &Record) {
+    /// Prints what a record tells; whether anybody can read it.
+    fn show(&mut self, record: &Record) -> bool {
         self.monitor.apply(record);
         let snapshot = self.monitor.snapshot();
         let text = match &record.event {
@@ -201,9 +268,9 @@ impl Plain {
                 text::step_line(&snapshot) + "\n"
             }
             Event::Note(note) => note.text.clone() + "\n",
-            _ => return,
+            _ => return true,
         };
         self.printed = record.t;
-        print(&text);
+        printed(&text)
     }
 }

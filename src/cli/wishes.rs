@@ -1,4 +1,5 @@
-//! What the user asks of the training thread from outside of it: Ctrl-C and the dashboard's keys.
+//! What the user asks of the training thread from outside of it: Ctrl-C, the dashboard's keys, and what
+//! [`crate::store::control`] brings from other processes.
 
 use crate::dashboard::{self, Command};
 use crate::event::sink::Control;
@@ -94,13 +95,17 @@ impl Wishes {
         }
     }
 
-    /// Waits as long as the user wants the trainer to; how long that was.
-    pub(super) fn wait(&self) -> Duration {
+    /// Whether the user wants the trainer to wait.
+    pub(super) fn pauses(&self) -> bool {
+        self.0.pause.load(Ordering::SeqCst) && self.0.end.load(Ordering::SeqCst) <= AFTER_EVAL
+    }
+
+    /// Waits as long as the user wants the trainer to, and looks around meanwhile; how long that was.
+    pub(super) fn wait(&self, look: &mut dyn FnMut()) -> Duration {
         let start = Instant::now();
-        let wanted =
-            || self.0.pause.load(Ordering::SeqCst) && self.0.end.load(Ordering::SeqCst) <= AFTER_EVAL;
-        while wanted() {
+        while self.pauses() {
             std::thread::sleep(LOOK_UP);
+            look();
         }
         start.elapsed()
     }
@@ -142,7 +147,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(80));
                 other.take(end);
             });
-            assert!(wishes.wait() >= Duration::from_millis(60), "it did not wait");
+            assert!(wishes.wait(&mut || ()) >= Duration::from_millis(60), "it did not wait");
             ending.join().unwrap();
         }
     }

@@ -14,8 +14,9 @@ pub mod term;
 pub mod update;
 pub mod view;
 
+pub use crate::event::sink::Command;
 pub use model::{Drawing, Look};
-pub use runs::{Run, Runs, Update};
+pub use runs::{Run, Runs, Trainer, Update};
 pub use system::{Gpu, System};
 
 use anyhow::Context;
@@ -26,12 +27,12 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
-use term::Screen;
+use term::{Keyboard, Screen};
 use update::{Message, message, pointed, update};
 use view::{Scene, Theme};
 
 /// The shortest time between two frames, and the longest that a key or a record waits.
-const FRAME: Duration = Duration::from_millis(100);
+const FRAME: Duration = Duration::from_millis(33);
 /// Updates taken in between two looks at the clock, and the time after which there is a look at the
 /// keyboard and the screen: a replay cannot shut the user out, and its first frame comes at once.
 const BATCH: usize = 256;
@@ -39,6 +40,9 @@ const INTAKE: Duration = Duration::from_millis(25);
 
 /// How often the machine is asked for its figures.
 const MEASURE: Duration = Duration::from_secs(2);
+
+/// How often it is asked whether the terminal is still there.
+const CHECK: Duration = Duration::from_millis(500);
 
 /// How the dashboard behaves.
 #[derive(Clone, Copy)]
@@ -48,29 +52,12 @@ pub struct Options<'a> {
     pub linger: bool,
     /// Whether the first run is trained by this process, so that leaving would end it.
     pub owns_run: bool,
-    /// Whether that process is another program, which can be asked to stop and nothing else.
-    pub only_stops: bool,
+    /// Whether that run can go on in the background.
+    pub detaches: bool,
     /// Where the files go that the user asks for.
     pub folder: &'a Path,
     /// Measures the machine; must not take long.
     pub system: Option<&'a dyn Fn() -> System>,
-}
-
-/// What the user asks of the trainer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Finish this step, save, and end the run as complete.
-    Stop,
-    /// Go on to the next evaluation, and then do the same.
-    StopAfterEval,
-    /// Finish this step, save, and end the run so that it can be resumed.
-    Interrupt,
-    /// Write a checkpoint after this step.
-    Save,
-    /// Evaluate after this step.
-    Evaluate,
-    /// Wait after this step, or go on.
-    Pause(bool),
 }
 
 /// What the user asks of the dashboard's caller or of the dashboard itself.
@@ -100,6 +87,8 @@ pub enum Exit {
     Ended,
     /// The user left a run that goes on without the dashboard.
     Left,
+    /// The run has saved and ended, to go on in the background.
+    Detached,
     /// A second Ctrl-C: the user does not wait for the trainer to save.
     Abandoned,
     /// The trainer is gone without having ended its run: it failed.
@@ -118,7 +107,7 @@ impl Default for Options<'_> {
             look: Look::default(),
             linger: true,
             owns_run: true,
-            only_stops: false,
+            detaches: false,
             folder: Path::new("."),
             system: None,
         }
@@ -128,30 +117,42 @@ impl Default for Options<'_> {
 /// Shows `runs`, and those that `updates` bring, until the user or the run ends it. Returns with the
 /// terminal as it was before.
 ///
-/// `control` takes what the user asks of the trainer of the first run; it is asked of a run that
-/// this process owns only.
+/// `control` takes what the user asks of a trainer, with the id of its run. Only of a run that this
+/// process owns is the trainer asked to end when the dashboard is left.
 ///
 /// # Errors
 /// When stdout is not a terminal, or can no longer be written to; the runs themselves are not affected.
 pub fn run(
     updates: &Receiver<Update>,
     mut runs: Runs,
-    control: &dyn Fn(Command),
+    control: &dyn Fn(usize, Command) -> anyhow::Result<()>,
     options: Options<'_>,
 ) -> anyhow::Result<Outcome> {
-    let Options { look: Look { drawing, color, light }, owns_run, only_stops, .. } = options;
-    let mut ui = Ui { owns_run, only_stops, leave_at_end: !options.linger, drawing, light, ..Ui::default() };
+    let Options { look: Look { drawing, color, light }, owns_run, .. } = options;
+    let mut ui = Ui {
+        owns_run,
+        detaches: options.detaches,
+        leave_at_end: !options.linger,
+        drawing,
+        light,
+        ..Ui::default()
+    };
     let mut screen = Screen::take().context("cannot open the dashboard")?;
+    let keyboard = Keyboard::listen().context("cannot open the dashboard")?;
     let mut dirty = true;
     let mut drawn = None::<Instant>;
     let mut news = Instant::now();
     let mut system = None;
-    let mut measured = None::<Instant>;
+    let (mut measured, mut checked) = (None::<Instant>, Instant::now());
     let mut copy = None;
     loop {
         if let Some(measure) = options.system.filter(|_| measured.is_none_or(|at| at.elapsed() >= MEASURE)) {
             dirty |= system.replace(measure()).is_none_or(|before| Some(before) != system);
             measured = Some(Instant::now());
+        }
+        if checked.elapsed() >= CHECK {
+            term::check()?;
+            checked = Instant::now();
         }
         let intake = take_in(updates, &mut runs, &mut ui);
         if intake != Intake::Nothing {
@@ -187,7 +188,9 @@ pub fn run(
             dirty = false;
         }
         let wait = if intake == Intake::More { Duration::ZERO } else { FRAME };
-        dirty |= listen(wait, &mut ui, control, &mut copy).context("cannot read the keyboard")?;
+        let target = runs.get(if owns_run { 0 } else { ui.shown }).map(Run::id);
+        let ask = |command| target.map_or(Ok(()), |id| control(id, command));
+        dirty |= listen(&keyboard, wait, &mut ui, &ask, &mut copy).context("cannot read the keyboard")?;
     }
 }
 
@@ -234,13 +237,26 @@ fn take_in(updates: &Receiver<Update>, runs: &mut Runs, ui: &mut Ui) -> Intake {
     let mut all = runs.list().iter();
     let over =
         if ui.owns_run { all.next().is_some_and(Run::is_over) } else { ui.runs > 0 && all.all(Run::is_over) };
+    // Asked from outside of this screen to end and to be resumed: nobody here is to hold it up.
+    let cut = ui.owns_run && runs.get(0).is_some_and(Run::was_interrupted);
     match (over, ui.phase == Phase::Ended) {
-        (true, false) => update(ui, Message::Ended),
+        (true, false) => {
+            ui.leave_at_end |= cut;
+            update(ui, Message::Ended)
+        }
         (false, true) if intake != Intake::Nothing => update(ui, Message::Resumed),
         _ => None,
     };
     if lost {
         runs.close();
+    }
+    let asked = runs.get(if ui.owns_run { 0 } else { ui.shown }).map_or(Trainer::Deaf, |run| run.trainer);
+    if asked != ui.trainer {
+        (ui.trainer, ui.paused) = (asked, asked == Trainer::Paused);
+        if asked == Trainer::Deaf {
+            // Whatever it was asked for, it has ended, and the log says how.
+            ui.notice = None;
+        }
     }
     if lost && ui.phase != Phase::Ended {
         update(ui, Message::Lost);
@@ -276,23 +292,28 @@ fn written(what: Copied, scene: &Scene<'_>, buffer: &Buffer, ui: &Ui, folder: &P
 
 /// Waits for a key or a resize and takes in all there are; whether there was any.
 fn listen(
+    keyboard: &Keyboard,
     wait: Duration,
     ui: &mut Ui,
-    control: &dyn Fn(Command),
+    control: &dyn Fn(Command) -> anyhow::Result<()>,
     copy: &mut Option<Copied>,
 ) -> std::io::Result<bool> {
     let mut heard = false;
     let mut wait = wait;
-    while event::poll(wait)? {
+    while let Some(event) = keyboard.next(wait)? {
         heard = true;
         wait = Duration::ZERO;
-        let message = match event::read()? {
+        let message = match event {
             event::Event::Key(key) if key.kind != KeyEventKind::Release => message(key, ui),
             event::Event::Mouse(mouse) => pointed(mouse, ui),
             _ => None,
         };
         match message.and_then(|message| update(ui, message)) {
-            Some(Request::Trainer(command)) => control(command),
+            Some(Request::Trainer(command)) => {
+                if let Err(error) = control(command) {
+                    ui.notice = Some(format!("{error:#}"));
+                }
+            }
             Some(Request::Copy(what)) => *copy = Some(what),
             None => {}
         }

@@ -1,7 +1,7 @@
 //! What the user has chosen to see, and how far leaving has come: everything that the screen
 //! depends on beside the runs. Changed by `update` only.
 
-use super::Exit;
+use super::{Exit, Trainer};
 
 /// The state of the user interface.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,9 +37,12 @@ pub struct Ui {
     pub output_scroll: usize,
     /// Lines scrolled down from the first sample.
     pub samples_scroll: usize,
-    /// Whether the trainer was asked to wait.
+    /// The trainer that keys ask for something: that of the run that this process owns, else of the
+    /// one on the screen.
+    pub trainer: Trainer,
+    /// Whether it was asked to wait.
     pub paused: bool,
-    /// What was last written to a file, or could not be.
+    /// What became of the last key: a file that was written, a wish that was sent.
     pub notice: Option<String>,
     pub popup: Option<Popup>,
     pub phase: Phase,
@@ -47,8 +50,10 @@ pub struct Ui {
     pub idle_s: u64,
     /// Whether leaving would take the run along: it is trained by this process.
     pub owns_run: bool,
-    /// Whether its trainer is another program, which can be asked to stop and nothing else.
-    pub only_stops: bool,
+    /// Whether the run of this process can go on without it, in the background.
+    pub detaches: bool,
+    /// Whether it is to: it saves now, to go on from there.
+    pub detaching: bool,
     /// Whether to leave as soon as the run has ended.
     pub leave_at_end: bool,
     /// What the chart is drawn with.

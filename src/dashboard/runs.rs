@@ -2,6 +2,7 @@
 //! order in which they appeared. Draws nothing and reads no channel.
 
 use crate::diagnosis::Limits;
+use crate::event::StopReason;
 use crate::event::record::Record;
 use crate::monitor::Monitor;
 use std::collections::VecDeque;
@@ -21,8 +22,24 @@ pub enum Update {
     Record { id: usize, record: Record },
     /// A line that a foreign trainer printed, for the log panel.
     Output { id: usize, line: String },
+    /// Whether the run's trainer can be asked for something has changed, or whether it waits.
+    Trainer { id: usize, trainer: Trainer },
     /// No more will come of this run.
     Gone { id: usize },
+}
+
+/// What is known of the trainer of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trainer {
+    /// There is none that could be asked for anything.
+    #[default]
+    Deaf,
+    /// It can be asked to end, and for no more.
+    Stoppable,
+    /// It can be asked for everything.
+    Listening,
+    /// The same, and it waits.
+    Paused,
 }
 
 /// One run.
@@ -33,6 +50,7 @@ pub struct Run {
     pub monitor: Monitor,
     /// The newest lines that its trainer printed, oldest first.
     pub output: VecDeque<String>,
+    pub trainer: Trainer,
     /// No more will come.
     pub gone: bool,
 }
@@ -46,7 +64,17 @@ pub struct Runs {
 
 impl Run {
     fn new(id: usize, name: String, monitor: Monitor) -> Self {
-        Self { id, name, monitor, output: VecDeque::new(), gone: false }
+        Self { id, name, monitor, output: VecDeque::new(), trainer: Trainer::Deaf, gone: false }
+    }
+
+    /// As its sender knows it.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Whether its newest session ended by an interrupt.
+    pub fn was_interrupted(&self) -> bool {
+        self.monitor.snapshot().ended.is_some_and(|ended| ended.reason == StopReason::Interrupted)
     }
 
     /// Whether there is nothing to wait for: the run has ended, or its log has.
@@ -61,10 +89,10 @@ impl Runs {
         Self { limits, list: Vec::new() }
     }
 
-    /// With a run of which something is known already.
+    /// With a run of which something is known already, and whose trainer listens.
     #[must_use]
     pub fn with(mut self, id: usize, name: impl Into<String>, monitor: Monitor) -> Self {
-        self.list.push(Run::new(id, name.into(), monitor));
+        self.list.push(Run { trainer: Trainer::Listening, ..Run::new(id, name.into(), monitor) });
         self
     }
 
@@ -92,7 +120,9 @@ impl Runs {
             Update::Run { id, name } => {
                 let mut run = Run::new(id, name, Monitor::new(self.limits));
                 match self.position(id) {
+                    // The log begins anew, not the process that writes it.
                     Some(index) => {
+                        run.trainer = self.list[index].trainer;
                         run.output = std::mem::take(&mut self.list[index].output);
                         self.list[index] = run;
                     }
@@ -107,7 +137,11 @@ impl Runs {
                 }
                 output.push_back(line.chars().take(OUTPUT_WIDTH).collect());
             }
-            Update::Gone { id } => self.run(id).gone = true,
+            Update::Trainer { id, trainer } => self.run(id).trainer = trainer,
+            Update::Gone { id } => {
+                let run = self.run(id);
+                (run.gone, run.trainer) = (true, Trainer::Deaf);
+            }
         }
     }
 

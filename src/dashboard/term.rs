@@ -4,7 +4,7 @@
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -12,8 +12,11 @@ use ratatui::crossterm::terminal::{
 };
 use std::io::{self, IsTerminal, Stdout, stdout};
 use std::panic;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Once};
+use std::thread;
+use std::time::Duration;
 
 /// Whether the terminal is in our hands and has still to be given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -62,6 +65,77 @@ impl Screen {
         execute!(stdout(), EndSynchronizedUpdate)?;
         Ok(out)
     }
+}
+
+/// What is typed, pointed and resized, read on a thread of its own until this is dropped.
+///
+/// A terminal that goes away, with its window or its connection, leaves the reader in a loop that
+/// never ends; so whoever draws must not be the one who reads.
+pub struct Keyboard {
+    events: Receiver<io::Result<Event>>,
+    left: Arc<AtomicBool>,
+}
+
+/// How long the reader waits before it looks whether it is still wanted.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
+impl Keyboard {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn listen() -> io::Result<Self> {
+        let (sender, events) = channel();
+        let left = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&left);
+        // The name is what benches/dashboard_live.py knows it by.
+        thread::Builder::new().name("keyboard".into()).spawn(move || {
+            while !over.load(Ordering::SeqCst) {
+                let event = match event::poll(LOOK_UP) {
+                    Ok(false) => continue,
+                    Ok(true) => event::read(),
+                    Err(error) => Err(error),
+                };
+                let failed = event.is_err();
+                if sender.send(event).is_err() || failed {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { events, left })
+    }
+
+    /// What comes next, where it comes within this time.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read from, or is gone.
+    pub fn next(&self, wait: Duration) -> io::Result<Option<Event>> {
+        match self.events.recv_timeout(wait) {
+            Ok(event) => event.map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+        }
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        self.left.store(true, Ordering::SeqCst);
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the terminal is gone")
+}
+
+/// Whether the terminal is still there.
+///
+/// # Errors
+/// When it is not.
+pub fn check() -> io::Result<()> {
+    #[cfg(unix)]
+    rustix::termios::tcgetwinsize(stdout()).map_err(|_| gone())?;
+    Ok(())
 }
 
 impl Drop for Screen {

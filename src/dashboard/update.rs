@@ -3,7 +3,7 @@
 
 use super::look::{PAN, ZOOM, look};
 use super::model::{Average, Drawing, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
-use super::{Command, Copied, Exit, Request};
+use super::{Command, Copied, Exit, Request, Trainer};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 /// Something that the user or the run did.
@@ -18,6 +18,8 @@ pub enum Message {
     Save,
     Evaluate,
     TogglePause,
+    /// To leave, and the run to go on in the background.
+    Detach,
     /// To choose what to write to a file, and the choice.
     Copy,
     Copied(Copied),
@@ -102,7 +104,8 @@ pub fn message(key: KeyEvent, ui: &Ui) -> Option<Message> {
         },
         Some(Popup::Confirm { .. }) => match key.code {
             KeyCode::Char('y' | 'Y') => Some(Message::Yes),
-            KeyCode::Char('e' | 'E') if !ui.only_stops => Some(Message::Later),
+            KeyCode::Char('e' | 'E') if may_order(ui) => Some(Message::Later),
+            KeyCode::Char('d' | 'D') if may_detach(ui) => Some(Message::Detach),
             KeyCode::Char('n' | 'N' | 'q') | KeyCode::Esc => Some(Message::No),
             _ => None,
         },
@@ -134,10 +137,11 @@ fn on_screen(key: KeyEvent, ui: &Ui) -> Option<Message> {
         KeyCode::Enter if ui.panel == Panel::Runs => Message::Choose,
         KeyCode::Enter if ui.phase == Phase::Ended => Message::Quit,
         KeyCode::Esc if ui.phase == Phase::Ended && ui.search.is_empty() => Message::Quit,
-        KeyCode::Char('s') if ui.owns_run && may_stop(ui) => Message::Stop,
-        KeyCode::Char('w') if may_ask(ui) => Message::Save,
-        KeyCode::Char('v') if may_ask(ui) => Message::Evaluate,
-        KeyCode::Char('P') if may_ask(ui) => Message::TogglePause,
+        KeyCode::Char('s') if may_ask(ui) => Message::Stop,
+        KeyCode::Char('w') if may_order(ui) => Message::Save,
+        KeyCode::Char('v') if may_order(ui) => Message::Evaluate,
+        KeyCode::Char('P') if may_order(ui) => Message::TogglePause,
+        KeyCode::Char('d') if may_detach(ui) => Message::Detach,
         KeyCode::Char('c') => Message::Copy,
         KeyCode::Char('/') => Message::Search,
         KeyCode::Esc if !ui.search.is_empty() => Message::Typed(false),
@@ -166,14 +170,19 @@ fn on_screen(key: KeyEvent, ui: &Ui) -> Option<Message> {
     })
 }
 
-/// Whether the trainer can still be asked for something.
-fn may_stop(ui: &Ui) -> bool {
-    matches!(ui.phase, Phase::Running | Phase::Finishing)
+/// Whether the trainer can still be asked to end.
+pub fn may_ask(ui: &Ui) -> bool {
+    ui.trainer != Trainer::Deaf && matches!(ui.phase, Phase::Running | Phase::Finishing)
 }
 
-/// Whether the trainer can still be asked for what only one of our own understands.
-fn may_ask(ui: &Ui) -> bool {
-    ui.owns_run && !ui.only_stops && may_stop(ui)
+/// Whether it can be asked for more than that.
+pub fn may_order(ui: &Ui) -> bool {
+    ui.trainer != Trainer::Stoppable && may_ask(ui)
+}
+
+/// Whether the run could go on in the background.
+pub fn may_detach(ui: &Ui) -> bool {
+    ui.owns_run && ui.detaches && may_order(ui)
 }
 
 /// Takes in one message; the answer is what to ask of others.
@@ -187,21 +196,27 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
         Message::Stop => ui.popup = Some(Popup::Confirm { leave: false }),
         Message::Yes => {
             if let Some(Popup::Confirm { leave }) = ui.popup.take() {
-                stop(ui, leave, Phase::Stopping);
+                stop(ui, leave, Phase::Stopping, "asked to stop and save");
                 return Some(Request::Trainer(Command::Stop));
             }
         }
         Message::Later => {
             if let Some(Popup::Confirm { leave }) = ui.popup.take() {
-                stop(ui, leave, Phase::Finishing);
+                stop(ui, leave, Phase::Finishing, "asked to stop after the next evaluation");
                 return Some(Request::Trainer(Command::StopAfterEval));
             }
         }
-        Message::Save => return Some(Request::Trainer(Command::Save)),
-        Message::Evaluate => return Some(Request::Trainer(Command::Evaluate)),
+        Message::Save => return Some(told(ui, "asked to save after this step", Command::Save)),
+        Message::Evaluate => return Some(told(ui, "asked to evaluate after this step", Command::Evaluate)),
         Message::TogglePause => {
             ui.paused = !ui.paused;
-            return Some(Request::Trainer(Command::Pause(ui.paused)));
+            let words = if ui.paused { "asked to wait; P goes on" } else { "asked to go on" };
+            return Some(told(ui, words, Command::Pause(ui.paused)));
+        }
+        Message::Detach => {
+            (ui.popup, ui.paused, ui.detaching, ui.leave_at_end) = (None, false, true, true);
+            ui.phase = Phase::Interrupting;
+            return Some(told(ui, "saving, to go on in the background", Command::Interrupt));
         }
         Message::Copy => ui.popup = Some(Popup::Copy),
         Message::Copied(what) => {
@@ -346,14 +361,29 @@ fn quit(ui: &mut Ui) -> Option<Request> {
     None
 }
 
-fn stop(ui: &mut Ui, leave: bool, phase: Phase) {
-    ui.phase = phase;
-    ui.leave_at_end |= leave;
+/// Asks the trainer for something, and says so.
+fn told(ui: &mut Ui, words: &str, command: Command) -> Request {
+    ui.notice = Some(words.into());
+    Request::Trainer(command)
+}
+
+fn stop(ui: &mut Ui, leave: bool, phase: Phase, words: &str) {
     ui.paused = false;
+    if ui.owns_run {
+        ui.phase = phase;
+        ui.leave_at_end |= leave;
+    } else {
+        // How far a trainer elsewhere has come with it its log will tell.
+        ui.notice = Some(words.into());
+    }
 }
 
 fn interrupt(ui: &mut Ui) -> Option<Request> {
     (ui.popup, ui.typing, ui.paused) = (None, false, false);
+    if std::mem::replace(&mut ui.detaching, false) {
+        // It saves already; it is not to go on after that.
+        return None;
+    }
     match ui.phase {
         Phase::Ended => ui.exit = Some(Exit::Ended),
         Phase::Running | Phase::Finishing | Phase::Stopping if ui.owns_run => {
@@ -374,7 +404,7 @@ fn end(ui: &mut Ui) {
         ui.popup = None;
     }
     if ui.leave_at_end {
-        ui.exit = Some(Exit::Ended);
+        ui.exit = Some(if ui.detaching { Exit::Detached } else { Exit::Ended });
     }
 }
 

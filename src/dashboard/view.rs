@@ -79,6 +79,12 @@ impl<'a> Scene<'a> {
         Self { snapshot, runs: &[], shown: 0, system: None }
     }
 
+    /// What the run on the screen is called: as it says itself, else as its source is named.
+    fn name(&self) -> &'a str {
+        let named = self.runs.get(self.shown).map_or("", |run| run.name.as_str());
+        if self.snapshot.run.name.is_empty() { named } else { self.snapshot.run.name.as_str() }
+    }
+
     /// How far the run on the screen has come: the one that this process trains, or another.
     fn phase(&self, ui: &Ui) -> Phase {
         match self.runs.get(self.shown) {
@@ -144,7 +150,7 @@ fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Th
     help::status(buffer, status, ui, theme, area.width >= WIDE);
     // From here on it is about the run on the screen.
     let ui = &Ui { phase: scene.phase(ui), ..ui.clone() };
-    header::render(buffer, header, snapshot, ui, theme);
+    header::render(buffer, header, scene, ui, theme);
     let mut extent = Extent {
         plot: chart::render(buffer, chart, scene, ui, theme),
         has_samples: !snapshot.curves.generated.is_empty(),

@@ -62,6 +62,51 @@ pub struct RunInfo {
     pub eval_loss: LossMeaning,
     #[serde(default)]
     pub settings: Settings,
+    /// What a look at the rows found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<DataAudit>,
+    /// Where the run was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+}
+
+/// What a look at the rows found before training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataAudit {
+    /// The sides of the split that have rows.
+    pub sides: Vec<AuditedSide>,
+    /// What the user was warned of: leaks between the sides, blank answers.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// One side of the split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuditedSide {
+    pub split: String,
+    pub rows: u64,
+    pub tokens: u64,
+    /// Tokens that carry loss.
+    pub loss_tokens: u64,
+    /// Tokens of the median row and of the longest.
+    pub median: u64,
+    pub longest: u64,
+    /// Rows that were cut to the greatest length.
+    pub cut: u64,
+    /// Rows that say the same, or nearly the same, as an earlier one of this side.
+    pub duplicates: u64,
+    pub near_duplicates: u64,
+}
+
+/// Where a run was started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The program and its version.
+    pub program: String,
+    /// Operating system and architecture.
+    pub system: String,
+    /// Threads that the machine can run at a time.
+    pub threads: u64,
 }
 
 /// The base model, as a reader wants it named.

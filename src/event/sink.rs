@@ -2,6 +2,7 @@
 //!
 //! The trainer knows a [`Sink`] and nothing of what is behind it. [`Control`] is the return value
 //! of `emit`: it carries Ctrl-C, the keys of the dashboard and early stopping back to the loop.
+//! [`Command`] is what a person asks for, by a key or from another process.
 
 use super::{Event, StopReason};
 
@@ -23,6 +24,23 @@ pub enum Control {
     Evaluate,
     /// End the run after this step, with everything saved.
     Stop(StopReason),
+}
+
+/// What a person asks of a trainer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Finish this step, save, and end the run as complete.
+    Stop,
+    /// Go on to the next evaluation, and then do the same.
+    StopAfterEval,
+    /// Finish this step, save, and end the run so that it can be resumed.
+    Interrupt,
+    /// Write a checkpoint after this step.
+    Save,
+    /// Evaluate after this step.
+    Evaluate,
+    /// Wait after this step, or go on.
+    Pause(bool),
 }
 
 impl Control {

@@ -17,6 +17,8 @@ use std::fmt::Write as _;
 pub struct About {
     /// The configuration as resolved.
     pub config: Option<String>,
+    /// What its source is called: the name of a run whose log gives it none.
+    pub source: String,
     /// Who writes the report, and which version.
     pub program: String,
 }
@@ -26,7 +28,7 @@ const EVENTS: usize = 300;
 
 /// The page.
 pub fn page(snapshot: &Snapshot, about: &About) -> String {
-    let name = if snapshot.run.name.is_empty() { "run" } else { &snapshot.run.name };
+    let name = if snapshot.run.name.is_empty() { &about.source } else { &snapshot.run.name };
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -42,6 +44,7 @@ pub fn page(snapshot: &Snapshot, about: &About) -> String {
     spoken(&mut out, snapshot);
     strips(&mut out, snapshot.curves);
     evaluations(&mut out, snapshot);
+    rows(&mut out, snapshot);
     made_of(&mut out, snapshot, about);
     events(&mut out, snapshot);
     let _ = writeln!(out, "<footer>{}</footer></main></body></html>", xml(&about.program));
@@ -49,10 +52,10 @@ pub fn page(snapshot: &Snapshot, about: &About) -> String {
 }
 
 const STYLE: &str = "\
-:root{--paper:#fff;--card:#f6f8fa;--ink:#1f2933;--faint:#5f6b78;--line:#d5dbe1;--grid:#e4e8ec;--train:#0072b2;\
+:root{--paper:#fff;--card:#f6f8fa;--ink:#1f2933;--faint:#5f6b78;--line:#d5dbe1;--grid:#e4e8ec;--train:#00508f;\
 --eval:#d55e00;--best:#00664f;--plate:#e3e7eb}\
-@media(prefers-color-scheme:dark){:root{--paper:#14181d;--card:#1c2229;--ink:#dde3e9;--faint:#96a1ad;--line:#343d47;\
---grid:#262e36;--train:#56b4e9;--eval:#f0a04b;--best:#35c49a;--plate:#2a323b}}\
+@media screen and (prefers-color-scheme:dark){:root{--paper:#14181d;--card:#1c2229;--ink:#dde3e9;--faint:#96a1ad;--line:#343d47;\
+--grid:#262e36;--train:#3d8fe0;--eval:#ffbf66;--best:#35c49a;--plate:#2a323b}}\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif}\
 main{max-width:880px;margin:0 auto;padding:28px 20px}h1{font-size:24px;margin:0 0 4px}\
@@ -62,7 +65,7 @@ h2{font-size:17px;margin:32px 0 8px}p{margin:6px 0}.faint,footer,figcaption{colo
 .unknown{background:var(--plate);color:var(--ink)}.lead{font-size:18px;margin:10px 0}\
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:18px 0}\
 dl div{background:var(--card);border-radius:8px;padding:9px 12px}dt{color:var(--faint);font-size:13px}\
-dd{margin:0;font-size:18px;font-variant-numeric:tabular-nums}figure{margin:14px 0}svg{max-width:100%;height:auto}\
+dd{margin:0;font-size:18px;font-variant-numeric:tabular-nums}figure{margin:14px 0}svg{width:100%;height:auto}\
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:3px 10px 3px 0;\
 border-bottom:1px solid var(--grid);vertical-align:top}th{color:var(--faint);font-weight:500}td.n,th.n{text-align:right}\
 .card{background:var(--card);border-radius:8px;padding:10px 14px;margin:10px 0}code,pre{font:13px/1.45 ui-monospace,\
@@ -72,7 +75,8 @@ gap:14px}.gauge{height:9px;background:var(--plate);border-radius:5px;overflow:hi
 summary{cursor:pointer;color:var(--faint)}.warning td{color:var(--eval)}footer{margin-top:36px;font-size:13px}\
 @media(max-width:640px){.two{grid-template-columns:1fr}}\
 @media print{body{font-size:12px}main{max-width:none;padding:0}h2{break-after:avoid}.card,figure,tr{break-inside:avoid}\
-.plate{border:1px solid #111}}";
+.plate{border:1px solid #111}.plate,.gauge,.gauge i{print-color-adjust:exact}\
+details::details-content{content-visibility:visible;display:block}details>summary{list-style:none}}";
 
 /// What runs, and the verdict.
 fn head(out: &mut String, snapshot: &Snapshot, name: &str) {
@@ -93,6 +97,8 @@ fn head(out: &mut String, snapshot: &Snapshot, name: &str) {
     }
     if let Some(why) = &diagnosis.undecided {
         standing.push(why.clone());
+    } else {
+        standing.extend(snapshot.cut_short().map(|cut| format!("so far: {cut}")));
     }
     let _ = writeln!(
         out,
@@ -267,7 +273,7 @@ fn evaluations(out: &mut String, snapshot: &Snapshot) {
     }
     let _ = write!(
         out,
-        "<h2>Evaluations</h2><details{}><summary>{}</summary><table><tr><th class=\"n\">step</th>\
+        "<h2>Evaluations</h2><details{}><summary>{} of them</summary><table><tr><th class=\"n\">step</th>\
          <th class=\"n\">epoch</th><th class=\"n\">train</th><th class=\"n\">eval</th><th>against the best before</th></tr>",
         if curves.eval.len() <= 30 { " open" } else { "" },
         curves.eval.len()
@@ -285,6 +291,31 @@ fn evaluations(out: &mut String, snapshot: &Snapshot) {
         );
     }
     out.push_str("</table></details>\n");
+}
+
+/// What a look at the rows found before training.
+fn rows(out: &mut String, snapshot: &Snapshot) {
+    let Some(audit) = &snapshot.run.audit else { return };
+    out.push_str(
+        "<h2>The rows</h2>\n<table><tr><th></th><th class=\"n\">rows</th><th class=\"n\">tokens</th>\
+         <th class=\"n\">with loss</th><th class=\"n\">median</th><th class=\"n\">longest</th>\
+         <th class=\"n\">cut</th><th class=\"n\">twice</th><th class=\"n\">nearly twice</th></tr>",
+    );
+    for side in &audit.sides {
+        let _ = write!(out, "<tr><th>{}</th>", xml(&side.split));
+        let counts = [side.rows, side.tokens, side.loss_tokens, side.median, side.longest, side.cut];
+        for count in counts.into_iter().chain([side.duplicates, side.near_duplicates]) {
+            let _ = write!(out, "<td class=\"n\">{}</td>", fmt::count(count));
+        }
+        out.push_str("</tr>");
+    }
+    out.push_str("</table>\n");
+    if audit.warnings.is_empty() {
+        out.push_str("<p class=\"faint\">Nothing to warn of was found.</p>\n");
+    }
+    for warning in &audit.warnings {
+        let _ = writeln!(out, "<p class=\"card\">{}</p>", xml(warning));
+    }
 }
 
 /// Settings, data, environment and configuration.
@@ -318,8 +349,15 @@ fn made_of(out: &mut String, snapshot: &Snapshot, about: &About) {
             );
         }
     }
-    say("trainer", run.trainer.clone());
-    say("time of training", fmt::duration(snapshot.progress.elapsed_s));
+    if let Some(environment) = &run.environment {
+        say("program", environment.program.clone());
+        say("system", format!("{}, {} threads", environment.system, environment.threads));
+    } else {
+        say("trainer", run.trainer.clone());
+    }
+    if snapshot.progress.elapsed_s > 0.0 {
+        say("time of training", fmt::duration(snapshot.progress.elapsed_s));
+    }
     out.push_str("<h2>What it is made of</h2>\n<table>");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = write!(out, "<tr><th>{}</th><td>{}</td></tr>", xml(name), xml(value));

@@ -50,6 +50,8 @@ pub fn document(snapshot: &Snapshot) -> String {
         "ended": snapshot.ended.map(|ended| json!({"reason": ended.reason, "step": ended.step})),
         "model": run.model,
         "data": run.data,
+        "audit": run.audit,
+        "environment": run.environment,
         "settings": run.settings,
         "eval_curve": curves.eval.iter().map(point).collect::<Vec<_>>(),
         "probe_curve": curves.probe.iter().map(point).collect::<Vec<_>>(),

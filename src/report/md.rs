@@ -60,7 +60,23 @@ pub fn document(snapshot: &Snapshot) -> String {
     for (name, value) in settings::settings(run).iter().filter(|(_, value)| value != "-") {
         let _ = writeln!(out, "| {name} | {} |", plain(value));
     }
+    if let Some(audit) = &run.audit {
+        out.push_str("\n## The rows\n\n| | rows | tokens | with loss | cut | twice | nearly twice |\n|---|---:|---:|---:|---:|---:|---:|\n");
+        for side in &audit.sides {
+            let counts =
+                [side.rows, side.tokens, side.loss_tokens, side.cut, side.duplicates, side.near_duplicates];
+            let _ = writeln!(out, "| {} | {} |", plain(&side.split), counts.map(fmt::count).join(" | "));
+        }
+        for (index, warning) in audit.warnings.iter().enumerate() {
+            let _ = writeln!(out, "{}- {}", if index == 0 { "\n" } else { "" }, plain(warning));
+        }
+    }
     let _ = writeln!(out, "\n{}", plain(&text::ending(snapshot).join(", ")));
+    if let Some(environment) = &run.environment {
+        let place =
+            format!("{}, {}, {} threads", environment.program, environment.system, environment.threads);
+        let _ = writeln!(out, "\n{}", plain(&place));
+    }
     out
 }
 

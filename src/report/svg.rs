@@ -16,7 +16,8 @@ use crate::report::text;
 use frame::{BOTTOM, Frame, LEFT, RIGHT, TOP, WIDTH};
 use std::fmt::Write as _;
 
-const TRAIN: &str = "#0072b2";
+/// Darker than [`EVAL`], for eyes and printers that know no colours.
+const TRAIN: &str = "#00508f";
 const EVAL: &str = "#d55e00";
 const INK: &str = "#1f2933";
 const FAINT: &str = "#6b7785";

@@ -164,7 +164,10 @@ pub fn verdict(snapshot: &Snapshot) -> String {
     let diagnosis = snapshot.diagnosis;
     match (diagnosis.verdict, &diagnosis.undecided, diagnosis.severity) {
         (Verdict::Undecided, Some(why), _) => format!("Verdict: undecided ({why})"),
-        (verdict, _, Severity::None) => format!("Verdict: {verdict}"),
+        (verdict, _, Severity::None) => match snapshot.cut_short() {
+            Some(cut) => format!("Verdict: {verdict} so far ({cut})"),
+            None => format!("Verdict: {verdict}"),
+        },
         (verdict, _, severity) => format!("Verdict: {verdict} ({severity})"),
     }
 }

@@ -9,6 +9,12 @@ use anyhow::{Context, Result, bail};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a log is tried that another process holds: one that only asks, by [`is_being_written`],
+/// is gone at once.
+const TRIES: u32 = 5;
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// A run log that is being written. One process at a time holds it.
 #[derive(Debug)]
@@ -25,13 +31,18 @@ impl Writer {
     pub fn open(path: &Path) -> Result<Self> {
         let name = || path.display().to_string();
         let mut file = OpenOptions::new().read(true).append(true).open(path).with_context(name)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => bail!(
-                "{}: another tune is writing to this run\n  hint: wait for it, or stop it with Ctrl-C",
-                name()
-            ),
-            // A file system without locks must not keep anyone from training.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
+        let mut tries = 0;
+        // A file system without locks must not keep anyone from training.
+        while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            tries += 1;
+            if tries == TRIES {
+                bail!(
+                    "{}: another tune is writing to this run\n  \
+                     hint: wait for it, or stop it: s in tune watch, or Ctrl-C where it runs",
+                    name()
+                );
+            }
+            std::thread::sleep(TRY_AGAIN);
         }
         let whole = whole_lines(&mut file).with_context(name)?;
         file.set_len(whole).with_context(name)?;
@@ -53,6 +64,11 @@ impl Writer {
         };
         write().with_context(|| format!("{} cannot be written", self.path.display()))
     }
+}
+
+/// Whether a process is writing to a log now. No, where the file system has no locks.
+pub fn is_being_written(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Bytes up to the last line break, that one included.
@@ -142,7 +158,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.jsonl");
         std::fs::write(&path, "").unwrap();
+        assert!(!is_being_written(&path));
         let _writer = Writer::open(&path).unwrap();
+        assert!(is_being_written(&path));
         let error = Writer::open(&path).unwrap_err().to_string();
         assert!(error.contains("another tune is writing to this run\n  hint: "), "{error}");
     }

@@ -1,8 +1,10 @@
 //! A run's folder: its names and paths, how it comes to be, and how it is found again.
 //!
 //! What is in the folders `best/`, `last/` and `state/` is the trainer's business; the event log is
-//! in [`log`]; other programs' files are followed by [`follow`].
+//! in [`log`]; what other processes ask of the trainer is in [`control`]; other programs' files are
+//! followed by [`follow`].
 
+pub mod control;
 pub mod follow;
 pub mod log;
 
@@ -153,26 +155,6 @@ impl RunDir {
         self.root.join("report.html")
     }
 
-    /// Writes a file of the run aside and moves it to its place when it is whole.
-    ///
-    /// # Errors
-    /// When it cannot be written; what was there before is still there then.
-    pub fn write_whole(&self, path: &Path, text: &str) -> Result<()> {
-        let write = || -> std::io::Result<()> {
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(ASIDE);
-            // As readable as any other file, within what the user's mask allows.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut aside = builder.tempfile_in(&self.root)?;
-            aside.write_all(text.as_bytes())?;
-            aside.as_file().sync_all()?;
-            aside.persist(path)?;
-            Ok(())
-        };
-        write().with_context(|| format!("{} cannot be written", path.display()))
-    }
-
     /// What `--resume` needs.
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
@@ -198,6 +180,30 @@ impl RunDir {
     pub fn records(&self) -> Result<Vec<Record>> {
         log::read(&self.log())
     }
+}
+
+/// Writes a file aside and moves it to its place when it is whole.
+///
+/// # Errors
+/// When it cannot be written; what was there before is still there then.
+pub fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(ASIDE);
+        // As readable as any other file, within what the user's mask allows.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut aside = builder.tempfile_in(folder)?;
+        aside.write_all(text.as_bytes())?;
+        aside.as_file().sync_all()?;
+        aside.persist(path)?;
+        Ok(())
+    };
+    // What is no file, a pipe or a terminal, can only be written to.
+    let is_special = path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir());
+    let written = if is_special { std::fs::write(path, text) } else { write() };
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]
@@ -231,6 +237,22 @@ mod tests {
         std::fs::write(other.join("notes.txt"), "mine").unwrap();
         assert!(RunDir::create_at(&other, "").unwrap_err().to_string().contains("is not an empty folder"));
         assert!(other.join("notes.txt").exists());
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.html");
+        write_whole(&path, "one").unwrap();
+        write_whole(&path, "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        // A folder is in the way: it stays, and nothing is left beside it.
+        let folder = dir.path().join("taken.html");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("x"), "").unwrap();
+        let error = format!("{:#}", write_whole(&folder, "three").unwrap_err());
+        assert!(error.contains("taken.html cannot be written"), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

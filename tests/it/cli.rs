@@ -220,8 +220,21 @@ fn a_run_from_end_to_end() {
     nothing_is_half_written(&place.path(folder));
 
     let again = place.tune(&["run", "job.toml", "--json"]);
-    let (live, log) = (events(&stdout(&again)), std::fs::read_dir(place.path("runs")).expect("runs").count());
-    assert_eq!(log, 2, "each run has a folder of its own");
+    assert_eq!(
+        std::fs::read_dir(place.path("runs")).expect("runs").count(),
+        2,
+        "each run has its own folder"
+    );
+    // Its records, and a last line for scripts.
+    let text = stdout(&again);
+    let (records, conclusion) = text.trim_end().rsplit_once('\n').expect("lines");
+    let (live, end) = (events(records), serde_json::from_str::<Value>(conclusion).expect("JSON"));
+    let run = end["run"].as_str().expect("the run's folder");
+    assert_eq!(stderr(&again), format!("run folder: {run}\n"));
+    assert!(place.path(run).join("run.jsonl").is_file(), "{end}");
+    assert_eq!((&end["ended"], &end["step"]), (&"finished".into(), &6.into()), "{end}");
+    assert!(end["verdict"].is_string() && end["severity"].is_string(), "{end}");
+    assert_eq!(end["best"], last(&live)["best"]);
     let first = events(&std::fs::read_to_string(place.path(folder).join("run.jsonl")).expect("a log"));
     assert_eq!(curve(&live), curve(&first), "the same seed is the same curve");
     assert_eq!((&live[0]["kind"], &last(&live)["kind"]), (&"run_started".into(), &"run_ended".into()));
@@ -258,7 +271,7 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(
         stderr(&output),
-        "interrupted, everything is saved\n  hint: go on with tune run --resume runs/one\n"
+        "run folder: runs/one\ninterrupted, everything is saved\n  hint: go on with tune run --resume runs/one\n"
     );
     let before = place.log();
     assert_eq!(
@@ -294,7 +307,7 @@ fn a_run_that_another_process_writes_is_left_alone() {
     child.wait().expect("an end");
     assert_eq!(
         stderr(&output),
-        "error: runs/one/run.jsonl: another tune is writing to this run\n  hint: wait for it, or stop it with Ctrl-C\n"
+        "error: runs/one/run.jsonl: another tune is writing to this run\n  hint: wait for it, or stop it: s in tune watch, or Ctrl-C where it runs\n"
     );
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(place.log()[0]["kind"], "run_started", "its log was touched");

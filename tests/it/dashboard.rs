@@ -10,7 +10,7 @@ use ratatui::style::Color;
 use stories::{diverged, empty, full, healthy, machine, overfitting, several};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
 use tune::dashboard::view::{Scene, Theme, render};
-use tune::dashboard::{Drawing, export};
+use tune::dashboard::{Drawing, Trainer, export};
 use tune::monitor::Snapshot;
 
 fn draw(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
@@ -63,7 +63,7 @@ fn snapshots(check: impl FnOnce()) {
 }
 
 fn running() -> Ui {
-    Ui { owns_run: true, ..Ui::default() }
+    Ui { owns_run: true, trainer: Trainer::Listening, ..Ui::default() }
 }
 
 fn ended() -> Ui {
@@ -188,7 +188,7 @@ fn every_way_to_look_at_the_chart() {
     }
     let close = Ui { window: Window::Fixed(150.0, 200.0), ..ui.clone() };
     let shown = screen(&story.snapshot(), &close, (120, 40));
-    assert!(shown.contains("STANDS STILL at 150–step 200, f follows"), "{shown}");
+    assert!(shown.contains("STANDS STILL at step 150–200, f follows"), "{shown}");
     assert_screens("overfitting-close", &story.snapshot(), &close);
     let perplexity = Ui { unit: Unit::Perplexity, average: Average::Moving, ..ui.clone() };
     let shown = screen(&story.snapshot(), &perplexity, (120, 40));

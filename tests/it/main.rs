@@ -6,6 +6,8 @@ mod curves;
 mod dashboard;
 mod data;
 mod dataset;
+#[cfg(unix)]
+mod detach;
 mod dialects;
 mod eval;
 #[cfg(unix)]

@@ -3,9 +3,9 @@
 use tune::diagnosis::Limits;
 use tune::event::record::Record;
 use tune::event::{
-    BestPoint, CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, Generated,
-    LossMeaning, ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats,
-    StopReason,
+    AuditedSide, BestPoint, CheckpointRole, CheckpointSaved, DataAudit, DataInfo, Environment, EvalStats,
+    Event, ExampleLoss, Generated, LossMeaning, ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample,
+    Settings, Split, StepStats, StopReason,
 };
 use tune::monitor::Monitor;
 use tune::report::{html, json, md, svg, text};
@@ -51,6 +51,15 @@ fn info() -> RunInfo {
             lora_dropout: Some(0.0),
             early_stopping: Some(true),
         },
+        audit: Some(DataAudit {
+            sides: vec![AuditedSide { split: "train".into(), rows: 450, cut: 3, ..AuditedSide::default() }],
+            warnings: vec!["2 rows are held out and also trained on, the first is <x>".into()],
+        }),
+        environment: Some(Environment {
+            program: "tune 0.1.0".into(),
+            system: "linux x86_64".into(),
+            threads: 2,
+        }),
     }
 }
 
@@ -203,8 +212,11 @@ fn hostile() -> Monitor {
 
 #[test]
 fn the_page_is_one_file_that_escapes_everything() {
-    let about =
-        html::About { config: Some("[a]\nb = \"<i>\"\n".into()), program: "written by a <test>".into() };
+    let about = html::About {
+        config: Some("[a]\nb = \"<i>\"\n".into()),
+        source: "<log>".into(),
+        program: "written by a <test>".into(),
+    };
     let stories = [Monitor::new(Limits::DEFAULT), run(30).0, finished().0, hostile()];
     for (index, monitor) in stories.iter().enumerate() {
         let page = html::page(&monitor.snapshot(), &about);
@@ -239,6 +251,9 @@ fn the_page_is_one_file_that_escapes_everything() {
         "best eval loss",
         "<title>step 168, epoch 3.00: eval",
         "b = &quot;&lt;i&gt;&quot;",
+        "the first is &lt;x&gt;",
+        "<td class=\"n\">450</td>",
+        "linux x86_64, 2 threads",
     ] {
         assert!(page.contains(words), "{words} is missing");
     }
@@ -261,6 +276,10 @@ fn the_document_for_programs_has_numbers_that_are_none() {
         (&document["verdict"], &document["ended"]["reason"]),
         (&"overfitting".into(), &"finished".into())
     );
+    assert_eq!(
+        (&document["audit"]["sides"][0]["cut"], &document["environment"]["threads"]),
+        (&3.into(), &2.into())
+    );
     assert!(document["findings"][0]["evidence"]["best_step"].is_u64() && document["best"]["loss"].is_f64());
 }
 
@@ -269,7 +288,10 @@ fn markdown_means_what_it_says() {
     let document = md::document(&hostile().snapshot());
     assert!(document.starts_with("# \\</pre\\>\\<script"), "{document}");
     assert!(
-        document.contains("| 560 | 10.00 |") && document.contains("Rows trained on: 75 % recited"),
+        document.contains("- 2 rows are held out and also trained on, the first is \\<x\\>")
+            && document.contains("| train | 450 |")
+            && document.contains("| 560 | 10.00 |")
+            && document.contains("Rows trained on: 75 % recited"),
         "{document}"
     );
 }

@@ -6,7 +6,7 @@
 use super::places::places;
 use super::{ExecArgs, OUTPUT, keep_in};
 use crate::cli::feed::{self, Sources, Stream};
-use crate::dashboard::{Run, Runs, Update};
+use crate::dashboard::{Run, Runs, Trainer, Update};
 use crate::diagnosis::Limits;
 use crate::event::record::Record;
 use crate::event::{Event, Note, NoteLevel};
@@ -72,7 +72,8 @@ impl Figures {
             search_at: Instant::now(),
             screen: screen.map(|updates| Screen { name: name.clone(), updates, log: None }),
         };
-        figures.take(vec![Update::Run { id: OUTPUT, name }]);
+        let trainer = Trainer::Stoppable;
+        figures.take(vec![Update::Run { id: OUTPUT, name }, Update::Trainer { id: OUTPUT, trainer }]);
         figures
     }
 
@@ -139,7 +140,7 @@ impl Figures {
     fn take(&mut self, updates: Vec<Update>) {
         for update in updates {
             let shown = match update {
-                Update::Output { .. } => true,
+                Update::Output { .. } | Update::Trainer { .. } => true,
                 Update::Run { id, .. } | Update::Record { id, .. } => {
                     id == OUTPUT && self.screen.as_ref().is_some_and(|screen| screen.log.is_none())
                 }

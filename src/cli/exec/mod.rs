@@ -10,7 +10,7 @@ mod figures;
 mod places;
 mod stop;
 
-use super::{Color, Failure, Level, Outcome, code, say, stdout_is_terminal};
+use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_terminal};
 use crate::dashboard::{self, Look, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
 use crate::report::text;
@@ -72,7 +72,7 @@ pub(super) fn exec(args: &ExecArgs) -> Outcome {
     let begun = SystemTime::now();
     let options = args.reading.options()?;
     let terminal = stdout_is_terminal();
-    let screen = terminal && !args.plain && !args.quiet;
+    let screen = has_screen() && !args.plain && !args.quiet;
     let (updates, received) = mpsc::channel();
     let figures = Figures::new(args, &options, screen.then_some(updates));
     let child = Child::start(&args.command, terminal, !screen).map_err(Failure::usage)?;
@@ -102,14 +102,16 @@ fn on_screen(
         look: Look::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
-        only_stops: true,
+        detaches: false,
         folder: Path::new("."),
         system: None,
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));
-    let ask = |command| {
-        use dashboard::Command::{Interrupt, Stop};
-        wishes.fetch_or(matches!(command, Stop | Interrupt), Ordering::SeqCst);
+    // What only a trainer of our own can do is not asked of someone else's.
+    let ask = |_, command| {
+        use dashboard::Command::{Interrupt, Stop, StopAfterEval};
+        wishes.fetch_or(matches!(command, Stop | StopAfterEval | Interrupt), Ordering::SeqCst);
+        Ok(())
     };
     let outcome = dashboard::run(received, Runs::new(Limits::DEFAULT), &ask, options);
     // Nobody looks on any more, so nobody can stop it later: the trainer ends with its screen.
@@ -279,7 +281,7 @@ fn reason(run: &Run) -> String {
 /// To our own output, as it came. That nobody reads it is no reason to stop looking on.
 fn pass(channel: Channel, bytes: &[u8]) {
     match channel {
-        Channel::Out => super::print_bytes(bytes),
+        Channel::Out => drop(super::print_bytes(bytes)),
         Channel::Err => drop(std::io::stderr().lock().write_all(bytes)),
     }
 }

@@ -86,7 +86,7 @@ fn mode(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> (String, ratatui::sty
     if let Window::Fixed(lo, hi) = ui.window {
         let x = series::x_axis(snapshot.curves, ui.x);
         let dash = theme.sign("–", "-");
-        let text = format!(" STANDS STILL at {}{dash}{}, f follows ", plain(x, lo), legend::place(x, hi));
+        let text = format!(" STANDS STILL at {}{dash}{}, f follows ", legend::place(x, lo), plain(x, hi));
         return (text, theme.notice());
     }
     let unit = match (snapshot.run.eval_loss.unit, ui.unit) {

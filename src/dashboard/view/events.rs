@@ -17,7 +17,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui,
         let none = if snapshot.log.is_empty() { "nothing has happened yet" } else { "no event has that" };
         buffer.set_line(area.x + 1, area.y, &Line::styled(none, theme.faint()), width);
     }
-    let clock_width = log.last().map_or(0, |entry| fmt::clock(entry.t).len());
+    // Most trainers' logs have no times.
+    let timed = log.last().filter(|entry| entry.t > 0.0);
+    let clock_width = timed.map_or(0, |entry| fmt::clock(entry.t).len());
     let lines = |entry: &LogLine| event(entry, clock_width, usize::from(width), theme);
     let mut first_page = 0;
     let on_first_page = log.iter().take_while(|entry| {
@@ -49,7 +51,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui,
 fn event(entry: &LogLine, clock_width: usize, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let (sign, style) =
         if entry.warning { (theme.sign("▲ ", "! "), theme.warning()) } else { ("", Style::new()) };
-    let time = format!("{:>clock_width$}  ", fmt::clock(entry.t));
+    let time =
+        if clock_width == 0 { String::new() } else { format!("{:>clock_width$}  ", fmt::clock(entry.t)) };
     let texts = wrapped(&format!("{sign}{}", theme.text(&entry.text)), width.saturating_sub(time.len()));
     let blank = " ".repeat(time.len());
     let lead = std::iter::once(time).chain(std::iter::repeat(blank));

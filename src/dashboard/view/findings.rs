@@ -67,10 +67,12 @@ fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
         Verdict::Diverged => return None,
         _ => diagnosis.rise?,
     };
+    // A run that was cut short has not shown the rest.
+    let so_far = if snapshot.cut_short().is_some() { "so far: " } else { "" };
     if diagnosis.verdict == Verdict::Healthy && rise <= 0.0 {
-        return Some("eval loss is at its best".into());
+        return Some(format!("{so_far}eval loss is at its best"));
     }
-    let mut words = format!("eval loss {:+.1} %", rise * 100.0);
+    let mut words = format!("{so_far}eval loss {:+.1} %", rise * 100.0);
     if let Some(noise) = diagnosis.noise {
         words = format!("{words} {} {:.1} %", theme.sign("±", "+-"), noise * 100.0);
         if rise <= noise {

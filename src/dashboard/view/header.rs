@@ -1,7 +1,7 @@
 //! The head of the screen: what runs, on what, how far it has come and how fast.
 
 use super::theme::Theme;
-use super::{Line, Span, fitted};
+use super::{Line, Scene, Span, fitted};
 use crate::dashboard::model::{Phase, Ui};
 use crate::event::{RunEnded, RunInfo, StopReason};
 use crate::fmt;
@@ -16,13 +16,14 @@ const LONGEST_BAR: usize = 48;
 const QUIET_S: u64 = 20;
 
 /// One line or two, as `area` has.
-pub fn render(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) {
+pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) {
+    let (snapshot, name) = (&scene.snapshot, theme.text(scene.name()));
     if area.height == 1 {
-        let line = compact(snapshot, ui, area.width, theme);
+        let line = compact(snapshot, &name, ui, area.width, theme);
         buffer.set_line(area.x, area.y, &line, area.width);
         return;
     }
-    let name = title(snapshot.run, theme);
+    let name = title(&name, theme);
     buffer.set_line(area.x + 1, area.y, &name, area.width.saturating_sub(2));
     let room = area.width.saturating_sub(name.width() as u16 + 5);
     let about = Line::from(about(snapshot.run, room, theme)).style(theme.faint());
@@ -45,19 +46,19 @@ pub fn brief<'a>(snapshot: &Snapshot<'_>, width: u16) -> Line<'a> {
     fitted(parts, "  ", width)
 }
 
-fn title(run: &RunInfo, theme: Theme) -> Line<'_> {
+fn title(name: &str, theme: Theme) -> Line<'_> {
     let mut spans = vec![Span::styled("tune", theme.strong())];
-    if !run.name.is_empty() {
+    if !name.is_empty() {
         spans.push(Span::raw("  "));
-        spans.push(Span::raw(run.name.as_str()));
+        spans.push(Span::raw(name));
     }
     Line::from(spans)
 }
 
 /// Name, step, share and ETA on one line.
-fn compact<'a>(snapshot: &Snapshot<'a>, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
+fn compact<'a>(snapshot: &Snapshot<'_>, name: &'a str, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
     let progress = &snapshot.progress;
-    let mut parts = vec![title(snapshot.run, theme).spans];
+    let mut parts = vec![title(name, theme).spans];
     parts.push(vec![Span::styled(state(snapshot, ui), theme.strong())]);
     if snapshot.ended.is_none() {
         if let Some(share) = share(progress) {
@@ -114,7 +115,10 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) ->
     if let Some(share) = share(progress) {
         right.push(format!("{:3.0}%", share * 100.0));
     }
-    right.push(fmt::clock(progress.elapsed_s + ui.idle_s as f64));
+    // Most trainers' logs have no times.
+    if progress.elapsed_s > 0.0 || ui.owns_run {
+        right.push(fmt::clock(progress.elapsed_s + ui.idle_s as f64));
+    }
     if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none()) {
         right.push(format!("ETA {eta}"));
     }
@@ -146,6 +150,7 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
         (None, Phase::Stopping) => "stopping, saving".into(),
         (None, Phase::Finishing) => "stops after the next eval".into(),
         (None, Phase::Ended) => "end of log".into(),
+        (None, Phase::Interrupting) if ui.detaching => "saving, to go on in the background".into(),
         (None, Phase::Interrupting) => "interrupted, saving".into(),
         (None, _) if ui.paused => "PAUSED".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),

@@ -4,6 +4,7 @@
 use super::theme::Theme;
 use super::{Line, Span, fitted};
 use crate::dashboard::model::{Panel, Phase, Scale, Ui, XAxis};
+use crate::dashboard::update::{may_ask, may_detach, may_order};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
@@ -24,8 +25,8 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_si
 
 fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     let mut keys = vec![("q", if ui.phase == Phase::Ended { "leave" } else { "quit" })];
-    if ui.owns_run && ui.phase == Phase::Running {
-        keys.push(("s", if ui.only_stops { "stop" } else { "stop & save" }));
+    if may_ask(ui) && ui.phase == Phase::Running {
+        keys.push(("s", if may_order(ui) { "stop & save" } else { "stop" }));
     }
     keys.push(("?", "help"));
     if !ui.search.is_empty() {
@@ -55,14 +56,21 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
 pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
     let mut keys =
         vec![("q", if ui.owns_run { "leave (asks while running)" } else { "leave; the run goes on" })];
-    if ui.only_stops {
-        keys.extend([("s", "ask the trainer to stop"), ("Ctrl-C", "the same, and leave; again: now")]);
-    } else if ui.owns_run {
-        keys.extend([
-            ("s", "stop, now or after the next eval"),
-            ("Ctrl-C", "save and leave; again: now"),
-            ("w v P", "save, evaluate, pause"),
-        ]);
+    if may_order(ui) {
+        keys.push(("s", "stop, now or after the next eval"));
+    } else if may_ask(ui) {
+        keys.push(("s", "ask the trainer to stop"));
+    }
+    if may_order(ui) {
+        keys.push(("w v P", "save, evaluate, pause"));
+    }
+    if ui.owns_run {
+        let stops =
+            if may_order(ui) { "save and leave; again: now" } else { "the same, and leave; again: now" };
+        keys.push(("Ctrl-C", stops));
+    }
+    if ui.detaches {
+        keys.push(("d", "leave; it goes on in background"));
     }
     keys.extend([
         ("l p", "log or linear; perplexity"),
@@ -100,11 +108,17 @@ pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
 
 /// Whether to stop.
 pub fn confirm(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
-    let answers = [("y", "stop and save"), ("e", "after the next eval"), ("n", "go on")];
     // Someone else's trainer is sent what Ctrl-C would send, and saves or does not.
-    let asked = [("y", "ask it to stop, as Ctrl-C does"), ("n", "go on")];
-    let answers = if ui.only_stops { &asked[..] } else { &answers[..] };
-    let lines: Vec<Line<'_>> = answers.iter().map(|&answer| choice(answer, theme)).collect();
+    let mut answers =
+        vec![("y", if may_order(ui) { "stop and save" } else { "ask it to stop, as Ctrl-C does" })];
+    if may_order(ui) {
+        answers.push(("e", "after the next eval"));
+    }
+    if may_detach(ui) {
+        answers.push(("d", "leave; it goes on in the background"));
+    }
+    answers.push(("n", "go on"));
+    let lines: Vec<Line<'_>> = answers.into_iter().map(|answer| choice(answer, theme)).collect();
     boxed(buffer, area, "Stop the run?", &lines, theme);
 }
 

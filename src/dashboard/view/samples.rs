@@ -10,6 +10,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+/// Lines of a prompt and of what its row says, where the panel is below the chart: what the model
+/// writes is what is looked for.
+const BRIEF: (usize, usize) = (2, 3);
 /// From this width on the two sides stand beside each other.
 const BESIDE: u16 = 56;
 /// Cells of a bar.
@@ -35,7 +38,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
     let [train, valid] = [0, 1].map(|side| {
         let (name, layer) = names[side];
         let width = usize::from(columns[side].width);
-        sides[side].map_or_else(Vec::new, |generated| text(generated, name, theme.layer(layer), width, theme))
+        sides[side].map_or_else(Vec::new, |generated| {
+            text(generated, name, theme.layer(layer), width, ui.tall, theme)
+        })
     });
     if columns[0] == columns[1] {
         let lines: Vec<Line<'_>> = train.into_iter().chain([Line::default()]).chain(valid).collect();
@@ -63,7 +68,14 @@ fn scrolled(buffer: &mut Buffer, area: Rect, lines: &[Line<'_>], scroll: usize, 
 }
 
 /// One side: its gauge, then prompt by prompt.
-fn text<'a>(generated: &Generated, name: &str, style: Style, width: usize, theme: Theme) -> Vec<Line<'a>> {
+fn text<'a>(
+    generated: &Generated,
+    name: &str,
+    style: Style,
+    width: usize,
+    whole: bool,
+    theme: Theme,
+) -> Vec<Line<'a>> {
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let full = (generated.exact.clamp(0.0, 1.0) * BAR as f64).round() as usize;
     let mut lines = vec![Line::from(vec![
@@ -74,22 +86,36 @@ fn text<'a>(generated: &Generated, name: &str, style: Style, width: usize, theme
     ])];
     lines.extend(wrapped(&facts(generated), width).into_iter().map(|text| Line::styled(text, theme.faint())));
     for sample in &generated.samples {
-        lines.extend(spoken(sample, style, width, theme));
+        lines.extend(spoken(sample, style, width, whole, theme));
     }
     lines
 }
 
-fn spoken<'a>(sample: &Sample, style: Style, width: usize, theme: Theme) -> Vec<Line<'a>> {
+fn spoken<'a>(sample: &Sample, style: Style, width: usize, whole: bool, theme: Theme) -> Vec<Line<'a>> {
     let (verbatim, [prompt, reference, (_, output)]) = parts(sample);
     let says = if verbatim { "writes it word for word" } else { "writes" };
     let mut lines = vec![Line::default()];
-    for ((name, text), of_text) in
-        [(prompt, theme.faint()), (reference, Style::new()), ((says, output), style)]
-    {
+    let limit = |lines| if whole { usize::MAX } else { lines };
+    for ((name, text), of_text, limit) in [
+        (prompt, theme.faint(), limit(BRIEF.0)),
+        (reference, Style::new(), limit(BRIEF.1)),
+        ((says, output), style, usize::MAX),
+    ] {
         lines.push(Line::styled(format!("{name}:"), theme.strong()));
         let text = if text.trim().is_empty() { "(nothing)" } else { text };
         let paragraphs = text.lines().flat_map(|line| wrapped(&theme.text(line), width.saturating_sub(2)));
-        lines.extend(paragraphs.map(|text| Line::styled(format!("  {text}"), of_text)));
+        let mut paragraphs: Vec<String> = paragraphs.collect();
+        if paragraphs.len() > limit {
+            paragraphs.truncate(limit);
+            if let Some(last) = paragraphs.last_mut() {
+                // The end of the line makes room for the sign that there is more.
+                while last.chars().count() + 4 > width {
+                    last.pop();
+                }
+                last.push_str(theme.sign(" …", " .."));
+            }
+        }
+        lines.extend(paragraphs.into_iter().map(|text| Line::styled(format!("  {text}"), of_text)));
     }
     lines
 }

@@ -1,35 +1,41 @@
 //! The machine and the pace: what the run costs, and where the time to its end goes.
 
 use super::theme::Theme;
-use super::{Line, Scene, Span};
+use super::{Line, Scene, Span, wrapped};
 use crate::fmt;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-/// Cells of a bar.
+/// Cells of a name, of a bar, and of the shortest one that is worth drawing.
+const NAME: usize = 10;
 const BAR: usize = 20;
+const SHORTEST_BAR: usize = 4;
 
 /// As many lines as fit, the most telling first.
 pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, theme: Theme) {
     let width = area.width.saturating_sub(2);
-    for (line, row) in lines(scene, theme).iter().zip(area.rows()) {
+    for (line, row) in lines(scene, usize::from(width), theme).iter().zip(area.rows()) {
         buffer.set_line(row.x + 1, row.y, line, width);
     }
 }
 
-fn lines<'a>(scene: &Scene<'_>, theme: Theme) -> Vec<Line<'a>> {
+fn lines<'a>(scene: &Scene<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
     let progress = &scene.snapshot.progress;
     let mut lines = Vec::new();
     let mut say = |name: &str, value: String, share: Option<f64>| {
-        let mut line = Line::from(vec![Span::styled(format!("{name:<10}"), theme.faint())]);
-        if let Some(share) = share {
-            let full = ((share * BAR as f64).round() as usize).min(BAR);
+        let mut line = Line::from(vec![Span::styled(format!("{name:<NAME$}"), theme.faint())]);
+        // The figure matters more than its bar.
+        let bar = width.saturating_sub(NAME + value.chars().count() + 1).min(BAR);
+        if let Some(share) = share.filter(|_| bar >= SHORTEST_BAR) {
+            let full = ((share * bar as f64).round() as usize).min(bar);
             line.push_span(Span::styled(theme.sign("━", "#").repeat(full), theme.progress()));
-            line.push_span(Span::styled(theme.sign("─", "-").repeat(BAR - full), theme.faint()));
+            line.push_span(Span::styled(theme.sign("─", "-").repeat(bar - full), theme.faint()));
             line.push_span(" ");
         }
-        line.push_span(value);
+        let mut parts = wrapped(&value, width.saturating_sub(NAME)).into_iter();
+        line.push_span(parts.next().unwrap_or_default());
         lines.push(line);
+        lines.extend(parts.map(|part| Line::raw(format!("{:NAME$}{part}", ""))));
     };
     let pace = &progress.pace;
     if let Some(rate) = progress.tokens_per_s {

@@ -1,5 +1,6 @@
 //! Colours and signs, by what they mean. Blue is train and orange is eval, which all kinds of
-//! colour-blind eyes tell apart (Okabe and Ito's palette); nothing is said by colour alone.
+//! colour-blind eyes tell apart (after Okabe and Ito's palette), and which differ in luminance too, for
+//! eyes and terminals that see none; nothing is said by colour alone.
 
 use crate::dashboard::model::Drawing;
 use crate::diagnosis::{Severity, Verdict};
@@ -36,7 +37,7 @@ const fn tone(dark: u8, light: u8) -> Tone {
     (Color::Indexed(dark), Color::Indexed(light))
 }
 
-const BLUE: Tone = tone(75, 25);
+const BLUE: Tone = tone(33, 19);
 const DEEP_BLUE: Tone = tone(25, 110);
 const CYAN: Tone = tone(44, 30);
 const ORANGE: Tone = tone(214, 166);
@@ -204,5 +205,46 @@ impl Theme {
     /// The sign between two parts of a line.
     pub fn dot(self) -> &'static str {
         self.sign(" · ", " | ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The relative luminance of a colour of the 6x6x6 cube or of the greys, as WCAG 2 defines it.
+    fn luminance(color: Color) -> f64 {
+        let Color::Indexed(index @ 16..) = color else { panic!("{color:?} is what the user made it") };
+        let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * step };
+        let cube = index.wrapping_sub(16);
+        let [r, g, b] = match index {
+            232.. => [8 + 10 * (index - 232); 3],
+            _ => [level(cube / 36), level(cube / 6 % 6), level(cube % 6)],
+        };
+        let linear = |value: u8| {
+            let share = f64::from(value) / 255.0;
+            if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+    }
+
+    fn contrast(a: f64, b: f64) -> f64 {
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn train_and_eval_differ_in_luminance_and_are_seen_on_their_background() {
+        for light in [false, true] {
+            let theme = Theme::new(true, Drawing::Braille).on(light);
+            let of = |layer| luminance(theme.layer(layer).fg.unwrap());
+            let (train, eval) = (of(Layer::Train), of(Layer::Eval));
+            assert!(contrast(train, eval) > 1.8, "light {light}: {}", contrast(train, eval));
+            let background = if light { 1.0 } else { 0.0 };
+            for line in [train, eval] {
+                assert!(contrast(line, background) > 3.0, "light {light}: {}", contrast(line, background));
+            }
+            // The raw steps stay behind their average.
+            assert!(contrast(of(Layer::Raw), background) < contrast(train, background), "light {light}");
+        }
     }
 }

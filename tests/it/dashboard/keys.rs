@@ -6,7 +6,7 @@ use tune::dashboard::model::{
     Average, Extent, Panel, Phase, PlotExtent, Popup, Scale, Ui, Unit, Window, XAxis, is_light,
 };
 use tune::dashboard::update::{Message, message, pointed, update};
-use tune::dashboard::{Command, Copied, Drawing, Exit, Request};
+use tune::dashboard::{Command, Copied, Drawing, Exit, Request, Trainer};
 
 fn press(ui: &mut Ui, code: KeyCode) -> Option<Command> {
     press_with(ui, code, KeyModifiers::NONE)
@@ -84,7 +84,50 @@ fn the_trainer_is_asked_to_save_to_evaluate_and_to_wait() {
     // A run of someone else is not asked, nor one that has ended.
     for mut ui in [Ui::default(), ended()] {
         assert_eq!(['w', 'v', 'P', 's'].map(|key| press(&mut ui, KeyCode::Char(key))), [None; 4]);
+        assert_eq!(ui.popup, None);
     }
+}
+
+#[test]
+fn a_trainer_elsewhere_is_asked_and_its_log_tells_the_rest() {
+    let watching = || Ui { trainer: Trainer::Listening, ..Ui::default() };
+    let mut ui = watching();
+    assert_eq!(press(&mut ui, KeyCode::Char('w')), Some(Command::Save));
+    assert_eq!(ui.notice.as_deref(), Some("asked to save after this step"));
+    assert_eq!(press(&mut ui, KeyCode::Char('P')), Some(Command::Pause(true)));
+    press(&mut ui, KeyCode::Char('s'));
+    assert_eq!(press(&mut ui, KeyCode::Char('y')), Some(Command::Stop));
+    assert_eq!((ui.phase, ui.exit), (Phase::Running, None));
+    // To leave is to leave it alone.
+    assert_eq!((press(&mut ui, KeyCode::Char('q')), ui.exit), (None, Some(Exit::Left)));
+    // Someone else's program can be stopped, and no more.
+    let mut ui = Ui { trainer: Trainer::Stoppable, detaches: true, ..running() };
+    assert_eq!(['w', 'v', 'P', 'd'].map(|key| press(&mut ui, KeyCode::Char(key))), [None; 4]);
+    press(&mut ui, KeyCode::Char('s'));
+    assert_eq!(press(&mut ui, KeyCode::Char('e')), Some(Command::StopAfterEval));
+}
+
+#[test]
+fn a_run_is_left_in_the_background() {
+    for first in [None, Some('q')] {
+        let mut ui = Ui { detaches: true, ..running() };
+        if let Some(key) = first {
+            press(&mut ui, KeyCode::Char(key));
+        }
+        assert_eq!(press(&mut ui, KeyCode::Char('d')), Some(Command::Interrupt));
+        assert_eq!((ui.phase, ui.popup, ui.exit), (Phase::Interrupting, None, None));
+        update(&mut ui, Message::Ended);
+        assert_eq!(ui.exit, Some(Exit::Detached));
+    }
+    // Ctrl-C takes it back: then the run ends.
+    let mut ui = Ui { detaches: true, ..running() };
+    press(&mut ui, KeyCode::Char('d'));
+    assert_eq!((ctrl_c(&mut ui), ui.exit), (None, None));
+    update(&mut ui, Message::Ended);
+    assert_eq!(ui.exit, Some(Exit::Ended));
+    // Where it cannot be, or is not ours, the key means nothing.
+    let mut ui = running();
+    assert_eq!((press(&mut ui, KeyCode::Char('d')), ui), (None, running()));
 }
 
 #[test]

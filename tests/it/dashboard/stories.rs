@@ -54,6 +54,7 @@ fn info() -> RunInfo {
             early_stopping: Some(true),
             ..Settings::default()
         },
+        ..RunInfo::default()
     }
 }
 

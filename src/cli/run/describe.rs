@@ -1,0 +1,96 @@
+//! What a run's first record says of it: its model, its rows, and the settings that advice depends on.
+
+use super::RunArgs;
+use crate::cli::data::warnings;
+use crate::config::Config;
+use crate::data::audit::Side;
+use crate::data::{self, Dataset};
+use crate::event::record::FORMAT;
+use crate::event::{
+    AuditedSide, DataAudit, DataInfo, Environment, LossMeaning, ModelInfo, RunInfo, Settings,
+};
+use crate::model::CausalLm;
+use crate::model::lora::Adapter;
+use crate::store::RunDir;
+use crate::train::plan::Plan;
+use std::path::Path;
+
+pub(super) fn describe(
+    args: &RunArgs,
+    path: &Path,
+    config: &Config,
+    model: &CausalLm,
+    dataset: &Dataset,
+    adapter: &Adapter,
+    dir: &RunDir,
+) -> RunInfo {
+    let plan = Plan::new(config, dataset.splits.train.len());
+    let audit = &dataset.audit;
+    RunInfo {
+        format: FORMAT,
+        name: dir.name(),
+        trainer: "tune".into(),
+        model: Some(ModelInfo {
+            name: config.model.path.clone(),
+            params: model.parameters(),
+            trainable: adapter.parameters(),
+            layers: model.spec.layers,
+            vocab: model.spec.vocab,
+            device: format!("{}, {}", model.kernels.describe(&model.device), model.dtype.as_str()),
+        }),
+        data: Some(DataInfo {
+            train_rows: audit.train.rows as u64,
+            valid_rows: audit.valid.rows as u64,
+            test_rows: audit.test.rows as u64,
+            train_tokens: audit.train.loss_tokens,
+            valid_tokens: audit.valid.loss_tokens,
+            train_checksum: data::checksum(&dataset.splits.train),
+            valid_checksum: data::checksum(&dataset.splits.valid),
+        }),
+        total_steps: Some(plan.total_steps),
+        steps_per_epoch: Some(plan.steps_per_epoch as f64),
+        eval_every: Some(plan.eval_every),
+        train_loss: LossMeaning::NATS_PER_TOKEN,
+        eval_loss: LossMeaning::NATS_PER_TOKEN,
+        settings: Settings {
+            config: Some(path.display().to_string()),
+            overrides: args.overrides.clone(),
+            epochs: Some(plan.epoch_at(plan.total_steps)),
+            learning_rate: Some(config.train.learning_rate),
+            schedule: Some(config.train.schedule.name().into()),
+            weight_decay: Some(config.train.weight_decay),
+            batch_size: Some(config.train.batch_size),
+            lora_r: Some(config.lora.r),
+            lora_alpha: Some(config.lora.alpha),
+            lora_dropout: Some(config.lora.dropout),
+            early_stopping: Some(config.early_stopping.enabled),
+        },
+        audit: Some(audited(dataset)),
+        environment: Some(Environment {
+            program: concat!("tune ", env!("CARGO_PKG_VERSION")).into(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            threads: std::thread::available_parallelism().map_or(0, |threads| threads.get() as u64),
+        }),
+    }
+}
+
+/// What a look at the rows found.
+fn audited(dataset: &Dataset) -> DataAudit {
+    let audit = &dataset.audit;
+    let sides = [("train", &audit.train), ("held out", &audit.valid), ("test", &audit.test)];
+    let side = |(split, side): (&str, &Side)| AuditedSide {
+        split: split.into(),
+        rows: side.rows as u64,
+        tokens: side.tokens,
+        loss_tokens: side.loss_tokens,
+        median: side.lengths.median as u64,
+        longest: side.lengths.max as u64,
+        cut: side.cut_rows as u64,
+        duplicates: side.duplicates as u64,
+        near_duplicates: side.near_duplicates as u64,
+    };
+    DataAudit {
+        sides: sides.into_iter().filter(|(_, side)| side.rows > 0).map(side).collect(),
+        warnings: warnings(dataset),
+    }
+}
