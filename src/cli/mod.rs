@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod runs;
 mod source;
+mod ties;
 mod watch;
 mod wire;
 mod wishes;

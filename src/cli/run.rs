@@ -6,20 +6,21 @@
 use super::data::warn;
 use super::earlier::Earlier;
 use super::meter::Meter;
+use super::ties::Ties;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
 use super::{Failure, Outcome, Output, code, open, open_run, print, say, stdout_is_terminal};
 use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Exit, Look};
 use crate::data::{self, Augmenter, Dataset, Encoder};
-use crate::diagnosis::Limits;
+use crate::diagnosis::{Limits, advice};
 use crate::event::record::{FORMAT, Record};
 use crate::event::{
     DataInfo, Event, LossMeaning, ModelInfo, Resumed, RunEnded, RunInfo, Settings, StopReason,
 };
 use crate::model::lora::{Adapter, AdapterConfig};
 use crate::model::{BUILTIN, CausalLm};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Snapshot};
 use crate::report::text;
 use crate::store::RunDir;
 use crate::store::log::Writer;
@@ -28,6 +29,7 @@ use crate::train::plan::Plan;
 use crate::train::{Job, train};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -90,12 +92,17 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
         }
     };
     let dir = prepared.dir.clone();
+    if args.output.json {
+        print(&format!("{}\n", json!({"run": dir.root().display().to_string()})));
+    }
     let (ended, monitor) = drive(args, prepared, &wishes)?;
     if let Err(error) = super::report::write_into(&dir, &monitor) {
         // The run itself is whole.
         say(&format!("warning: no report: {error:#}"));
     }
-    if !args.output.json {
+    if args.output.json {
+        print(&format!("{}\n", told(&dir, &monitor.snapshot())));
+    } else {
         print(&text::summary(&monitor.snapshot()));
         print(&format!("\nrun folder: {}\n", dir.root().display()));
     }
@@ -121,6 +128,22 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
             code::FAILED
         }
         StopReason::Finished | StopReason::EarlyStopping | StopReason::Requested => code::FINE,
+    })
+}
+
+/// The last line of JSON: how the run ended, and what is thought of it.
+fn told(dir: &RunDir, snapshot: &Snapshot) -> Value {
+    let diagnosis = snapshot.diagnosis;
+    json!({
+        "run": dir.root().display().to_string(),
+        "step": snapshot.progress.step,
+        "verdict": diagnosis.verdict,
+        "severity": diagnosis.severity,
+        "message": diagnosis.findings.first().map(crate::diagnosis::Finding::message),
+        "undecided": diagnosis.undecided,
+        "ended": snapshot.ended.map(|ended| ended.reason),
+        "best": snapshot.ended.and_then(|ended| ended.best),
+        "command": advice::command(snapshot.run, snapshot.advice),
     })
 }
 
@@ -170,6 +193,7 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     let dir = open_run(root)?;
     // Nothing is read before the run is ours: another process may still be writing to it.
     let mut log = Writer::open(&dir.log()).map_err(Failure::usage)?;
+    dir.sweep().map_err(Failure::failed)?;
     let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let records = dir.records().map_err(Failure::usage)?;
     let mut monitor = Monitor::new(Limits::DEFAULT);
@@ -195,7 +219,6 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     wishes.check()?;
     let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
     same_inputs(&info, monitor.snapshot().run, root)?;
-    dir.sweep().map_err(Failure::failed)?;
     let saved = folders(&config, &dir).load(state.clone()).map_err(Failure::usage)?;
     let Some(state) = saved else {
         // Killed between the best adapter and the first state, it has lost nothing that cannot begin again.
@@ -210,14 +233,9 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
         log.clear().map_err(Failure::failed)?;
         return Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: None, info });
     };
-    let mut past = Past { seconds: records.last().map_or(0.0, |record| record.t), ..Past::default() };
-    for record in &records {
-        past.curves.apply(record.t, &record.event);
-    }
-    let going_on = Event::RunResumed(Resumed { step: state.step });
-    past.curves.apply(past.seconds, &going_on);
-    past.records = records;
-    past.records.push(Record { t: past.seconds, event: going_on });
+    let seconds = records.last().map_or(0.0, |record| record.t);
+    let going_on = Record { t: seconds, event: Event::RunResumed(Resumed { step: state.step }) };
+    let past = Past { records: records.into_iter().chain([going_on]).collect(), seconds };
     Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: Some((monitor, past)), info })
 }
 
@@ -342,7 +360,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
     } else {
         View::Plain(Box::new(Plain::new(super::replay(&dir)?, args.verbose)))
     };
-    let wire = Wire::new(log, view, &config.early_stopping, &past, wishes.clone());
+    let wire = Wire::new(log, view, &config.early_stopping, &past, Ties::new(dir.clone()), wishes.clone());
     if !dashboard {
         let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
         let monitor = super::replay(&dir)?;

@@ -60,6 +60,9 @@ pub fn document(snapshot: &Snapshot) -> String {
     for (name, value) in settings::settings(run).iter().filter(|(_, value)| value != "-") {
         let _ = writeln!(out, "| {name} | {} |", plain(value));
     }
+    if let Some(tied) = text::as_good(snapshot) {
+        let _ = writeln!(out, "\nAs good as the best: {}.", plain(&tied));
+    }
     let _ = writeln!(out, "\n{}", plain(&text::ending(snapshot).join(", ")));
     out
 }

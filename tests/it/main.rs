@@ -18,4 +18,5 @@ mod report;
 #[cfg(unix)]
 mod terminal;
 mod tidy;
+mod ties;
 mod watch;
