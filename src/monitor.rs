@@ -28,6 +28,7 @@ pub struct Monitor {
     log: Vec<LogLine>,
     best_saved: Option<CheckpointSaved>,
     last_saved: Option<CheckpointSaved>,
+    earliest_saved: Option<CheckpointSaved>,
     ended: Option<RunEnded>,
 }
 
@@ -45,6 +46,8 @@ pub struct Snapshot<'a> {
     /// The newest checkpoints, best and last.
     pub best_saved: Option<CheckpointSaved>,
     pub last_saved: Option<CheckpointSaved>,
+    /// The newest adapter that was put by as no worse than the best and trained for less long.
+    pub earliest_saved: Option<CheckpointSaved>,
     /// Set once the run is over.
     pub ended: Option<&'a RunEnded>,
 }
@@ -109,6 +112,7 @@ impl Monitor {
             log: Vec::new(),
             best_saved: None,
             last_saved: None,
+            earliest_saved: None,
             ended: None,
         }
     }
@@ -134,6 +138,7 @@ impl Monitor {
                 self.progress.epoch = self.curves.train.last().and_then(TrainPoint::epoch);
                 self.best_saved = self.best_saved.filter(kept);
                 self.last_saved = self.last_saved.filter(kept);
+                self.earliest_saved = self.earliest_saved.filter(kept);
                 self.say(record.t, format!("resumed from step {}", resumed.step), false);
                 self.judge(record.t);
             }
@@ -157,6 +162,7 @@ impl Monitor {
                 match saved.role {
                     CheckpointRole::Best => self.best_saved = Some(*saved),
                     CheckpointRole::Last => self.last_saved = Some(*saved),
+                    CheckpointRole::Earliest => self.earliest_saved = Some(*saved),
                 }
                 // That everything is saved after each evaluation is no news.
                 if saved.role == CheckpointRole::Best || saved.loss.is_none() {
@@ -191,6 +197,7 @@ impl Monitor {
             log: &self.log,
             best_saved: self.best_saved,
             last_saved: self.last_saved,
+            earliest_saved: self.earliest_saved,
             ended: self.ended.as_ref(),
         }
     }

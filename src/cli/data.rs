@@ -119,7 +119,9 @@ pub(super) fn warnings(dataset: &Dataset) -> Vec<String> {
             "is longer than data.max_length and was cut",
             "are longer than data.max_length and were cut",
         );
-        warnings.push(what);
+        let lost: u64 = sides(dataset).iter().map(|(_, side)| side.cut_tokens).sum();
+        warnings
+            .push(format!("{what}, which lost {lost} tokens: raise it where the model and the memory allow"));
     }
     warnings
 }

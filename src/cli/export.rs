@@ -1,4 +1,4 @@
-//! `tune export`: a run's best adapter in the form that another program reads.
+//! `tune export`: one of a run's adapters in the form that another program reads.
 //!
 //! A folder is filled beside its place and moved there, so that one of that name is never half made.
 
@@ -9,6 +9,7 @@ use crate::model::BUILTIN;
 use crate::model::adapter::{gguf, merged, mlx, peft};
 use crate::model::lora::Adapter;
 use crate::model::spec::Spec;
+use crate::store::RunDir;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -16,11 +17,15 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(super) struct ExportArgs {
-    /// The folder of a run, whose best adapter is handed over
+    /// The folder of a run
     run: PathBuf,
     /// What to write
     #[arg(long, value_enum, value_name = "FORMAT")]
     to: Format,
+    /// Which of the run's adapters: the one with the lowest eval loss, the earliest within one standard
+    /// error of it, or the newest
+    #[arg(long, value_enum, default_value_t = Which::Best)]
+    checkpoint: Which,
     /// Where to: a folder that does not exist yet, a file for gguf [default: in the run's folder]
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
@@ -38,6 +43,35 @@ enum Format {
     Gguf,
     /// Base and adapter added up: a model folder in Hugging Face form
     Merged,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Best,
+    Earliest,
+    Last,
+}
+
+impl Which {
+    /// The adapter's folder.
+    fn folder(self, dir: &RunDir) -> Result<PathBuf> {
+        let (folder, missing) = match self {
+            Self::Best => (
+                dir.best(),
+                "no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
+            ),
+            Self::Last => (
+                dir.last(),
+                "no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
+            ),
+            Self::Earliest => (
+                dir.earliest(),
+                "no evaluation before the best is within one standard error of it\n  hint: --checkpoint best is the earliest there is",
+            ),
+        };
+        ensure!(folder.is_dir(), "{}: {missing}", dir.root().display());
+        Ok(folder)
+    }
 }
 
 impl Format {
@@ -72,14 +106,9 @@ pub(super) fn export(args: &ExportArgs) -> Outcome {
     let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let base = &config.model.path;
     let spec = Spec::of(base).map_err(Failure::usage)?;
-    if !dir.best().is_dir() {
-        return Err(Failure::usage(anyhow!(
-            "{}: no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
-            args.run.display()
-        )));
-    }
+    let folder = args.checkpoint.folder(&dir).map_err(Failure::usage)?;
     let host = device::choose("cpu").map_err(Failure::usage)?;
-    let adapter = peft::read(&dir.best(), &spec, &host.device).map_err(Failure::usage)?;
+    let adapter = peft::read(&folder, &spec, &host.device).map_err(Failure::usage)?;
     let path = args.out.clone().unwrap_or_else(|| dir.root().join(args.to.name()));
     if path.symlink_metadata().is_ok() {
         return Err(Failure::usage(anyhow!(

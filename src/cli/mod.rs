@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod runs;
 mod source;
+mod ties;
 mod watch;
 mod wire;
 mod wishes;

@@ -4,7 +4,7 @@ use super::{Output, say};
 use crate::config::Config;
 use crate::data::encode::{Encoder, TokenizerFiles};
 use crate::device::{self, Chosen};
-use crate::model::{BUILTIN, CausalLm, base};
+use crate::model::{BUILTIN, CausalLm, base, no_folder};
 use anyhow::{Result, ensure};
 use std::path::Path;
 
@@ -19,11 +19,7 @@ pub(super) fn encoder(config: &Config) -> Result<Encoder> {
         })?);
     }
     let folder = Path::new(&config.model.path);
-    ensure!(
-        folder.is_dir(),
-        "model.path = {:?}: no such folder\n  hint: give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json",
-        config.model.path
-    );
+    ensure!(folder.is_dir(), "{}", no_folder(&config.model.path));
     Ok(Encoder::open(folder)?)
 }
 

@@ -9,13 +9,14 @@ use super::data::warn;
 use super::detach;
 use super::earlier::Earlier;
 use super::meter::Meter;
+use super::ties::Ties;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
 use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, say};
 use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Exit, Look};
 use crate::data::{self, Augmenter, Dataset, Encoder};
-use crate::diagnosis::{Finding, Limits};
+use crate::diagnosis::{Finding, Limits, advice};
 use crate::event::record::Record;
 use crate::event::{BestPoint, Event, Resumed, RunEnded, RunInfo, StopReason};
 use crate::model::lora::{Adapter, AdapterConfig};
@@ -96,6 +97,8 @@ struct Concluded<'a> {
     severity: String,
     best: Option<BestPoint>,
     message: Option<String>,
+    /// The run again, with what is advised.
+    command: Option<String>,
 }
 
 /// How a run was left, and all that was seen of it.
@@ -176,7 +179,8 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
 
 /// The last line of `--json`.
 fn conclusion(dir: &RunDir, ended: &RunEnded, monitor: &Monitor) -> String {
-    let diagnosis = monitor.snapshot().diagnosis;
+    let snapshot = monitor.snapshot();
+    let diagnosis = snapshot.diagnosis;
     let line = Concluded {
         run: dir.root(),
         ended: ended.reason,
@@ -185,6 +189,7 @@ fn conclusion(dir: &RunDir, ended: &RunEnded, monitor: &Monitor) -> String {
         severity: diagnosis.severity.to_string(),
         best: ended.best,
         message: diagnosis.findings.first().map(Finding::message),
+        command: advice::command(snapshot.run, snapshot.advice),
     };
     serde_json::to_string(&line).map_or_else(|_| String::new(), |line| line + "\n")
 }
@@ -256,6 +261,7 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     let dir = open_run(root)?;
     // Nothing is read before the run is ours: another process may still be writing to it.
     let mut log = Writer::open(&dir.log()).map_err(Failure::usage)?;
+    dir.sweep().map_err(Failure::failed)?;
     let mut config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let records = dir.records().map_err(Failure::usage)?;
     let mut monitor = Monitor::new(Limits::DEFAULT);
@@ -281,7 +287,6 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     wishes.check()?;
     let info = describe(args, &dir.config(), &config, &model, &dataset, &state.adapter, &dir);
     same_inputs(&info, monitor.snapshot().run, root)?;
-    dir.sweep().map_err(Failure::failed)?;
     let saved = folders(&config, &dir).load(state.clone()).map_err(Failure::usage)?;
     let Some(state) = saved else {
         // Killed between the best adapter and the first state, it has lost nothing that cannot begin again.
@@ -296,14 +301,9 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
         log.clear().map_err(Failure::failed)?;
         return Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: None, info });
     };
-    let mut past = Past { seconds: records.last().map_or(0.0, |record| record.t), ..Past::default() };
-    for record in &records {
-        past.curves.apply(record.t, &record.event);
-    }
-    let going_on = Event::RunResumed(Resumed { step: state.step });
-    past.curves.apply(past.seconds, &going_on);
-    past.records = records;
-    past.records.push(Record { t: past.seconds, event: going_on });
+    let seconds = records.last().map_or(0.0, |record| record.t);
+    let going_on = Record { t: seconds, event: Event::RunResumed(Resumed { step: state.step }) };
+    let past = Past { records: records.into_iter().chain([going_on]).collect(), seconds };
     Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: Some((monitor, past)), info })
 }
 
@@ -378,7 +378,8 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
     } else {
         View::Plain(Box::new(Plain::new(super::replay(&dir)?, args.verbose)))
     };
-    let wire = Wire::new(log, &dir, view, &config.early_stopping, &past, wishes.clone());
+    let ties = Ties::new(dir.clone());
+    let wire = Wire::new(log, &dir, view, &config.early_stopping, &past, ties, wishes.clone());
     if !dashboard {
         let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
         return Ok(Driven { ended, monitor: super::replay(&dir)?, detached: false });

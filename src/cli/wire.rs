@@ -4,21 +4,23 @@
 //! dashboard on another thread, lines of text, or JSON. Back come Ctrl-C, the dashboard's keys, the
 //! wishes of other processes and early stopping.
 
+use super::ties::Ties;
 use super::wishes::Wishes;
 use super::{printed, say};
 use crate::config::{EarlyStopping, StopRule};
-use crate::curve::Curves;
+use crate::curve::EvalPoint;
 use crate::dashboard::{self, Command, Trainer};
 use crate::diagnosis::Limits;
 use crate::diagnosis::stopping::{GeneralisationLoss, Look, Patience, ProgressQuotient, Rule, Uphill};
 use crate::event::record::Record;
 use crate::event::sink::{Control, Sink};
-use crate::event::{Event, Split, StopReason};
-use crate::monitor::Monitor;
+use crate::event::{CheckpointRole, CheckpointSaved, Event, Split, StopReason};
+use crate::monitor::{Monitor, Snapshot};
 use crate::report::text;
 use crate::store::RunDir;
 use crate::store::control::Control as Asked;
 use crate::store::log::Writer;
+use anyhow::Result;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -48,30 +50,43 @@ pub(super) struct Wire {
     log: Writer,
     dir: RunDir,
     view: View,
-    stopper: Option<Stopper>,
+    /// The judgement that a rule goes by.
+    monitor: Monitor,
+    /// What may end the run, if anything.
+    rule: Option<Rule>,
     /// Early stopping has fired.
     stop: bool,
+    ties: Ties,
     wishes: Wishes,
     /// What other processes ask for.
     asked: Asked,
     /// Whether one of them wants the trainer to wait, when last looked at.
     asked_to_wait: bool,
-    /// Why the log could not be written.
+    /// Why the log, or an adapter, could not be written.
     pub(super) failure: Option<anyhow::Error>,
 }
 
 impl Wire {
-    /// A wire that goes on after `past`, the curves of the sessions before this one.
+    /// A wire that goes on after `past`, the sessions before this one.
     pub(super) fn new(
         log: Writer,
         dir: &RunDir,
         view: View,
         stopping: &EarlyStopping,
         past: &Past,
+        ties: Ties,
         wishes: Wishes,
     ) -> Self {
-        let mut stopper = stopping.enabled.then(|| Stopper::new(stopping));
-        let stop = stopper.as_mut().is_some_and(|stopper| stopper.catch_up(past));
+        let mut monitor = Monitor::new(Limits::DEFAULT);
+        for record in &past.records {
+            monitor.apply(record);
+        }
+        let mut rule = stopping.enabled.then(|| rule(stopping));
+        let snapshot = monitor.snapshot();
+        let mut stop = false;
+        for point in &snapshot.curves.eval {
+            stop = rule.as_mut().is_some_and(|rule| rule.observe(&look(&snapshot, point)));
+        }
         let asked = Asked::of(dir);
         // What is left of a session that was killed was not meant for this one.
         asked.clear();
@@ -81,8 +96,10 @@ impl Wire {
             log,
             dir: dir.clone(),
             view,
-            stopper,
+            monitor,
+            rule,
             stop,
+            ties,
             wishes,
             asked,
             asked_to_wait: false,
@@ -132,6 +149,34 @@ impl Wire {
             self.view = View::Quiet;
         }
     }
+
+    /// Takes in the newest event: puts adapters by, and says whether to stop.
+    fn judge(&mut self, record: &Record) -> Result<()> {
+        self.monitor.apply(record);
+        let snapshot = self.monitor.snapshot();
+        match &record.event {
+            Event::Eval(stats) if stats.split == Split::Valid => {
+                if let (Some(rule), Some(point)) = (&mut self.rule, snapshot.curves.eval.last()) {
+                    self.stop = rule.observe(&look(&snapshot, point));
+                }
+                self.ties.put_by(snapshot.curves)
+            }
+            Event::CheckpointSaved(CheckpointSaved { role: CheckpointRole::Last, .. }) => {
+                let Some(saved) = self.ties.settle(snapshot.curves)? else { return Ok(()) };
+                self.take(&Event::CheckpointSaved(saved))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands an event to the log, to who looks on, and to the judgement.
+    fn take(&mut self, event: &Event) -> Result<()> {
+        let t = self.before_s + self.started.elapsed().as_secs_f64();
+        let record = Record { t, event: event.clone() };
+        self.log.append(&record)?;
+        self.show(record.clone());
+        self.judge(&record)
+    }
 }
 
 impl Drop for Wire {
@@ -151,15 +196,9 @@ fn heed(asked: &Asked, wishes: &Wishes, asked_to_wait: &mut bool) {
 
 impl Sink for Wire {
     fn emit(&mut self, event: &Event) -> Control {
-        let t = self.before_s + self.started.elapsed().as_secs_f64();
-        let record = Record { t, event: event.clone() };
         if self.failure.is_none() {
-            self.failure = self.log.append(&record).err();
+            self.failure = self.take(event).err();
         }
-        if let Some(stop) = self.stopper.as_mut().and_then(|stopper| stopper.take(&record)) {
-            self.stop = stop;
-        }
-        self.show(record);
         if self.failure.is_some() {
             return Control::Stop(StopReason::Interrupted);
         }
@@ -174,10 +213,9 @@ impl Sink for Wire {
     }
 }
 
-/// A rule that may end the run, and the judgement that it goes by.
-struct Stopper {
-    rule: Rule,
-    monitor: Monitor,
+/// What a rule is shown of an evaluation.
+fn look<'a>(snapshot: &Snapshot<'a>, point: &EvalPoint) -> Look<'a> {
+    Look { eval_loss: point.loss, train_loss: point.train_loss, diagnosis: snapshot.diagnosis }
 }
 
 /// Prechelt's thresholds: of those that he tried, ones that stop neither first nor last.
@@ -185,43 +223,15 @@ const GL: f64 = 5.0;
 const PQ: f64 = 0.75;
 const UP: f64 = 2.0;
 
-impl Stopper {
-    fn new(stopping: &EarlyStopping) -> Self {
-        let threshold = |usual| stopping.threshold.unwrap_or(usual);
-        let rule = match stopping.rule {
-            StopRule::Patience => Rule::Patience(Patience::new(stopping.patience, stopping.min_delta)),
-            StopRule::Verdict => Rule::Verdict,
-            StopRule::Gl => Rule::GeneralisationLoss(GeneralisationLoss::new(threshold(GL))),
-            StopRule::Pq => Rule::ProgressQuotient(ProgressQuotient::new(threshold(PQ))),
-            StopRule::Up => Rule::Uphill(Uphill::new(threshold(UP).round() as usize)),
-        };
-        Self { rule, monitor: Monitor::new(Limits::DEFAULT) }
-    }
-
-    /// Takes in the sessions before this one; true when the run should not have gone on.
-    fn catch_up(&mut self, past: &Past) -> bool {
-        for record in &past.records {
-            self.monitor.apply(record);
-        }
-        let diagnosis = self.monitor.snapshot().diagnosis;
-        let mut stop = false;
-        for point in &past.curves.eval {
-            stop =
-                self.rule.observe(&Look { eval_loss: point.loss, train_loss: point.train_loss, diagnosis });
-        }
-        stop
-    }
-
-    /// Takes in what happens; says after an evaluation whether to stop.
-    fn take(&mut self, record: &Record) -> Option<bool> {
-        self.monitor.apply(record);
-        if !matches!(&record.event, Event::Eval(stats) if stats.split == Split::Valid) {
-            return None;
-        }
-        let snapshot = self.monitor.snapshot();
-        let point = snapshot.curves.eval.last()?;
-        let (eval_loss, train_loss) = (point.loss, point.train_loss);
-        Some(self.rule.observe(&Look { eval_loss, train_loss, diagnosis: snapshot.diagnosis }))
+/// The rule that a configuration names.
+fn rule(stopping: &EarlyStopping) -> Rule {
+    let threshold = |usual| stopping.threshold.unwrap_or(usual);
+    match stopping.rule {
+        StopRule::Patience => Rule::Patience(Patience::new(stopping.patience, stopping.min_delta)),
+        StopRule::Verdict => Rule::Verdict,
+        StopRule::Gl => Rule::GeneralisationLoss(GeneralisationLoss::new(threshold(GL))),
+        StopRule::Pq => Rule::ProgressQuotient(ProgressQuotient::new(threshold(PQ))),
+        StopRule::Up => Rule::Uphill(Uphill::new(threshold(UP).round() as usize)),
     }
 }
 
@@ -230,7 +240,6 @@ impl Stopper {
 pub(super) struct Past {
     /// All of it, and that the run goes on.
     pub(super) records: Vec<Record>,
-    pub(super) curves: Curves,
     /// Seconds of training.
     pub(super) seconds: f64,
 }

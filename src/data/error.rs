@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// Faults of a file that are printed; the others are counted.
 const SHOWN: usize = 5;
 
+/// Keys of a row that are named where none is known.
+const KEYS_SHOWN: usize = 6;
+
 /// Why a dataset cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -18,6 +21,8 @@ pub enum DataError {
         /// Not the error's source, which would be printed a second time, behind the hint.
         error: std::io::Error,
     },
+    #[error("{}: {what}, not rows\n  hint: {how}", file.display())]
+    Foreign { file: PathBuf, what: &'static str, how: &'static str },
     #[error("{}: no rows\n  hint: one JSON object a line is expected, such as {EXAMPLE}", file.display())]
     Empty { file: PathBuf },
     #[error("{}", RowList { file, faults })]
@@ -79,17 +84,23 @@ pub enum RowFault {
     Tokenizer(String),
     #[error("the chat template does not write assistant turn {turn} in a way that can be found again")]
     TurnNotFound { turn: usize },
-    #[error("none of the keys of a known form")]
-    UnknownForm,
+    #[error("none of the keys of a known form, but {keys}")]
+    UnknownForm { keys: String },
     #[error("the role {0:?} is not known")]
     UnknownRole(String),
 }
 
 impl RowFault {
+    /// A row whose keys are none of those that are known.
+    pub fn unknown_form(row: &serde_json::Map<String, serde_json::Value>) -> Self {
+        let keys: Vec<String> = row.keys().take(KEYS_SHOWN).map(|key| format!("{key:?}")).collect();
+        Self::UnknownForm { keys: if keys.is_empty() { "none at all".into() } else { keys.join(", ") } }
+    }
+
     /// What would be right.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Array => "write one object a line (JSON Lines): jq -c '.[]' FILE",
+            Self::Array => "write one object a line (JSON Lines): jq -c '.[]' FILE > rows.jsonl",
             Self::ChatTemplate(_) => "bring the roles into the order that the model's chat template asks for",
             Self::CutAway { .. } => "raise data.max_length, or shorten what comes before the completion",
             Self::Fields { .. } | Self::OpenQuote => {
@@ -104,15 +115,15 @@ impl RowFault {
                 "each message is an object, such as {\"role\": \"user\", \"content\": \"...\"}"
             }
             Self::NotText { .. } => "only text can be learnt: a string in quotes",
-            Self::NotUtf8 => "save the file as UTF-8",
+            Self::NotUtf8 => "save the file as UTF-8, as in iconv -f WINDOWS-1252 -t UTF-8 FILE > rows.jsonl",
             Self::NothingToLearn => "give the row some text, or take it out",
             Self::OtherForm { .. } => "the first row decides; keep one form in a file",
             Self::Tokenizer(_) => "check the model's tokenizer.json",
             Self::TurnNotFound { .. } => {
                 "keep one assistant turn a row, without leading tags such as <think>, or set data.mask_prompt to false"
             }
-            Self::UnknownForm => {
-                "a row has \"messages\", or \"prompt\" and \"completion\", or \"instruction\" and \"output\", \
+            Self::UnknownForm { .. } => {
+                "rename the keys, as in jq -c '{prompt: .question, completion: .answer}' FILE > rows.jsonl; a row has \"messages\", or \"prompt\" and \"completion\", or \"instruction\" and \"output\", \
                  or \"conversations\", or \"text\""
             }
             Self::UnknownRole(_) => "the roles are system, developer, user, assistant and tool",
@@ -123,6 +134,11 @@ impl RowFault {
 /// Why rows cannot be divided as asked.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SplitFault {
+    #[error(
+        "one row alone cannot be both learnt and held out\n  \
+         hint: add rows, some hundreds for a start; or name a file of held-out rows as data.valid"
+    )]
+    OneRow,
     #[error(
         "data.valid = {asked} of {rows} rows holds out none\n  hint: raise data.valid, or name a file of held-out rows"
     )]

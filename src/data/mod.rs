@@ -10,6 +10,7 @@ pub mod augment;
 mod csv;
 pub mod encode;
 pub mod error;
+mod foreign;
 pub mod near;
 pub mod read;
 pub mod split;

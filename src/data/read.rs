@@ -3,8 +3,8 @@
 //! The keys of the first row tell the form of the file. Nothing is tokenised here, and whether a row
 //! fits a model is found out in `encode`.
 
-use super::csv;
 use super::error::{DataError, RowFault};
+use super::{csv, foreign};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -100,6 +100,9 @@ pub fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
     let (mut rows, mut faults) = (Vec::new(), Vec::new());
     let mut form = None;
     let table = csv::is_table(file);
+    if let Some((what, how)) = foreign::kind(bytes, table) {
+        return Err(DataError::Foreign { file: file.into(), what, how });
+    }
     let objects: Box<dyn Iterator<Item = csv::Line>> =
         if table { Box::new(csv::rows(bytes).into_iter()) } else { Box::new(lines(bytes)) };
     for (line, object) in objects {
@@ -107,12 +110,10 @@ pub fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
             Ok((body, group)) => rows.push(Row { line, body, group }),
             Err(fault) => {
                 // Every further line would only repeat it.
-                let whole_file = match fault {
-                    RowFault::Array => true,
-                    RowFault::UnknownForm => table,
-                    _ => false,
-                };
-                faults.push((if whole_file { 1 } else { line }, fault));
+                let whole_file = matches!(fault, RowFault::Array | RowFault::UnknownForm { .. });
+                // The keys of a table are in its first line.
+                let line = if table && whole_file { 1 } else { line };
+                faults.push((line, fault));
                 if whole_file {
                     break;
                 }
@@ -185,7 +186,7 @@ fn object(line: &[u8], first: bool) -> Result<Map<String, Value>, RowFault> {
 /// One row; the first good one sets `form`.
 fn row(row: &Map<String, Value>, form: &mut Option<Form>) -> Result<(Body, Option<String>), RowFault> {
     let own = Form::of(row);
-    let Some(expected) = form.or(own) else { return Err(RowFault::UnknownForm) };
+    let Some(expected) = form.or(own) else { return Err(RowFault::unknown_form(row)) };
     *form = Some(expected);
     if let Some(missing) = expected.keys().iter().find(|key| !row.contains_key(**key)) {
         return Err(match own {
@@ -300,7 +301,12 @@ mod tests {
         );
         assert_eq!(rows[0].body, Body::Completion { prompt: "How".into(), completion: "So, and so".into() });
         let error = read("question,answer\na,b\nc,d\n").unwrap_err().to_string();
-        assert!(error.starts_with("d.CSV:1: none of the keys of a known form\n  hint: "), "{error}");
+        assert!(
+            error.starts_with(
+                "d.CSV:1: none of the keys of a known form, but \"answer\", \"question\"\n  hint: "
+            ),
+            "{error}"
+        );
         assert!(!error.contains(":2:"), "{error}");
     }
 
@@ -363,15 +369,18 @@ mod tests {
         );
         refused(
             r#"{"question": "a", "answer": "b"}"#,
-            "d.jsonl:1: none of the keys of a known form\n  \
-             hint: a row has \"messages\", or \"prompt\" and \"completion\", or \"instruction\" and \"output\", \
+            "d.jsonl:1: none of the keys of a known form, but \"answer\", \"question\"\n  \
+             hint: rename the keys, as in jq -c '{prompt: .question, completion: .answer}' FILE > rows.jsonl; a row has \"messages\", or \"prompt\" and \"completion\", or \"instruction\" and \"output\", \
              or \"conversations\", or \"text\"",
         );
         refused(
             "[\n{\"text\": \"a\"},\n{\"text\": \"b\"}]",
-            "d.jsonl:1: the file is one JSON array\n  hint: write one object a line (JSON Lines): jq -c '.[]' FILE",
+            "d.jsonl:1: the file is one JSON array\n  hint: write one object a line (JSON Lines): jq -c '.[]' FILE > rows.jsonl",
         );
-        refused(b"{\"text\": \"\xff\"}", "d.jsonl:1: not UTF-8 text\n  hint: save the file as UTF-8");
+        refused(
+            b"{\"text\": \"\xff\"}",
+            "d.jsonl:1: not UTF-8 text\n  hint: save the file as UTF-8, as in iconv -f WINDOWS-1252 -t UTF-8 FILE > rows.jsonl",
+        );
         refused(
             r#"{"messages": [{"role": "boss", "content": "hi"}]}"#,
             "d.jsonl:1: the role \"boss\" is not known\n  \

@@ -39,6 +39,9 @@ fn draw(rows: &[Row], twins: &[Option<usize>], share: Share, seed: u64) -> Resul
         Share::Fraction(share) => (share.to_string(), (share * rows.len() as f64).round() as usize),
         Share::Rows(number) => (number.to_string(), usize::try_from(number).unwrap_or(usize::MAX)),
     };
+    if rows.len() == 1 {
+        return Err(SplitFault::OneRow);
+    }
     if target == 0 {
         return Err(SplitFault::Empty { asked, rows: rows.len() });
     }

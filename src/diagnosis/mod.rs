@@ -18,6 +18,7 @@ mod remarks;
 mod sanity;
 pub mod standing;
 pub mod stopping;
+pub mod ties;
 mod underfit;
 
 pub use finding::{Evidence, Finding, Severity, Verdict};
@@ -111,7 +112,7 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         remarks,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
         best: curves.best(),
-        as_good: case.standing.as_ref().and_then(|standing| standing.as_good(curves)),
+        as_good: case.standing.as_ref().and_then(|standing| standing.as_good(curves, limits)),
         rise: case.standing.as_ref().map(|standing| standing.rise),
         noise: case.standing.as_ref().and_then(|standing| standing.noise),
         onset: case.standing.filter(|_| overfitting).map(|standing| standing.climb.onset),

@@ -3,7 +3,7 @@
 //! No threshold of severity is applied here; the rules do that. All losses are taken as shares of the
 //! lowest, so that a nat and a bit are judged alike.
 
-use super::{Limits, paired};
+use super::{Limits, paired, ties};
 use crate::curve::{Curves, smooth, trend};
 
 /// Variance of the median of three normal values, as a share of that of one (David & Nagaraja
@@ -48,7 +48,10 @@ pub struct Climb {
 
 impl Standing {
     /// Index of the earliest evaluation within one standard error of the best, where that is another.
-    pub fn as_good(&self, curves: &Curves) -> Option<usize> {
+    pub fn as_good(&self, curves: &Curves, limits: &Limits) -> Option<usize> {
+        if !curves.eval[self.best].examples.is_empty() {
+            return ties::tied(curves, limits).first().copied();
+        }
         let most = curves.eval[self.best].loss * (1.0 + self.noise?);
         curves.eval[..self.best].iter().position(|point| point.loss <= most)
     }

@@ -331,7 +331,7 @@ pub struct Sample {
     pub output: String,
 }
 
-/// Which of the two adapters of a run folder.
+/// Which of the adapters of a run folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointRole {
@@ -339,6 +339,8 @@ pub enum CheckpointRole {
     Best,
     /// The newest adapter, with the state that `--resume` needs.
     Last,
+    /// The earliest adapter that is within one standard error of the best.
+    Earliest,
 }
 
 /// An adapter was written.

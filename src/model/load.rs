@@ -42,15 +42,27 @@ impl Spec {
             return Self::parse(base::CONFIG).context("config.json of the embedded base model");
         }
         let folder = Path::new(path);
-        ensure!(
-            folder.is_dir(),
-            "model.path = {path:?}: no such folder\n  hint: give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json"
-        );
+        ensure!(folder.is_dir(), "{}", no_folder(path));
         let config = folder.join("config.json");
         let text = std::fs::read_to_string(&config)
             .map_err(|error| anyhow!("{}: {error}\n  hint: {FOLDER}", config.display()))?;
         Self::parse(&text).with_context(|| config.display().to_string())
     }
+}
+
+/// What is said where there is no model at `path`: a hub's name for one is not fetched.
+pub fn no_folder(path: &str) -> String {
+    let hint = match path.split_once('/') {
+        Some((owner, name))
+            if !owner.is_empty() && !owner.contains('.') && !name.is_empty() && !name.contains('/') =>
+        {
+            format!(
+                "tune fetches nothing by itself: hf download {path} --local-dir {name}, then model.path = {name:?}"
+            )
+        }
+        _ => format!("give \"{BUILTIN}\", or a folder with config.json, *.safetensors and tokenizer.json"),
+    };
+    format!("model.path = {path:?}: no such folder\n  hint: {hint}")
 }
 
 fn build(

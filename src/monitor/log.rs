@@ -47,6 +47,7 @@ pub fn saved(saved: &CheckpointSaved) -> String {
     let role = match saved.role {
         CheckpointRole::Best => "best",
         CheckpointRole::Last => "last",
+        CheckpointRole::Earliest => "earliest equally good",
     };
     format!("saved the {role} adapter, step {}", saved.step)
 }

@@ -117,6 +117,9 @@ fn figures(out: &mut String, snapshot: &Snapshot) {
     if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
         figures.push(("best eval loss", format!("{} at {}", fmt::loss(best.loss), text::place(best))));
     }
+    if let Some(tied) = text::as_good(snapshot) {
+        figures.push(("as good", tied));
+    }
     if let Some(last) = curves.eval.last() {
         figures.push(("last eval loss", fmt::loss(last.loss)));
         if let Some(train) = last.train_loss {

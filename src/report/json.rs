@@ -34,6 +34,7 @@ pub fn document(snapshot: &Snapshot) -> String {
         "severity": diagnosis.severity,
         "undecided": diagnosis.undecided,
         "best": at(diagnosis.best).map(point),
+        "as_good": at(diagnosis.as_good).map(point),
         "last": curves.eval.last().map(point),
         "onset": at(diagnosis.onset).map(|point| json!({"step": point.step, "epoch": point.epoch})),
         "rise": diagnosis.rise.map(number),

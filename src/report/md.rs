@@ -71,6 +71,9 @@ pub fn document(snapshot: &Snapshot) -> String {
             let _ = writeln!(out, "{}- {}", if index == 0 { "\n" } else { "" }, plain(warning));
         }
     }
+    if let Some(tied) = text::as_good(snapshot) {
+        let _ = writeln!(out, "\nAs good as the best: {}.", plain(&tied));
+    }
     let _ = writeln!(out, "\n{}", plain(&text::ending(snapshot).join(", ")));
     if let Some(environment) = &run.environment {
         let place =

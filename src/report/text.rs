@@ -132,6 +132,7 @@ pub fn summary(snapshot: &Snapshot) -> String {
     line(&mut out, "");
     if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
         field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(best))]);
+        field(&mut out, "tied", as_good(snapshot).into_iter().collect());
         if let (Some(rise), Some(last)) = (diagnosis.rise, curves.eval.last()) {
             let noise =
                 diagnosis.noise.map_or(String::new(), |noise| format!(" \u{b1} {:.1} %", 100.0 * noise));
@@ -162,14 +163,27 @@ pub fn summary(snapshot: &Snapshot) -> String {
 /// The verdict as a headline.
 pub fn verdict(snapshot: &Snapshot) -> String {
     let diagnosis = snapshot.diagnosis;
-    match (diagnosis.verdict, &diagnosis.undecided, diagnosis.severity) {
-        (Verdict::Undecided, Some(why), _) => format!("Verdict: undecided ({why})"),
-        (verdict, _, Severity::None) => match snapshot.cut_short() {
-            Some(cut) => format!("Verdict: {verdict} so far ({cut})"),
-            None => format!("Verdict: {verdict}"),
-        },
-        (verdict, _, severity) => format!("Verdict: {verdict} ({severity})"),
+    let verdict = match (diagnosis.verdict, &diagnosis.undecided, diagnosis.severity) {
+        (Verdict::Undecided, Some(why), _) => format!("undecided ({why})"),
+        (verdict, _, Severity::None) => verdict.to_string(),
+        (verdict, _, severity) => format!("{verdict} ({severity})"),
+    };
+    match snapshot.cut_short() {
+        Some(cut) => format!("Verdict: {verdict} so far ({cut})"),
+        None => format!("Verdict: {verdict}"),
     }
+}
+
+/// The earliest evaluation that is as good as the best, and where its adapter is.
+pub(super) fn as_good(snapshot: &Snapshot) -> Option<String> {
+    let point = snapshot.curves.eval.get(snapshot.diagnosis.as_good?)?;
+    let saved = snapshot.earliest_saved.filter(|saved| saved.step == point.step);
+    let adapter = if saved.is_some() { "; adapter in earliest/" } else { "" };
+    Some(format!(
+        "eval {:.3} at {}, within one standard error of the best{adapter}",
+        point.loss,
+        place(point)
+    ))
 }
 
 pub(super) fn place(point: &EvalPoint) -> String {

@@ -21,6 +21,7 @@ pub struct RunDir {
 
 const CONFIG: &str = "config.toml";
 const LOG: &str = "run.jsonl";
+const TIED: &str = "tied";
 
 /// How the names of files begin that are written aside, to be renamed when they are whole.
 const ASIDE: &str = ".tmp";
@@ -150,6 +151,61 @@ impl RunDir {
         self.root.join("last")
     }
 
+    /// The earliest adapter that is no worse than the best for all that can be told.
+    pub fn earliest(&self) -> PathBuf {
+        self.root.join("earliest")
+    }
+
+    /// The adapter of an evaluation that is tied with the best.
+    pub fn tied(&self, step: u64) -> PathBuf {
+        self.state().join(TIED).join(step.to_string())
+    }
+
+    /// The steps of the adapters under [`RunDir::tied`].
+    pub fn tied_steps(&self) -> Vec<u64> {
+        let Ok(entries) = std::fs::read_dir(self.state().join(TIED)) else { return Vec::new() };
+        let step = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        entries.filter_map(|entry| step(entry.ok()?)).collect()
+    }
+
+    /// Puts a copy of the files of the folder `from` at `to`, in place of what is there.
+    ///
+    /// Hard links where the disk has them: no file of a run is written to once it bears its name. To be
+    /// called by the one process that writes to the run.
+    ///
+    /// # Errors
+    /// When the disk refuses. Whatever is at `to` is whole at every moment.
+    pub fn keep(&self, from: &Path, to: &Path) -> Result<()> {
+        let keep = || -> Result<()> {
+            let parent = to.parent().unwrap_or(&self.root);
+            std::fs::create_dir_all(parent)?;
+            let aside = aside(to, "new")?;
+            std::fs::create_dir(&aside)?;
+            for entry in std::fs::read_dir(from)? {
+                let entry = entry?;
+                let (path, place) = (entry.path(), aside.join(entry.file_name()));
+                std::fs::hard_link(&path, &place).or_else(|_| std::fs::copy(&path, &place).map(drop))?;
+            }
+            self.discard(to)?;
+            std::fs::rename(&aside, to)?;
+            Ok(std::fs::File::open(parent)?.sync_all()?)
+        };
+        keep().with_context(|| format!("{} cannot be written", to.display()))
+    }
+
+    /// Removes a folder, if it is there, so that it is never seen with only some of its files.
+    pub fn discard(&self, folder: &Path) -> Result<()> {
+        let discard = || -> std::io::Result<()> {
+            if folder.exists() {
+                let aside = aside(folder, "old")?;
+                std::fs::rename(folder, &aside)?;
+                std::fs::remove_dir_all(&aside)?;
+            }
+            Ok(())
+        };
+        discard().with_context(|| format!("{} cannot be removed", folder.display()))
+    }
+
     /// The report of the run, as a page.
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
@@ -160,16 +216,18 @@ impl RunDir {
         self.root.join("state")
     }
 
-    /// Removes the files that a killed process was still writing, none of which bears its final name.
+    /// Removes what a killed process was still writing, none of which bears its final name.
     ///
     /// To be called by the one process that writes to the run.
     pub fn sweep(&self) -> Result<()> {
-        for folder in [self.root.clone(), self.best(), self.last(), self.state()] {
+        let tied = self.state().join(TIED);
+        for folder in [self.root.clone(), self.best(), self.last(), self.state(), tied] {
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for entry in entries.filter_map(Result::ok) {
                 if entry.file_name().to_string_lossy().starts_with(ASIDE) {
                     let path = entry.path();
-                    std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+                    let remove = if path.is_dir() { std::fs::remove_dir_all } else { std::fs::remove_file };
+                    remove(&path).with_context(|| path.display().to_string())?;
                 }
             }
         }
@@ -204,6 +262,16 @@ pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     let is_special = path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir());
     let written = if is_special { std::fs::write(path, text) } else { write() };
     written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// A free name beside a folder's own, for one that is on its way there or from there.
+fn aside(folder: &Path, way: &str) -> std::io::Result<PathBuf> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = folder.with_file_name(format!("{ASIDE}-{way}-{name}"));
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(aside),
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +321,28 @@ mod tests {
         let error = format!("{:#}", write_whole(&folder, "three").unwrap_err());
         assert!(error.contains("taken.html cannot be written"), "{error}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_is_kept_stays_as_it_was() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = RunDir::create_at(&parent.path().join("run"), "").unwrap();
+        let (best, tied) = (dir.best(), dir.tied(150));
+        std::fs::create_dir(&best).unwrap();
+        write_whole(&best.join("weights"), "first").unwrap();
+        dir.keep(&best, &tied).unwrap();
+        write_whole(&best.join("weights"), "second").unwrap();
+        let read = |folder: &Path| std::fs::read_to_string(folder.join("weights")).unwrap();
+        assert_eq!((read(&tied), read(&best)), ("first".into(), "second".into()));
+        dir.keep(&best, &tied).unwrap();
+        assert_eq!((read(&tied), dir.tied_steps()), ("second".into(), vec![150]));
+        // What a killed process leaves is gone after the next sweep, and only that.
+        std::fs::create_dir(tied.with_file_name(".tmp-new-200")).unwrap();
+        dir.sweep().unwrap();
+        assert_eq!(std::fs::read_dir(tied.parent().unwrap()).unwrap().count(), 1);
+        dir.discard(&tied).unwrap();
+        dir.discard(&tied).unwrap();
+        assert!(dir.tied_steps().is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The program itself, as a user runs it: whole runs, interruptions, and mistakes.
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -241,7 +241,7 @@ fn a_run_from_end_to_end() {
 }
 
 /// Reads lines of `child`'s stdout until one has `text` in it.
-fn wait_for(child: &mut Child, text: &str) -> BufReader<std::process::ChildStdout> {
+pub fn wait_for(child: &mut Child, text: &str) -> BufReader<std::process::ChildStdout> {
     let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     while !line.contains(text) {
@@ -266,13 +266,18 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
     let mut rest = wait_for(&mut child, "\"kind\":\"step\",\"step\":25,");
     let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill starts");
     assert!(kill.success());
-    std::io::copy(&mut rest, &mut std::io::sink()).expect("the rest of stdout");
+    let mut told = String::new();
+    rest.read_to_string(&mut told).expect("the rest of stdout");
+    assert!(told.lines().last().is_some_and(|line| line.contains("\"ended\":\"interrupted\"")), "{told}");
     let output = child.wait_with_output().expect("an end");
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(
         stderr(&output),
         "run folder: runs/one\ninterrupted, everything is saved\n  hint: go on with tune run --resume runs/one\n"
     );
+    place.tune(&["report", OUT, "-o", "so-far.md"]);
+    let report = std::fs::read_to_string(place.path("so-far.md")).expect("a report");
+    assert!(report.contains(" so far (interrupted at step "), "{report}");
     let before = place.log();
     assert_eq!(
         (&last(&before)["kind"], &last(&before)["reason"]),
@@ -336,16 +341,22 @@ fn a_run_is_stopped_by_the_rule_that_is_named() {
         (last(&log)["reason"].clone(), last(&log)["step"].as_u64().expect("a step"))
     };
     let early = serde_json::json!("early_stopping");
-    for (rule, threshold) in [("verdict", "1.0"), ("gl", "5.0"), ("up", "1.0")] {
-        let threshold = format!("early_stopping.threshold={threshold}");
-        let (reason, step) = ends(&[&format!("early_stopping.rule={rule}"), &threshold]);
+    let stops = |rule: &str, setting: &str| {
+        let sets = [format!("early_stopping.rule={rule}"), format!("early_stopping.{setting}")];
+        let (reason, step) = ends(&[&sets[0], &sets[1]]);
         assert_eq!(reason, early, "{rule} at step {step}");
+        step
+    };
+    // Patience is for one rule alone.
+    for (rule, setting) in [("verdict", "patience=1"), ("pq", "patience=1"), ("up", "threshold=1")] {
+        assert!(stops(rule, setting) > 48, "{rule}");
     }
-    // A later stop for a higher threshold.
-    let at =
-        |percent: &str| ends(&["early_stopping.rule=gl", &format!("early_stopping.threshold={percent}")]);
-    let (soon, late) = (at("1.0"), at("1000.0"));
-    assert!(soon.0 == early && soon.1 < late.1, "{soon:?} {late:?}");
+    for (rule, soon, late) in
+        [("patience", "patience=1", "patience=3"), ("gl", "threshold=1", "threshold=50")]
+    {
+        let (soon, late) = (stops(rule, soon), stops(rule, late));
+        assert!(soon < late, "{rule}: {soon} {late}");
+    }
     let place = Place::new();
     let refused = place.tune(&["run", "job.toml", "--set", "early_stopping.rule=luck"]);
     assert_eq!(refused.status.code(), Some(2));
@@ -479,6 +490,18 @@ fn mistakes_in_the_data() {
         &["--set", "data.valid=0.01"],
         "rows.jsonl: data.valid = 0.01 of 12 rows holds out none\n  hint: raise data.valid, or name a file of held-out rows",
     );
+    place.write("rows.jsonl", "{\"text\": \"one\"}\n");
+    place.refuses(
+        &[],
+        "rows.jsonl: one row alone cannot be both learnt and held out\n  \
+         hint: add rows, some hundreds for a start; or name a file of held-out rows as data.valid",
+    );
+    place.write("rows.jsonl", "Dear Sir\n");
+    place.refuses(
+        &[],
+        "rows.jsonl: plain text, not rows\n  \
+         hint: make a row of each line: jq -Rc 'select(. != \"\") | {text: .}' FILE > rows.jsonl",
+    );
     place.write("rows.jsonl", "\n");
     place.refuses(
         &[],
@@ -521,6 +544,12 @@ fn mistakes_in_the_model() {
         &with_model,
         "model.path = \"model\": no such folder\n  \
          hint: give \"builtin\", or a folder with config.json, *.safetensors and tokenizer.json",
+    );
+    place.refuses(
+        &["--set", "model.path=meta-llama/Llama-3.2-1B"],
+        "model.path = \"meta-llama/Llama-3.2-1B\": no such folder\n  \
+         hint: tune fetches nothing by itself: hf download meta-llama/Llama-3.2-1B --local-dir Llama-3.2-1B, \
+         then model.path = \"Llama-3.2-1B\"",
     );
     place.model();
     let output = place.tune(&["run", "job.toml", "--plain", "--out", "whole", "--set", "model.path=model"]);
@@ -634,6 +663,11 @@ fn mistakes_in_the_place_of_a_run() {
         "error: runs/one: the run is over (finished)\n  hint: its best adapter is in runs/one/best; start anew with tune run\n"
     );
     assert_eq!((taken.status.code(), over.status.code()), (Some(2), Some(2)));
+    // Killed while it wrote its report.
+    std::fs::remove_file(place.path(OUT).join("report.html")).expect("removed");
+    place.write("runs/one/.tmpAbC123", "<html");
+    place.tune(&["run", "--resume", OUT]);
+    assert_eq!(files(&place.path(OUT)), FILES);
     assert_eq!(place.log(), log, "its log was touched");
 }
 

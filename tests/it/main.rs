@@ -21,4 +21,5 @@ mod report;
 #[cfg(unix)]
 mod terminal;
 mod tidy;
+mod ties;
 mod watch;
