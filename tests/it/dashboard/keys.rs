@@ -104,7 +104,8 @@ fn a_trainer_elsewhere_is_asked_and_its_log_tells_the_rest() {
     let mut ui = Ui { trainer: Trainer::Stoppable, detaches: true, ..running() };
     assert_eq!(['w', 'v', 'P', 'd'].map(|key| press(&mut ui, KeyCode::Char(key))), [None; 4]);
     press(&mut ui, KeyCode::Char('s'));
-    assert_eq!(press(&mut ui, KeyCode::Char('e')), Some(Command::StopAfterEval));
+    assert_eq!(press(&mut ui, KeyCode::Char('e')), None);
+    assert_eq!(press(&mut ui, KeyCode::Char('y')), Some(Command::Stop));
 }
 
 #[test]
