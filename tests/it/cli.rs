@@ -348,9 +348,9 @@ fn a_run_is_stopped_by_the_rule_that_is_named() {
         step
     };
     // Patience is for one rule alone.
-    for (rule, setting) in [("verdict", "patience=1"), ("pq", "patience=1"), ("up", "threshold=1")] {
+    for (rule, setting) in [("verdict", "patience=1"), ("pq", "threshold=0.05"), ("up", "threshold=1")] {
         let step = stops(rule, setting);
-        assert!(step >= 48, "{rule} at step {step}");
+        assert!(step > 12, "{rule} at step {step}");
     }
     for (rule, soon, late) in
         [("patience", "patience=1", "patience=3"), ("gl", "threshold=1", "threshold=50")]
