@@ -322,7 +322,7 @@ fn a_run_that_another_process_writes_is_left_alone() {
 fn a_run_is_stopped_by_the_rule_that_is_named() {
     let hot = [
         "train.steps=240",
-        "train.learning_rate=1e-2",
+        "train.learning_rate=4e-3",
         "train.schedule=constant",
         "eval.every_steps=12",
         "data.valid=24",
@@ -353,7 +353,7 @@ fn a_run_is_stopped_by_the_rule_that_is_named() {
         assert!(step > 12, "{rule} at step {step}");
     }
     for (rule, soon, late) in
-        [("patience", "patience=1", "patience=3"), ("gl", "threshold=1", "threshold=50")]
+        [("patience", "patience=1", "patience=3"), ("gl", "threshold=1", "threshold=20")]
     {
         let (soon, late) = (stops(rule, soon), stops(rule, late));
         assert!(soon < late, "{rule}: {soon} {late}");
