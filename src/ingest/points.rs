@@ -301,7 +301,7 @@ impl Points {
         let Some(epoch) = epoch.filter(|epoch| epoch.fract() == 0.0) else { return step };
         let advanced = self.last_epoch.is_some_and(|last| epoch > last);
         if let Some(last) = self.last_train.filter(|_| advanced)
-            && step.saturating_add(self.before_epoch) < last + u64::from(train)
+            && step.saturating_add(self.before_epoch) < last.saturating_add(u64::from(train))
         {
             self.before_epoch = last;
         }

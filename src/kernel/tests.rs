@@ -298,22 +298,47 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let mut random = Random::new(8);
     // Rows enough to be cut into several shares.
     let (x, dy) = (random.matrix(700, 96), random.matrix(700, 160));
-    let w = Weight { matrix: random.matrix(160, 96) };
+    let exact = random.matrix(160, 96);
     let lora = Lora { a: random.matrix(8, 96), b: random.matrix(160, 8), scale: 2.0 };
-    let compute = |threads: usize| -> Vec<Vec<f32>> {
+    let [q, k, v] = [4, 2, 2].map(|heads| random.matrix(700, heads * 16));
+    let heads = Heads { query: 4, key_value: 2, dim: 16, window: None };
+    let layout = Layout { starts: vec![0, 90, 300, 700], positions: Vec::new() };
+    let targets: Vec<u32> = (0..700).map(|i| i * 7 % 160).collect();
+    let compute = |threads: usize, w: &Weight| -> Vec<Vec<f32>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let tensors = pool.install(|| {
-            let projection = Projection { weight: &w, lora: Some((&lora, Dropout::new(0.2, 3))) };
-            let Projected { y, down } = Kernels::Cpu.linear(&x, &[projection], None).unwrap().remove(0);
+            let cpu = Kernels::Cpu;
+            let projection = Projection { weight: w, lora: Some((&lora, Dropout::new(0.2, 3))) };
+            let Projected { y, down } = cpu.linear(&x, &[projection], None).unwrap().remove(0);
             let upstream = Upstream { dy: &dy, down: down.as_ref() };
-            let (dx, mut grads) = Kernels::Cpu.linear_backward(&x, &[(projection, upstream)], true).unwrap();
+            let (dx, mut grads) = cpu.linear_backward(&x, &[(projection, upstream)], true).unwrap();
             let grad = grads.remove(0).unwrap();
-            [y, dx.unwrap(), grad.a, grad.b]
+            let (out, lse) = cpu.attention(&q, &k, &v, &layout, heads).unwrap();
+            let (dq, dk, dv) = cpu.attention_backward(&q, &q, &k, &v, &out, &lse, &layout, heads).unwrap();
+            let head = cpu.head_loss(&x, w, &targets, Some(0.1)).unwrap();
+            let nats = Tensor::from_vec(head.nats, 700, &Device::Cpu).unwrap();
+            [y, dx.unwrap(), grad.a, grad.b, out, lse, dq, dk, dv, nats, head.grad.unwrap()]
         });
         tensors.iter().map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap()).collect()
     };
-    let one = compute(1);
-    for threads in [2, 3, 7] {
-        assert_eq!(compute(threads), one, "{threads} threads");
+    for dtype in [DType::F32, DType::BF16] {
+        let w = Weight { matrix: exact.to_dtype(dtype).unwrap() };
+        let one = compute(1, &w);
+        for threads in [2, 3, 7] {
+            assert_eq!(compute(threads, &w), one, "{threads} threads, {dtype:?}");
+        }
     }
+}
+
+#[test]
+fn a_layout_that_leaves_tokens_out_is_refused() {
+    let x = Random::new(9).matrix(5, 6);
+    let heads = Heads { query: 1, key_value: 1, dim: 6, window: None };
+    for starts in [vec![], vec![0, 3], vec![1, 5], vec![0, 4, 3, 5]] {
+        let layout = Layout { starts, positions: (0..5).collect() };
+        let attend = || Kernels::Cpu.attention(&x, &x, &x, &layout, heads);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(attend)).is_err(), "{layout:?}");
+    }
+    let (dx, grads) = Kernels::Cpu.linear_backward(&x, &[], true).unwrap();
+    assert!(dx.is_none() && grads.is_empty());
 }

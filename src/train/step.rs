@@ -24,14 +24,17 @@ pub fn keep(config: &config::Train) -> Keep {
     if config.gradient_checkpointing { Keep::Inputs } else { Keep::Activations }
 }
 
-/// The batch of a run that has the most tokens.
+/// Epochs whose batches are looked at: rows meet in other batches in each, and later ones are hardly larger.
+const EPOCHS: u64 = 1000;
+
+/// The batch of a run that has the most tokens, by its first thousand epochs.
 pub fn largest_batch(rows: &[Example], config: &config::Train, plan: Plan) -> Size {
     let batches = Batches::new(rows, config.batch_size, config.seed);
     let size = |rows_of: &[usize]| Size {
         tokens: rows_of.iter().map(|&row| rows[row].ids.len()).sum(),
         targets: rows_of.iter().map(|&row| rows[row].loss_tokens()).sum(),
     };
-    (0..plan.total_steps.div_ceil(plan.steps_per_epoch))
+    (0..plan.total_steps.div_ceil(plan.steps_per_epoch).min(EPOCHS))
         .map(|number| batches.epoch(number))
         .flat_map(|epoch| {
             (0..batches.per_epoch()).map(move |index| size(epoch.rows(index))).collect::<Vec<_>>()

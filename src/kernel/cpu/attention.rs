@@ -165,6 +165,7 @@ pub(crate) fn attention(
     heads: Heads,
 ) -> Result<(Tensor, Tensor)> {
     let n = q.dim(0)?;
+    covers(layout, n);
     let (q, k, v) = (view(q)?, view(k)?, view(v)?);
     let (q, k, v) = (&*q, &*k, &*v);
     let (dim, group) = (heads.dim, heads.query / heads.key_value);
@@ -200,6 +201,7 @@ pub(crate) fn attention_backward(
     heads: Heads,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let n = q.dim(0)?;
+    covers(layout, n);
     let (grad, q, k, v, out, lse) = (view(grad)?, view(q)?, view(k)?, view(v)?, view(out)?, view(lse)?);
     let (grad, q, k, v, out, lse) = (&*grad, &*q, &*k, &*v, &*out, &*lse);
     let (dim, group) = (heads.dim, heads.query / heads.key_value);
@@ -242,6 +244,13 @@ pub(crate) fn attention_backward(
     Ok((tensor(dq, n, heads.query * dim)?, tensor(dk, n, kv)?, tensor(dv, n, kv)?))
 }
 
+/// Fails when the rows of a layout are not all of the `n` tokens, one row after another.
+fn covers(layout: &Layout, n: usize) {
+    let starts = &layout.starts;
+    let whole = starts.first() == Some(&0) && starts.last() == Some(&n) && starts.is_sorted();
+    assert!(whole, "rows {starts:?} of {n} tokens");
+}
+
 /// What the tasks of a pass gave, in the order of rows and heads.
 struct Done<const N: usize> {
     tasks: Vec<(Task, [Vec<f32>; N])>,
@@ -273,6 +282,7 @@ fn together<const N: usize>(done: &Done<N>, index: usize, heads: usize, dim: usi
             rows.push((row, of_row));
             rest = behind;
         }
+        assert!(rest.is_empty(), "a row of the layout is missing");
         rows.into_par_iter().for_each(|(row, of_row)| {
             for (i, token) in row.chunks_exact_mut(heads * dim).enumerate() {
                 for (target, sharing) in token.chunks_exact_mut(dim).zip(of_row.chunks_exact(group)) {

@@ -167,7 +167,7 @@ pub(crate) fn linear_backward(
         let packed = Left::new(isa, Source::rows(Elements::F32(&d_down), n, r, r), Threads::All);
         lows.push(Some(Low { d_down, packed, a: &lora.a, dropout }));
     }
-    if !need_dx {
+    if !need_dx || group.is_empty() {
         return Ok((None, grads));
     }
     let weights =

@@ -6,9 +6,9 @@
 
 mod adam;
 mod attention;
-mod matmul;
 mod head;
 mod linear;
+mod matmul;
 mod pointwise;
 mod simd;
 

@@ -5,8 +5,7 @@
 //! packed as for every other tile. Terms in f32, the low-rank updates, are added by AVX-512 on the way out.
 //!
 //! Splitting f32 into three bf16 (Henry, Tang and Heinecke 2019) was tried: six products instead of one gain
-//! 5 to 15 % over AVX-512, less than the splitting costs, as long as results go back to memory as slowly as
-//! they do on two processors of a cloud machine.
+//! 5 to 15 % over AVX-512, less than the splitting costs.
 //!
 //! Assembly instead of intrinsics, which Rust has only in nightly builds; and Linux only, where the use of
 //! the tile registers has to be asked for.

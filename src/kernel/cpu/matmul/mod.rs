@@ -83,11 +83,10 @@ impl Left {
                 }
                 strip(isa, out, isa.rows, source, index * isa.rows, 0..source.steps, pairs);
             };
-            if each == 0 {
-            } else if threads == Threads::All {
-                out.par_chunks_mut(each).with_min_len(4).enumerate().for_each(pack);
-            } else {
-                out.chunks_mut(each).enumerate().for_each(pack);
+            match threads {
+                _ if each == 0 => {}
+                Threads::All => out.par_chunks_mut(each).with_min_len(4).enumerate().for_each(pack),
+                Threads::One => out.chunks_mut(each).enumerate().for_each(pack),
             }
         });
         Self { data, start, rows: source.lanes, steps: source.steps, pairs, isa }
@@ -107,12 +106,14 @@ pub(super) struct Term<'a> {
     pub right: Source<'a>,
 }
 
-/// A vector that `fill` has written, every element of it.
+/// A vector that `fill` has written, every element of it: who calls this answers for that, by asserting the
+/// shapes on which it rests.
 pub(super) fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
     let mut data = Vec::with_capacity(len);
     fill(&mut data.spare_capacity_mut()[..len]);
     #[expect(unsafe_code, reason = "clearing what is overwritten would cost a twentieth of a step")]
-    // SAFETY: every caller in this module's parent writes all elements; that is what this function asks of them.
+    // SAFETY: the kernels beside this module are its only callers. Each walks the whole of the room in chunks, in
+    // step with operands whose lengths it has asserted, or by `multiply`, which has tiles for all of it.
     unsafe {
         data.set_len(len);
     }
@@ -216,6 +217,7 @@ pub(super) fn multiply(
     if m == 0 || n == 0 {
         return;
     }
+    assert!(!terms.is_empty(), "a sum of no products");
     assert!(n <= stride && (m - 1) * stride + n <= len, "room for a product");
     if let Base::Other(base, stride) = base {
         assert!((m - 1) * stride + n <= base.len(), "what a product is added to");
