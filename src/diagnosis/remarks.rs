@@ -153,7 +153,7 @@ impl fmt::Display for OtherScale {
         write!(
             f,
             "train loss is {:.1} times eval loss throughout: it looks like a sum over {} accumulated batches, \
-             and the two are not compared",
+             so the gap between the two says nothing",
             self.ratio, self.times
         )
     }
