@@ -25,11 +25,37 @@ pub struct Limits {
     pub few_evals: f64,
     /// How many standard deviations of its noise a rise must explain for `watch`.
     pub strength_watch: f64,
-    /// The same, and for `warn`, where the train loss has fallen by the second share of
+    /// How much more it counts where the train loss has fallen by the second share of
     /// `corroborating_fall` since the best; from the first share on it counts in part.
-    pub strength_learnt: f64,
-    pub strength_warn_learnt: f64,
+    pub learnt_counts: f64,
     pub corroborating_fall: (f64, f64),
+    /// How much less it counts where the train loss has fallen by the first share of `idle_fall` or less
+    /// since the best; from the second on nothing is taken. In full up to
+    /// `idle_evals` evaluations; it fades with the square of their number.
+    pub idle_counts: f64,
+    pub idle_fall: (f64, f64),
+    pub idle_evals: f64,
+    /// The share of what is added with few evaluations that it takes away.
+    pub few_learnt: f64,
+    /// The least rise for `watch` and for `warn`, in times of one that the curve has come back from.
+    pub recovered_watch: f64,
+    pub recovered_warn: f64,
+    /// For `warn`, what it must be there.
+    pub strength_warn_learnt: f64,
+    /// The least that noise is taken for, in times of what one evaluation wanders from the next: for
+    /// `watch` and for `warn`.
+    pub wanders_watch: f64,
+    pub wanders_warn: f64,
+    /// Evaluations that a third of the run must have for its lowest to count in full, and how far above
+    /// the best that lowest must be for `watch`, and for `warn` where the train loss has fallen meanwhile.
+    pub held_evals: f64,
+    pub held_watch: f64,
+    /// ... and no less than so many times the noise, where the train loss has not fallen.
+    pub held_noise: f64,
+    pub held_warn: f64,
+    /// Wander that is assumed until the curve has shown its own, and how many values that is worth.
+    pub assumed_wander: f64,
+    pub wander_worth: f64,
     /// For `warn`, the strength times the rise: a small rise must be very sure.
     pub weight_warn: f64,
     /// Noise of an evaluation that is assumed, as a share of the best, until the curve has shown its
@@ -75,13 +101,27 @@ impl Limits {
         warn_rise: 0.05,
         severe_rise: 0.15,
         recovered_rise: 0.015,
-        few_rise: 0.22,
+        few_rise: 0.16,
         few_evals: 6.0,
-        strength_watch: 10.0,
-        strength_learnt: 3.5,
-        strength_warn_learnt: 8.0,
+        strength_watch: 11.5,
+        learnt_counts: 0.3,
         corroborating_fall: (0.15, 0.4),
-        weight_warn: 0.6,
+        idle_counts: 1.0,
+        idle_fall: (0.03, 0.09),
+        idle_evals: 20.0,
+        few_learnt: 0.6,
+        recovered_watch: 1.3,
+        recovered_warn: 1.5,
+        strength_warn_learnt: 14.0,
+        wanders_watch: 0.8,
+        wanders_warn: 1.1,
+        held_evals: 10.0,
+        held_watch: 0.06,
+        held_noise: 2.0,
+        held_warn: 0.08,
+        assumed_wander: 0.0075,
+        wander_worth: 3.0,
+        weight_warn: 0.5,
         assumed_noise: 0.005,
         assumed_worth: 2.0,
         unknown_noise: 0.03,

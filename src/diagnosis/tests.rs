@@ -189,8 +189,79 @@ fn a_cut_of_the_learning_rate_that_is_still_ahead_is_waited_for() {
         };
         curves.apply(0.0, &Event::Step(stats));
     }
-    let severity = |schedule| diagnose(&curves, &run(schedule), &Limits::DEFAULT).severity;
-    assert_eq!((severity("step"), severity("constant")), (Severity::Watch, Severity::Severe));
+    let severity = |curves: &Curves, schedule| diagnose(curves, &run(schedule), &Limits::DEFAULT).severity;
+    assert_eq!(
+        (severity(&curves, "step"), severity(&curves, "constant")),
+        (Severity::Watch, Severity::Severe)
+    );
+    // A cosine that is still high may bring back what noise cost; what was learnt by heart it does not.
+    assert_eq!(severity(&curves, "cosine"), Severity::Severe);
+    let mut slow = self::curves(|_| 2.5, &RISING);
+    for at in 1..=180 {
+        let stats = StepStats { step: at, loss: 2.5, learning_rate: Some(1e-3), ..StepStats::default() };
+        slow.apply(0.0, &Event::Step(stats));
+    }
+    assert_eq!((severity(&slow, "cosine"), severity(&slow, "constant")), (Severity::Watch, Severity::Severe));
+}
+
+#[test]
+fn a_learning_rate_that_throws_the_run_is_told_from_too_many_epochs() {
+    // Best at the start; the train loss jumps, and comes down again below where it was.
+    let evals = [3.0, 5.2, 4.9, 4.7, 4.6, 4.5, 4.5, 4.5];
+    let train = |step: u64| match step {
+        0..4 => 3.0,
+        4..20 => 5.5,
+        _ => 5.0 * (-(step as f64 - 20.0) / 60.0).exp(),
+    };
+    let found = judge(&curves(train, &evals));
+    assert_eq!(found.verdict, Verdict::Diverged, "{:?}", found.findings);
+    let message = found.findings[0].message();
+    assert!(message.contains("was thrown from 3.000 to 5.500"), "{message}");
+    // Without the jump it is overfitting, however early the turn.
+    assert_eq!(judge(&curves(falling_train, &evals)).verdict, Verdict::Overfitting);
+    // A spike that recovers is no case.
+    let spike = |step: u64| if (30..36).contains(&step) { 6.0 } else { falling_train(step) };
+    assert_eq!(judge(&curves(spike, &FALLING)).verdict, Verdict::Healthy);
+}
+
+#[test]
+fn a_run_that_ends_in_mid_fall_is_remarked_on() {
+    let steady = [3.0, 2.97, 2.94, 2.91, 2.88, 2.85, 2.82, 2.79];
+    let remarked = |evals: &[f64]| {
+        let found = judge(&curves(|_| 3.0, evals));
+        assert_eq!(found.verdict, Verdict::Healthy);
+        kinds(&found.remarks).contains(&"still_falling".to_string())
+    };
+    assert!(remarked(&steady));
+    assert!(!remarked(&FALLING), "this one slows down");
+}
+
+#[test]
+fn a_second_evaluation_set_that_overfits_is_named() {
+    let of = |second: &[f64]| {
+        let mut curves = curves(falling_train, &FALLING);
+        for (index, loss) in second.iter().enumerate() {
+            let stats = EvalStats { set: Some("mails".into()), ..eval(index as u64 * EVERY, *loss) };
+            curves.apply(0.0, &Event::Eval(stats));
+        }
+        judge(&curves)
+    };
+    let found = of(&RISING);
+    assert_eq!((found.verdict, found.onset), (Verdict::Overfitting, None));
+    let message = found.findings[0].message();
+    assert!(message.starts_with("on the evaluation set \"mails\" eval loss is"), "{message}");
+    assert_eq!(of(&FALLING).verdict, Verdict::Healthy);
+}
+
+#[test]
+fn three_rows_are_enough_for_a_plain_rise() {
+    let mut curves = curves(falling_train, &RISING);
+    for (index, loss) in RISING.iter().enumerate() {
+        let examples = vec![ExampleLoss { nats: 10.0 * loss, tokens: 10 }; 3];
+        curves.apply(0.0, &Event::Eval(EvalStats { examples, ..eval(index as u64 * EVERY, *loss) }));
+    }
+    let found = judge(&curves);
+    assert_eq!((found.verdict, found.severity), (Verdict::Overfitting, Severity::Severe));
 }
 
 #[test]
