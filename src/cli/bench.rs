@@ -110,7 +110,7 @@ fn measure(args: &BenchArgs, model: &CausalLm) -> Result<Figures> {
     let mut optimiser = AdamW::new(&adapter, config.train.weight_decay)?;
     let rows = random_rows(BATCHES * args.batch as usize, args.seq as usize, model.spec.vocab as u32);
     let plan = Plan::new(&config, rows.len());
-    let mut stepper = Stepper::new(model, &rows, &config.train, plan);
+    let mut stepper = Stepper::new(model, &rows, None, &config, plan);
     let mut seconds = Vec::new();
     for step in 1..=plan.total_steps {
         let start = Instant::now();

@@ -6,7 +6,8 @@ use super::{Failure, Outcome, Output, code, open, print, say};
 use crate::config::{self, Config, Holdout};
 use crate::data::audit::{Leak, Side, Source};
 use crate::data::error::RowFault;
-use crate::data::{self, DataError, Dataset};
+use crate::data::read::{Body, Role};
+use crate::data::{self, Augmenter, DataError, Dataset};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 
 /// Places that are printed of each kind; the others are counted.
 const SHOWN: usize = 5;
+/// Variations of a prompt that are shown.
+const VARIATIONS: u64 = 3;
 
 #[derive(Args)]
 pub(super) struct DataArgs {
@@ -30,10 +33,14 @@ pub(super) fn data(args: &DataArgs) -> Outcome {
     let config = config::load::load(&args.config, &args.overrides).map_err(Failure::usage)?;
     let encoder = open::encoder(&config).map_err(Failure::usage)?;
     let (dataset, faults) = data::survey(&config.data, &encoder).map_err(Failure::usage)?;
+    let augmenter = Augmenter::new(&config, &encoder, &dataset).map_err(Failure::usage)?;
     if args.output.json {
         print(&format!("{}\n", document(&dataset, &faults)));
     } else {
         print(&report(&config, &dataset, &faults));
+        if let Some((augmenter, source)) = augmenter.zip(dataset.sources.train.first()) {
+            print(&variations(&augmenter, &dataset.bodies[0], &place(&dataset, *source)));
+        }
     }
     match faults.into_iter().next() {
         None => Ok(code::FINE),
@@ -207,6 +214,34 @@ fn list(out: &mut String, title: &str, lines: &[String]) {
     }
     if lines.len() > SHOWN {
         let _ = writeln!(out, "  ... and {} more", lines.len() - SHOWN);
+    }
+}
+
+/// What a training row is asked as in the first epochs.
+fn variations(augmenter: &Augmenter, body: &Body, place: &str) -> String {
+    let mut out = format!("\nthe prompt of {place} as it is, and in the first epochs:\n");
+    let varied = (0..VARIATIONS).map(|epoch| augmenter.body(epoch, 0));
+    for body in [body.clone()].into_iter().chain(varied) {
+        let _ = writeln!(out, "  {}", asked(&body).split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    out
+}
+
+/// The first question of a row.
+fn asked(body: &Body) -> &str {
+    match body {
+        Body::Chat(messages) => {
+            messages.iter().find(|message| message.role == Role::User).map_or("", |message| &message.content)
+        }
+        Body::Completion { prompt, .. } => prompt,
+        Body::Instruction { instruction, input, .. } => {
+            if input.is_empty() {
+                instruction
+            } else {
+                input
+            }
+        }
+        Body::Text(text) => text,
     }
 }
 

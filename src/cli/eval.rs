@@ -14,7 +14,7 @@ use crate::train::loss::{SetLoss, evaluate_with};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Time between two lines of progress.
@@ -36,7 +36,7 @@ pub(super) struct EvalArgs {
     /// An adapter folder of PEFT; without it the model by itself
     #[arg(long, value_name = "DIR", requires = "model")]
     adapter: Option<PathBuf>,
-    /// The rows, JSON Lines
+    /// The rows, JSON Lines or CSV
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Change one key, as in --set model.dtype=f32 (any number of times)
@@ -67,6 +67,10 @@ pub(super) fn eval(args: &EvalArgs) -> Outcome {
         Some(folder) => peft::read(&folder, &model.spec, &model.device).map_err(Failure::usage)?,
         None => Adapter::none(&model.spec),
     };
+    let whole = |path: &Path| path.canonicalize().ok();
+    if args.run.is_some() && whole(&args.data).is_some_and(|data| whole(&config.data.train) == Some(data)) {
+        say("warning: the run was trained on rows of this file: the loss of new rows will be higher");
+    }
     let cut = rows.iter().filter(|row| row.cut > 0).count();
     if cut > 0 {
         say(&format!(

@@ -5,6 +5,7 @@
 use super::{Failure, Outcome, Output, code, open_run, print, say};
 use crate::config;
 use crate::device;
+use crate::model::BUILTIN;
 use crate::model::adapter::{gguf, merged, mlx, peft};
 use crate::model::lora::Adapter;
 use crate::model::spec::Spec;
@@ -51,9 +52,13 @@ impl Format {
     }
 
     /// How it is used, for people.
-    fn usage(self, path: &Path, base: &str) -> String {
-        let path = path.display();
+    fn usage(self, run: &Path, path: &Path, base: &str) -> String {
+        let (run, path) = (run.display(), path.display());
         match self {
+            Self::Mlx if base == BUILTIN => format!(
+                "mlx_lm knows no model called builtin; give it the base with the adapter merged in:\n  \
+                 tune export {run} --to merged && mlx_lm.generate --model {run}/export-merged"
+            ),
             Self::Peft => format!("PeftModel.from_pretrained(base, \"{path}\")"),
             Self::Mlx => format!("mlx_lm.generate --model {base} --adapter-path {path}"),
             Self::Gguf => format!("llama-cli -m BASE.gguf --lora {path}"),
@@ -89,7 +94,7 @@ pub(super) fn export(args: &ExportArgs) -> Outcome {
     } else {
         print(&format!("{}\n", path.display()));
         if !args.output.quiet {
-            say(&format!("hint: {}", args.to.usage(&path, base)));
+            say(&format!("hint: {}", args.to.usage(&args.run, &path, base)));
         }
     }
     Ok(code::FINE)

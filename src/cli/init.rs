@@ -12,8 +12,8 @@ const FEW_ROWS: usize = 200;
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// Rows to learn from, JSON Lines; without it, those that the defaults name
-    #[arg(value_name = "DATA.jsonl")]
+    /// Rows to learn from, JSON Lines or CSV; without it, those that the defaults name
+    #[arg(value_name = "ROWS")]
     data: Option<PathBuf>,
 }
 

@@ -9,16 +9,16 @@ use super::meter::Meter;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
 use super::{Failure, Outcome, Output, code, open, open_run, print, say, stdout_is_terminal};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Exit, Look};
-use crate::data::{self, Dataset, Encoder};
+use crate::data::{self, Augmenter, Dataset, Encoder};
 use crate::diagnosis::Limits;
 use crate::event::record::{FORMAT, Record};
 use crate::event::{
     DataInfo, Event, LossMeaning, ModelInfo, Resumed, RunEnded, RunInfo, Settings, StopReason,
 };
-use crate::model::CausalLm;
 use crate::model::lora::{Adapter, AdapterConfig};
+use crate::model::{BUILTIN, CausalLm};
 use crate::monitor::Monitor;
 use crate::report::text;
 use crate::store::RunDir;
@@ -129,7 +129,7 @@ fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failu
     let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
     let (model, dataset, encoder) = load(args, &config).map_err(Failure::usage)?;
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
-    let text = config.to_toml().map_err(Failure::usage)?;
+    let text = anchored(config.clone()).and_then(|config| Ok(config.to_toml()?)).map_err(Failure::usage)?;
     wishes.check()?;
     let dir = if let Some(out) = &args.out {
         RunDir::create_at(out, &text)
@@ -143,6 +143,26 @@ fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failu
     let log = Writer::open(&dir.log()).map_err(Failure::failed)?;
     let info = describe(args, path, &config, &model, &dataset, &state.adapter, &dir);
     Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: None, info })
+}
+
+/// The configuration with every path from the root of the disk: a run goes on from wherever it is resumed.
+fn anchored(mut config: Config) -> Result<Config> {
+    let anchor = |path: &mut PathBuf| -> Result<()> {
+        *path = std::path::absolute(&*path).with_context(|| path.display().to_string())?;
+        Ok(())
+    };
+    anchor(&mut config.data.train)?;
+    if let Holdout::File(path) = &mut config.data.valid {
+        anchor(path)?;
+    }
+    config.data.test.as_mut().map_or(Ok(()), anchor)?;
+    anchor(&mut config.output.dir)?;
+    if config.model.path != BUILTIN {
+        let mut path = PathBuf::from(&config.model.path);
+        anchor(&mut path)?;
+        config.model.path = path.to_str().context("model.path is not Unicode")?.into();
+    }
+    Ok(config)
 }
 
 /// A run that goes on.
@@ -226,6 +246,7 @@ fn load(args: &RunArgs, config: &Config) -> Result<(CausalLm, Dataset, Encoder)>
     let device = open::device(&args.device, &args.output)?;
     let encoder = open::encoder(config)?;
     let dataset = data::load(&config.data, &encoder)?;
+    Augmenter::new(config, &encoder, &dataset)?;
     warn(&dataset);
     let model = open::model(config, &encoder, &device)?;
     Ok((model, dataset, encoder))
@@ -304,6 +325,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<(RunEnde
         config: &config,
         model: &model,
         splits: &dataset.splits,
+        augmenter: Augmenter::new(&config, &encoder, &dataset).map_err(Failure::usage)?,
         encoder: &encoder,
         folders: &folders,
         info,

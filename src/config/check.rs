@@ -33,6 +33,7 @@ pub fn check(config: &Config) -> Vec<Complaint> {
     model_and_lora(config, &mut rules);
     data(config, &mut rules);
     train(config, &mut rules);
+    augment(config, &mut rules);
     cadence(config, &mut rules);
     rules.0
 }
@@ -116,7 +117,7 @@ fn data(config: &Config, rules: &mut Rules) {
         !data.train.as_os_str().is_empty(),
         "data.train",
         "no file is named",
-        "a file of rows to learn from, JSON Lines",
+        "a file of rows to learn from, JSON Lines or CSV",
     );
     match &data.valid {
         Holdout::Fraction(share) => rules.require(
@@ -185,6 +186,31 @@ fn train(config: &Config, rules: &mut Rules) {
     );
     rules.not_negative(train.weight_decay, "train.weight_decay");
     rules.not_negative(train.max_grad_norm, "train.max_grad_norm");
+}
+
+fn augment(config: &Config, rules: &mut Rules) {
+    let augment = &config.augment;
+    for (share, key) in [
+        (augment.word_dropout, "augment.word_dropout"),
+        (augment.typos, "augment.typos"),
+        (augment.drop_punctuation, "augment.drop_punctuation"),
+        (augment.lowercase, "augment.lowercase"),
+        (augment.shuffle_sentences, "augment.shuffle_sentences"),
+    ] {
+        rules.require(
+            (0.0..=1.0).contains(&share),
+            key,
+            out_of_range(share),
+            "give a share from 0 to 1, such as 0.05",
+        );
+        rules.require(
+            share <= 0.0 || config.data.mask_prompt,
+            key,
+            "data.mask_prompt is false, so the model would learn to write what is varied",
+            "set data.mask_prompt = true, or this to 0",
+        );
+    }
+    rules.not_negative(augment.neftune_noise_alpha, "augment.neftune_noise_alpha");
 }
 
 fn cadence(config: &Config, rules: &mut Rules) {
@@ -258,6 +284,23 @@ mod tests {
             let change = |c: &mut Config| c.data.valid = Holdout::Fraction(share);
             assert_eq!(complaints(change), [format!("data.valid: {share} is out of range")]);
         }
+    }
+
+    #[test]
+    fn variations_are_shares_of_prompts_that_are_not_learnt() {
+        assert_eq!(complaints(|c| c.augment.typos = 1.0), [""; 0]);
+        assert_eq!(complaints(|c| c.augment.typos = 1.5), ["augment.typos: 1.5 is out of range"]);
+        assert_eq!(
+            complaints(|c| c.augment.neftune_noise_alpha = -5.0),
+            ["augment.neftune_noise_alpha: -5 is out of range"]
+        );
+        let learnt = complaints(|c| {
+            c.data.mask_prompt = false;
+            c.augment.word_dropout = 0.1;
+            c.augment.neftune_noise_alpha = 5.0;
+        });
+        let message = "data.mask_prompt is false, so the model would learn to write what is varied";
+        assert_eq!(learnt, [format!("augment.word_dropout: {message}")]);
     }
 
     #[test]

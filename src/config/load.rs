@@ -58,8 +58,12 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Config, ConfigError> {
         let place = Place::File { file: file.clone(), line: None };
         ConfigError(vec![Problem { place, key: String::new(), message, hint: hint.into() }])
     };
-    let bytes = std::fs::read(path)
-        .map_err(|e| unreadable(format!("cannot be read: {e}"), "name a TOML file that exists"))?;
+    let bytes = std::fs::read(path).map_err(|e| {
+        unreadable(
+            format!("cannot be read: {e}"),
+            "name a TOML file that exists; tune init ROWS > FILE makes one",
+        )
+    })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| unreadable("is not UTF-8 text".into(), "save it as UTF-8, or name another file"))?;
     from_text(&file, &text, overrides)
@@ -114,7 +118,12 @@ impl Reader {
         let syntax = |e: toml::de::Error| {
             let place = place_of(e.span().map_or(0, |span| span.start));
             let message = e.message().replace('\n', ", ");
-            let hint = "TOML is lines of key = value under a [section]; text stands in quotes".into();
+            let rows = [".jsonl", ".json", ".csv", ".tsv"].iter().any(|ending| file.ends_with(ending));
+            let hint = if rows {
+                format!("rows go into a configuration: tune init {file} > tune.toml, then name that")
+            } else {
+                "TOML is lines of key = value under a [section]; text stands in quotes".into()
+            };
             ConfigError(vec![Problem { place, key: String::new(), message, hint }])
         };
         // Parsed twice: one table has the places, the other plain values.

@@ -114,7 +114,7 @@ sections! {
 
     /// What is learnt, and what is held out.
     data: Data {
-        /// Rows to learn from, JSON Lines.
+        /// Rows to learn from, JSON Lines or CSV.
         train: PathBuf = "datasets/support-emails.jsonl".into(),
         /// What is held out to judge by: a fraction of the rows, a number of rows, or a file.
         valid: Holdout = Holdout::Fraction(0.1),
@@ -152,6 +152,22 @@ sections! {
         max_grad_norm: f64 = 1.0,
         /// Seed of the adapter's start, the order of the rows and dropout.
         seed: u64 = 0,
+    }
+
+    /// Variations of the training rows, other ones in each epoch; held-out rows are never touched. Prompts alone are varied, and of them no word with a digit or sign in it and no name that the answer repeats.
+    augment: Augment {
+        /// Share of the words of a prompt that are left out.
+        word_dropout: f64 = 0.0,
+        /// Share of the words of a prompt that are misspelt: two letters swapped, one left out or doubled.
+        typos: f64 = 0.0,
+        /// Share of the words of a prompt that lose their punctuation.
+        drop_punctuation: f64 = 0.0,
+        /// Share of the prompts that are written without capitals.
+        lowercase: f64 = 0.0,
+        /// Share of the prompts whose sentences change places within their line: only where their order tells nothing.
+        shuffle_sentences: f64 = 0.0,
+        /// NEFTune: uniform noise of up to this, over the root of tokens times width, on the embeddings of training rows; 5 to 15 in its paper, 0 for none.
+        neftune_noise_alpha: f64 = 0.0,
     }
 
     /// When the held-out rows are evaluated. There is always one evaluation before the first step and one after the last.

@@ -114,11 +114,10 @@ impl Epoch<'_> {
         self.order.chunks(self.batch_size).nth(index).unwrap_or_default()
     }
 
-    /// Batch `index` cut into at most `parts` smaller ones, of the same rows in the same order.
-    pub fn parts(&self, index: usize, parts: usize) -> Vec<Packed> {
+    /// The rows of batch `index` cut into at most `parts` smaller ones, in the same order.
+    pub fn parts(&self, index: usize, parts: usize) -> std::slice::Chunks<'_, usize> {
         let rows = self.rows(index);
-        let each = rows.len().div_ceil(parts.max(1)).max(1);
-        rows.chunks(each).map(|rows| Packed::new(rows.iter().map(|&row| &self.examples[row]))).collect()
+        rows.chunks(rows.len().div_ceil(parts.max(1)).max(1))
     }
 
     /// Batch `index`; empty beyond the last.

@@ -11,7 +11,7 @@ const SHOWN: usize = 5;
 /// Why a dataset cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("{}: cannot be read: {error}\n  hint: {key} names a file of rows, JSON Lines", file.display())]
+    #[error("{}: cannot be read: {error}\n  hint: {key} names a file of rows, JSON Lines or CSV", file.display())]
     Unreadable {
         file: PathBuf,
         key: &'static str,
@@ -26,6 +26,12 @@ pub enum DataError {
         /// Line, counted from 1, and fault; in the order of the file.
         faults: Vec<(usize, RowFault)>,
     },
+    #[error(
+        "{}: [augment] varies prompts, and rows of \"text\" have no prompts\n  \
+         hint: augment.neftune_noise_alpha works on any row; or give rows of \"prompt\" and \"completion\"",
+        file.display()
+    )]
+    NoPrompts { file: PathBuf },
     #[error("{}: {fault}", file.display())]
     Split { file: PathBuf, fault: SplitFault },
 }
@@ -45,6 +51,8 @@ pub enum RowFault {
         "cut to {max_length} tokens, nothing to learn from is left: the first such token is number {first}"
     )]
     CutAway { max_length: usize, first: usize },
+    #[error("has {found} field{}, and the first line names {columns}", if *found == 1 { "" } else { "s" })]
+    Fields { columns: usize, found: usize },
     #[error("{0:?} is missing")]
     Missing(&'static str),
     #[error("no assistant turn")]
@@ -63,6 +71,8 @@ pub enum RowFault {
     NotUtf8,
     #[error("nothing to learn from")]
     NothingToLearn,
+    #[error("a quote is opened and never closed")]
+    OpenQuote,
     #[error("a row of the form {found}, in a file of the form {expected}")]
     OtherForm { expected: &'static str, found: &'static str },
     #[error("the tokenizer fails: {0}")]
@@ -82,6 +92,9 @@ impl RowFault {
             Self::Array => "write one object a line (JSON Lines): jq -c '.[]' FILE",
             Self::ChatTemplate(_) => "bring the roles into the order that the model's chat template asks for",
             Self::CutAway { .. } => "raise data.max_length, or shorten what comes before the completion",
+            Self::Fields { .. } | Self::OpenQuote => {
+                "a field with a separator, a line break or a quote in it stands in double quotes, and a quote in it is doubled"
+            }
             Self::Missing(_) => "every row has all the keys of its form, every message all of its own",
             Self::NoAssistantTurn => {
                 "add a message with \"role\": \"assistant\"; {\"text\": ...} rows are learnt whole"

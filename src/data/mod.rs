@@ -2,9 +2,12 @@
 //!
 //! Host memory only: nothing here knows a tensor. The way of a row: [`read`] tells its form, [`split`]
 //! its side, [`encode`] (with [`template`] for chats) makes tokens of it, and [`batch`] lays it beside
-//! others. [`near`] finds rows that say nearly the same, and [`audit`] counts what came of it all.
+//! others. [`augment`] varies the prompts of training rows, [`near`] finds rows that say nearly the same,
+//! and [`audit`] counts what came of it all.
 
 pub mod audit;
+pub mod augment;
+mod csv;
 pub mod encode;
 pub mod error;
 pub mod near;
@@ -13,6 +16,7 @@ pub mod split;
 pub mod template;
 
 pub use audit::{Audit, Source};
+pub use augment::Augmenter;
 pub use encode::Encoder;
 pub use error::DataError;
 
@@ -70,6 +74,8 @@ pub struct Dataset {
     pub splits: Splits,
     /// Where the examples of each side came from, in their order.
     pub sources: Sources,
+    /// The texts of the training examples, in their order.
+    pub bodies: Vec<Body>,
     /// The files that were read: training rows first.
     pub files: Vec<PathBuf>,
     pub audit: Audit,
@@ -129,12 +135,21 @@ pub fn survey(data: &Data, encoder: &Encoder) -> Result<(Dataset, Vec<DataError>
     let test = if data.test.is_some() { other() } else { Vec::new() };
 
     let audit = audit::audit(&train, &valid, &test);
+    let bodies = bodies_of(&mut files[0], &train);
     let sources = |side: &[Audited]| side.iter().map(|row| row.source).collect();
     let sources = Sources { train: sources(&train), valid: sources(&valid), test: sources(&test) };
     let examples = |side: Vec<Audited>| side.into_iter().map(|row| row.encoded.example).collect();
     let splits = Splits { train: examples(train), valid: examples(valid), test: examples(test) };
     let files = files.into_iter().map(|file| file.path).collect();
-    Ok((Dataset { splits, sources, files, audit }, faults))
+    Ok((Dataset { splits, sources, bodies, files, audit }, faults))
+}
+
+/// The texts of the training rows, taken out of their file.
+fn bodies_of(file: &mut File, train: &[Audited]) -> Vec<Body> {
+    // Both in the order of the file.
+    let mut lines = train.iter().map(|row| row.source.line).peekable();
+    let rows = std::mem::take(&mut file.rows).into_iter();
+    rows.filter(|row| lines.next_if_eq(&row.line).is_some()).map(|row| row.body).collect()
 }
 
 /// A file of rows.

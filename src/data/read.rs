@@ -1,8 +1,9 @@
-//! Rows of JSON Lines, in every accepted form; errors name file and line.
+//! Rows of JSON Lines or of a table, in every accepted form; errors name file and line.
 //!
 //! The keys of the first row tell the form of the file. Nothing is tokenised here, and whether a row
 //! fits a model is found out in `encode`.
 
+use super::csv;
 use super::error::{DataError, RowFault};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -98,16 +99,20 @@ pub fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let (mut rows, mut faults) = (Vec::new(), Vec::new());
     let mut form = None;
-    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match row(line, &mut form) {
-            Ok((body, group)) => rows.push(Row { line: index + 1, body, group }),
+    let table = csv::is_table(file);
+    let objects: Box<dyn Iterator<Item = csv::Line>> =
+        if table { Box::new(csv::rows(bytes).into_iter()) } else { Box::new(lines(bytes)) };
+    for (line, object) in objects {
+        match object.and_then(|object| row(&object, &mut form)) {
+            Ok((body, group)) => rows.push(Row { line, body, group }),
             Err(fault) => {
                 // Every further line would only repeat it.
-                let whole_file = matches!(fault, RowFault::Array);
-                faults.push((index + 1, fault));
+                let whole_file = match fault {
+                    RowFault::Array => true,
+                    RowFault::UnknownForm => table,
+                    _ => false,
+                };
+                faults.push((if whole_file { 1 } else { line }, fault));
                 if whole_file {
                     break;
                 }
@@ -156,19 +161,29 @@ impl Form {
     }
 }
 
-/// One line; the first good one sets `form`.
-fn row(line: &[u8], form: &mut Option<Form>) -> Result<(Body, Option<String>), RowFault> {
+/// The lines that are not blank.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = csv::Line> {
+    let mut first = true;
+    let lines = bytes.split(|&byte| byte == b'\n').enumerate();
+    lines
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+        .map(move |(index, line)| (index + 1, object(line, std::mem::replace(&mut first, false))))
+}
+
+/// One line. Only of the `first` can it be told that the whole file is one array.
+fn object(line: &[u8], first: bool) -> Result<Map<String, Value>, RowFault> {
     let text = std::str::from_utf8(line).map_err(|_| RowFault::NotUtf8)?;
-    let value: Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(_) if form.is_none() && text.trim_start().starts_with('[') => return Err(RowFault::Array),
-        Err(e) => return Err(RowFault::NotJson(e.to_string().replace("at line 1 column", "at column"))),
-    };
-    let row = match &value {
-        Value::Object(row) => row,
-        Value::Array(_) if form.is_none() => return Err(RowFault::Array),
-        _ => return Err(RowFault::NotAnObject),
-    };
+    match serde_json::from_str(text) {
+        Ok(Value::Object(row)) => Ok(row),
+        Ok(Value::Array(_)) if first => Err(RowFault::Array),
+        Ok(_) => Err(RowFault::NotAnObject),
+        Err(_) if first && text.trim_start().starts_with('[') => Err(RowFault::Array),
+        Err(e) => Err(RowFault::NotJson(e.to_string().replace("at line 1 column", "at column"))),
+    }
+}
+
+/// One row; the first good one sets `form`.
+fn row(row: &Map<String, Value>, form: &mut Option<Form>) -> Result<(Body, Option<String>), RowFault> {
     let own = Form::of(row);
     let Some(expected) = form.or(own) else { return Err(RowFault::UnknownForm) };
     *form = Some(expected);
@@ -274,6 +289,20 @@ mod tests {
 
     const CHAT: &str =
         r#"{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}"#;
+
+    #[test]
+    fn a_table_has_the_forms_of_its_columns() {
+        let read = |text: &str| parse(Path::new("d.CSV"), text.as_bytes());
+        let rows = read("prompt,completion,group\nHow,\"So, and so\",a\n\nWhy,\"As\nit is\",b\n").unwrap();
+        assert_eq!(
+            rows.iter().map(|row| (row.line, row.group.as_deref())).collect::<Vec<_>>(),
+            [(2, Some("a")), (4, Some("b"))]
+        );
+        assert_eq!(rows[0].body, Body::Completion { prompt: "How".into(), completion: "So, and so".into() });
+        let error = read("question,answer\na,b\nc,d\n").unwrap_err().to_string();
+        assert!(error.starts_with("d.CSV:1: none of the keys of a known form\n  hint: "), "{error}");
+        assert!(!error.contains(":2:"), "{error}");
+    }
 
     #[test]
     fn every_form_is_told_by_its_keys() {
@@ -386,7 +415,7 @@ mod tests {
         assert_eq!(
             read(Path::new("no/such.jsonl"), "data.train").unwrap_err().to_string(),
             "no/such.jsonl: cannot be read: No such file or directory (os error 2)\n  \
-             hint: data.train names a file of rows, JSON Lines"
+             hint: data.train names a file of rows, JSON Lines or CSV"
         );
     }
 }

@@ -10,6 +10,7 @@ pub mod generate;
 pub mod layer;
 mod load;
 pub mod lora;
+pub mod noise;
 pub mod options;
 pub mod plan;
 pub mod spec;
@@ -22,6 +23,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use layer::{Layer, Pass, Saved};
 use lora::{Adapter, Gradients, Module};
+use noise::Noise;
 use spec::Spec;
 
 /// `model.path` of the model that is part of this program.
@@ -63,6 +65,17 @@ pub enum Keep {
     Activations,
     /// The input of each layer alone; the rest is computed again (Chen et al. 2016).
     Inputs,
+}
+
+/// How a batch is trained on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training {
+    pub keep: Keep,
+    pub dropout: Dropout,
+    /// Added to the embeddings.
+    pub noise: Noise,
+    /// What the sum of the losses is multiplied by before its gradients are taken.
+    pub grad_scale: f32,
 }
 
 /// What was kept of one layer.
@@ -119,20 +132,21 @@ impl CausalLm {
         dropout: Dropout,
         grad_scale: f32,
     ) -> Result<(TargetLoss, Gradients)> {
-        self.forward_backward_keeping(Keep::Activations, batch, adapter, dropout, grad_scale)
+        let training = Training { keep: Keep::Activations, dropout, noise: Noise::OFF, grad_scale };
+        self.forward_backward_with(training, batch, adapter)
     }
 
-    /// As [`CausalLm::forward_backward`], to the bit, with the choice of what is kept for the backward pass.
-    pub fn forward_backward_keeping(
+    /// As [`CausalLm::forward_backward`], told everything. What is kept changes no bit of the outcome.
+    pub fn forward_backward_with(
         &self,
-        keep: Keep,
+        training: Training,
         batch: &Batch,
         adapter: &Adapter,
-        dropout: Dropout,
-        grad_scale: f32,
     ) -> Result<(TargetLoss, Gradients)> {
+        let Training { keep, dropout, noise, grad_scale } = training;
         let first = adapter.first_layer();
-        let mut x = self.embed(batch)?;
+        // The embedding is frozen, so the backward pass never comes to the noise.
+        let mut x = noise.add(self.embed(batch)?, &batch.layout)?;
         let mut kept: Vec<Option<Kept>> = Vec::with_capacity(self.layers.len());
         for (index, (layer, loras)) in self.layers.iter().zip(&adapter.layers).enumerate() {
             let pass = self.pass(batch, loras, dropout.fork(index as u32));

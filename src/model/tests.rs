@@ -185,7 +185,8 @@ fn what_is_kept_does_not_change_a_bit() {
     let batch = pack(&rows(&model));
     let pass = |keep| {
         let dropout = Dropout::new(0.25, 99);
-        let (loss, gradients) = model.forward_backward_keeping(keep, &batch, &adapter, dropout, 1.0).unwrap();
+        let training = Training { keep, dropout, noise: Noise::new(5.0, 3, 4), grad_scale: 1.0 };
+        let (loss, gradients) = model.forward_backward_with(training, &batch, &adapter).unwrap();
         let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         (loss.nats, gradients.tensors().into_iter().map(numbers).collect::<Vec<_>>())
     };

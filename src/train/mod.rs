@@ -14,7 +14,7 @@ pub mod schedule;
 pub mod step;
 
 use crate::config::Config;
-use crate::data::{Encoder, Example, Splits};
+use crate::data::{Augmenter, Encoder, Example, Splits};
 use crate::event::sink::{Control, Sink};
 use crate::event::{
     BestPoint, EvalStats, Event, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StopReason,
@@ -34,6 +34,8 @@ pub struct Job<'a> {
     pub config: &'a Config,
     pub model: &'a CausalLm,
     pub splits: &'a Splits,
+    /// Varies the training rows of `splits`, where that is asked for.
+    pub augmenter: Option<Augmenter<'a>>,
     /// How the model reads text, and how what it writes is read.
     pub encoder: &'a Encoder,
     pub folders: &'a Folders,
@@ -49,13 +51,13 @@ pub struct Job<'a> {
 /// # Errors
 /// When the device or the disk fails. What was saved before is intact.
 pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> Result<RunEnded> {
-    let Job { config, model, splits, encoder, folders, info } = job;
+    let Job { config, model, splits, augmenter, encoder, folders, info } = job;
     ensure!(
         !splits.train.is_empty() && !splits.valid.is_empty(),
         "there is nothing to train on or to judge by"
     );
     let plan = Plan::new(config, splits.train.len());
-    let mut stepper = Stepper::new(model, &splits.train, &config.train, plan);
+    let mut stepper = Stepper::new(model, &splits.train, augmenter, config, plan);
     let probe = Probe::new(config, splits, encoder);
     let batch_size = config.eval.batch_size;
     let evaluator = Evaluator { model, valid: &splits.valid, probe, batch_size, plan, folders };

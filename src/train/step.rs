@@ -5,15 +5,19 @@ use super::optim::{AdamW, clip, global_norm};
 use super::plan::Plan;
 use super::schedule::learning_rate;
 use crate::config;
-use crate::data::Example;
-use crate::data::batch::{Batches, Epoch};
+use crate::config::Config;
+use crate::data::batch::{Batches, Epoch, Packed};
+use crate::data::{Augmenter, Example};
 use crate::device::is_out_of_memory;
 use crate::event::StepStats;
 use crate::kernel::Dropout;
 use crate::model::lora::{Adapter, Gradients};
+use crate::model::noise::Noise;
 use crate::model::plan::Size;
-use crate::model::{Batch, CausalLm, Keep};
+use crate::model::{Batch, CausalLm, Keep, Training};
 use anyhow::Result;
+use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// What a step keeps of its forward pass.
 pub fn keep(config: &config::Train) -> Keep {
@@ -41,6 +45,11 @@ pub struct Stepper<'a> {
     pub model: &'a CausalLm,
     pub config: &'a config::Train,
     pub plan: Plan,
+    rows: &'a [Example],
+    /// Varies the rows, where that is asked for.
+    augmenter: Option<Augmenter<'a>>,
+    /// Of the noise on embeddings.
+    noise_alpha: f64,
     batches: Batches<'a>,
     /// The epoch in progress, with its number.
     epoch: Option<(u64, Epoch<'a>)>,
@@ -52,12 +61,21 @@ pub struct Stepper<'a> {
 }
 
 impl<'a> Stepper<'a> {
-    pub fn new(model: &'a CausalLm, rows: &'a [Example], config: &'a config::Train, plan: Plan) -> Self {
-        let batches = Batches::new(rows, config.batch_size, config.seed);
+    pub fn new(
+        model: &'a CausalLm,
+        rows: &'a [Example],
+        augmenter: Option<Augmenter<'a>>,
+        config: &'a Config,
+        plan: Plan,
+    ) -> Self {
+        let batches = Batches::new(rows, config.train.batch_size, config.train.seed);
         Self {
             model,
-            config,
+            config: &config.train,
             plan,
+            rows,
+            augmenter,
+            noise_alpha: config.augment.neftune_noise_alpha,
             batches,
             epoch: None,
             parts: 1,
@@ -70,7 +88,7 @@ impl<'a> Stepper<'a> {
     ///
     /// When the loss or the gradient is not finite, the adapter is left as it is; the figures say so. When the
     /// device runs out of memory, batches are cut in two and summed, from this step on: the same step, up to
-    /// the masks of dropout.
+    /// the masks of dropout and the noise.
     pub fn take(&mut self, step: u64, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<StepStats> {
         let (batches, nats, gradients) = loop {
             let batches = self.batches(step);
@@ -114,10 +132,13 @@ impl<'a> Stepper<'a> {
         for (index, batch) in batches.iter().enumerate() {
             #[cfg(test)]
             anyhow::ensure!(self.memory.is_none_or(|most| batch.ids.len() <= most), "out of memory");
-            let dropout = dropout.fork(index as u32);
-            let scale = 1.0 / tokens as f32;
-            let (loss, part) =
-                self.model.forward_backward_keeping(keep(self.config), batch, adapter, dropout, scale)?;
+            let training = Training {
+                keep: keep(self.config),
+                dropout: dropout.fork(index as u32),
+                noise: self.noise(step, index),
+                grad_scale: 1.0 / tokens as f32,
+            };
+            let (loss, part) = self.model.forward_backward_with(training, batch, adapter)?;
             nats += total(&loss);
             gradients.add(part)?;
         }
@@ -130,14 +151,30 @@ impl<'a> Stepper<'a> {
             Some((of, epoch)) if of == number => epoch,
             _ => self.batches.epoch(number),
         };
-        let batches = taken.flat_map(|index| epoch.parts(index as usize, self.parts)).map(batch).collect();
+        let rows = taken.flat_map(|index| epoch.parts(index as usize, self.parts));
+        let batches = rows.map(|rows| batch(self.pack(number, rows))).collect();
         self.epoch = Some((number, epoch));
         batches
+    }
+
+    /// Rows as they are trained on in epoch number `epoch`.
+    fn pack(&self, epoch: u64, rows: &[usize]) -> Packed {
+        let example = |&row: &usize| match &self.augmenter {
+            Some(augmenter) => augmenter.example(epoch, row),
+            None => Cow::Borrowed(&self.rows[row]),
+        };
+        let examples: Vec<Cow<Example>> = rows.par_iter().map(example).collect();
+        Packed::new(examples.iter().map(Cow::as_ref))
     }
 
     fn learning_rate(&self, step: u64) -> f64 {
         let warmup = (self.config.warmup_ratio * self.plan.total_steps as f64).round() as u64;
         learning_rate(self.config.schedule, self.config.learning_rate, warmup, step, self.plan.total_steps)
+    }
+
+    /// Noise of its own for each step and part of it, the same whenever that step is taken.
+    fn noise(&self, step: u64, part: usize) -> Noise {
+        Noise::new(self.noise_alpha, self.config.seed, ((part as u64) << 48) | step)
     }
 
     /// A mask of its own for each step, the same whenever that step is taken.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Dtype, Schedule};
+use crate::data::Dataset;
 use crate::data::encode::TokenizerFiles;
 use crate::event::{CheckpointRole, StepStats};
 use crate::model::lora::{Adapter, AdapterConfig};
@@ -38,7 +39,7 @@ fn config() -> Config {
 struct Bench {
     config: Config,
     model: CausalLm,
-    splits: Splits,
+    dataset: Dataset,
     encoder: Encoder,
 }
 
@@ -46,12 +47,13 @@ impl Bench {
     fn new(config: Config) -> Self {
         let model = CausalLm::load(BUILTIN, Dtype::F32, 64, &Device::Cpu).unwrap();
         let splits = Splits { train: rows(7, 1), valid: rows(3, 2), test: rows(2, 3) };
+        let dataset = Dataset { splits, ..Dataset::default() };
         let encoder = Encoder::new(TokenizerFiles {
             tokenizer: base::TOKENIZER.as_bytes(),
             tokenizer_config: Some(base::TOKENIZER_CONFIG),
             ..TokenizerFiles::default()
         });
-        Self { config, model, splits, encoder: encoder.unwrap() }
+        Self { config, model, dataset, encoder: encoder.unwrap() }
     }
 
     fn fresh(&self) -> State {
@@ -70,9 +72,11 @@ impl Bench {
     }
 
     fn run(&self, dir: &Path, state: State, resumed: bool, sink: &mut dyn Sink) -> RunEnded {
-        let Self { config, model, splits, encoder } = self;
+        let Self { config, model, dataset, encoder } = self;
         let folders = &Self::folders(dir);
-        let job = Job { config, model, splits, encoder, folders, info: RunInfo::default() };
+        let augmenter = Augmenter::new(config, encoder, dataset).unwrap();
+        let splits = &dataset.splits;
+        let job = Job { config, model, splits, augmenter, encoder, folders, info: RunInfo::default() };
         train(job, state, resumed, sink).unwrap()
     }
 }
@@ -129,8 +133,8 @@ fn a_run_learns_evaluates_on_its_cadence_and_keeps_its_best() {
     assert_eq!(evals(&events, Split::Test)[0].step, ended.best.unwrap().step);
     // Seven rows in batches of two: three whole batches and one of a single row.
     assert_eq!(steps(&events)[3].tokens, {
-        let epoch = crate::data::batch::Batches::new(&bench.splits.train, 2, 0).epoch(0);
-        bench.splits.train[epoch.rows(3)[0]].loss_tokens() as u64
+        let epoch = crate::data::batch::Batches::new(&bench.dataset.splits.train, 2, 0).epoch(0);
+        bench.dataset.splits.train[epoch.rows(3)[0]].loss_tokens() as u64
     });
     for folder in ["best", "last"] {
         assert!(dir.path().join(folder).join("adapter_model.safetensors").exists());
@@ -198,9 +202,62 @@ fn the_same_seed_gives_the_same_curve_bit_for_bit() {
     assert_ne!(steps(&first), steps(&other));
 }
 
+/// A run whose training rows are varied in every way, from a file of questions and answers.
+fn augmented() -> Bench {
+    let mut config = config();
+    let folder = tempfile::tempdir().unwrap();
+    config.data.train = folder.path().join("train.jsonl");
+    config.data.valid = crate::config::Holdout::Rows(3);
+    let row = |i| {
+        let prompt = format!("What is the number of house {i}, please? We would like to know it.");
+        serde_json::json!({"prompt": prompt, "completion": format!("It is {}.", 7 * i)}).to_string()
+    };
+    std::fs::write(&config.data.train, (0..10).map(row).collect::<Vec<_>>().join("\n")).unwrap();
+    config.augment.word_dropout = 0.2;
+    config.augment.typos = 0.2;
+    config.augment.lowercase = 0.2;
+    config.augment.neftune_noise_alpha = 5.0;
+    let mut bench = Bench::new(config);
+    bench.dataset = crate::data::load(&bench.config.data, &bench.encoder).unwrap();
+    bench
+}
+
+#[test]
+fn augmentation_changes_what_is_trained_on_and_nothing_that_is_judged_by() {
+    let run = |change: fn(&mut Config)| {
+        let mut bench = augmented();
+        change(&mut bench.config);
+        let mut events = Vec::new();
+        bench.run(tempfile::tempdir().unwrap().path(), bench.fresh(), false, &mut events);
+        events
+    };
+    let off = run(|config| config.augment = crate::config::Augment::default());
+    for on in [
+        run(|_| ()),
+        run(|config| config.augment.neftune_noise_alpha = 0.0),
+        run(|config| {
+            config.augment = crate::config::Augment { neftune_noise_alpha: 5.0, ..Default::default() };
+        }),
+    ] {
+        // Before the first step there is only the judgement.
+        for split in [Split::Valid, Split::TrainProbe] {
+            assert_eq!(evals(&on, split)[0], evals(&off, split)[0]);
+        }
+        assert_ne!(steps(&on)[0].loss, steps(&off)[0].loss);
+        for (on, off) in steps(&on).iter().zip(steps(&off)) {
+            assert_eq!(on.tokens, off.tokens, "tokens that carry loss");
+        }
+    }
+}
+
 #[test]
 fn an_interrupted_run_goes_on_to_the_same_curve() {
-    let bench = Bench::new(config());
+    for bench in [Bench::new(config()), augmented()] {
+        goes_on_to_the_same_curve(&bench);
+    }
+}
+
+fn goes_on_to_the_same_curve(bench: &Bench) {
     let whole_dir = tempfile::tempdir().unwrap();
     let mut whole = Vec::new();
     bench.run(whole_dir.path(), bench.fresh(), false, &mut whole);
@@ -253,11 +310,11 @@ fn a_device_without_memory_for_a_batch_computes_it_in_parts() {
     config.lora.dropout = 0.0;
     config.train.batch_size = 4;
     let bench = Bench::new(config);
-    let rows = &bench.splits.train;
+    let rows = &bench.dataset.splits.train;
     let plan = Plan::new(&bench.config, rows.len());
     let longest = rows.iter().map(|row| row.ids.len()).max().unwrap();
     let steps = |memory| {
-        let mut stepper = Stepper::new(&bench.model, rows, &bench.config.train, plan);
+        let mut stepper = Stepper::new(&bench.model, rows, None, &bench.config, plan);
         stepper.memory = memory;
         let mut state = bench.fresh();
         let stats: Result<Vec<_>> =

@@ -266,7 +266,10 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
         (&"run_ended".into(), &"interrupted".into())
     );
 
-    let output = place.tune(&["run", "--resume", OUT, "--json"]);
+    // From another folder, to which the paths of the configuration were not relative.
+    let folder = place.path(OUT).display().to_string();
+    let output =
+        place.command(&["run", "--resume", &folder, "--json"]).current_dir("/").output().expect("tune runs");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let events = place.log();
     let at = events.iter().position(|event| event["kind"] == "run_resumed").expect("a resume record");
@@ -416,7 +419,7 @@ fn mistakes_in_the_configuration() {
     let place = Place::new();
     place.refused(
         &place.tune(&["run", "none.toml"]),
-        "none.toml: cannot be read: No such file or directory (os error 2)\n  hint: name a TOML file that exists",
+        "none.toml: cannot be read: No such file or directory (os error 2)\n  hint: name a TOML file that exists; tune init ROWS > FILE makes one",
     );
     place.write("job.toml", "[train]\nepochs = = 3\n");
     place.refuses(
@@ -453,7 +456,7 @@ fn mistakes_in_the_data() {
     let place = Place::new();
     place.refuses(
         &["--set", "data.train=none.jsonl"],
-        "none.jsonl: cannot be read: No such file or directory (os error 2)\n  hint: data.train names a file of rows, JSON Lines",
+        "none.jsonl: cannot be read: No such file or directory (os error 2)\n  hint: data.train names a file of rows, JSON Lines or CSV",
     );
     place.refuses(
         &["--set", "data.valid=12"],

@@ -106,3 +106,32 @@ fn rows_that_cannot_be_learnt_from_are_listed_together_and_refused() {
     assert_eq!(missing.status.code(), Some(2));
     assert!(stderr(&missing).starts_with("error: no.jsonl: cannot be read: "), "{}", stderr(&missing));
 }
+
+#[test]
+fn a_table_from_a_spreadsheet_is_read_and_its_prompts_are_varied() {
+    let place = Place::new();
+    let rows = (0..12).map(|i| format!("\"How many, please, are {i}?\";There are {i}.\r\n"));
+    place.write("rows.csv", &("prompt;completion\r\n".to_owned() + &rows.collect::<String>()));
+    let sets = ["--set", "data.train=rows.csv", "--set", "augment.lowercase=1.0"];
+    let output = place.tune(&[&["data", "job.toml"], &sets[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = stdout(&output);
+    let preview = told.split_once("as it is, and in the first epochs:\n").expect("variations are shown").1;
+    let lines: Vec<&str> = preview.lines().map(str::trim).collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[1], lines[0].to_lowercase());
+    let learnt = place.tune(&[&["data", "job.toml", "--set", "data.mask_prompt=false"], &sets[..]].concat());
+    assert_eq!(learnt.status.code(), Some(2));
+    assert!(
+        stderr(&learnt).contains("augment.lowercase=1.0: data.mask_prompt is false"),
+        "{}",
+        stderr(&learnt)
+    );
+    place.write("rows.csv", "prompt;completion\n\"How; many\n");
+    let broken = place.tune(&[&["data", "job.toml"], &sets[..]].concat());
+    assert!(
+        stderr(&broken).starts_with("error: rows.csv:2: a quote is opened and never closed"),
+        "{}",
+        stderr(&broken)
+    );
+}

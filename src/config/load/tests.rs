@@ -204,6 +204,6 @@ fn a_file_that_cannot_be_read_is_named() {
     let error = load(Path::new("no/such.toml"), &[]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no/such.toml: cannot be read: No such file or directory (os error 2)\n  hint: name a TOML file that exists"
+        "no/such.toml: cannot be read: No such file or directory (os error 2)\n  hint: name a TOML file that exists; tune init ROWS > FILE makes one"
     );
 }

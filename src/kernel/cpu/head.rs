@@ -10,7 +10,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 pub(crate) fn head_chunk(x: &Tensor, w: &Weight, targets: &[u32], grad_scale: Option<f32>) -> Result<Chunk> {
-    let (isa, n, h, vocab) = (Isa::best(), targets.len(), w.in_dim(), w.out_dim());
+    let (isa, n, h, vocab) = (Isa::best(w.is_bf16()), targets.len(), w.in_dim(), w.out_dim());
     if let Some(&id) = targets.iter().find(|&&id| id as usize >= vocab) {
         candle_core::bail!("target {id} is not in the vocabulary of {vocab}");
     }

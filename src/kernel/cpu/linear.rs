@@ -5,7 +5,7 @@
 //! sends back. With dropout the way back through an update is masked after its product, and cannot
 //! be part of that sum.
 
-use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, narrow};
+use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, narrow, thin};
 use super::simd::vectorized;
 use super::{tensor, view};
 use crate::{Dropout, LoraGrad, Projected, Projection, Upstream, Weight};
@@ -93,7 +93,9 @@ pub(super) fn sum(
 }
 
 pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>) -> Result<Vec<Projected>> {
-    let (isa, (n, k)) = (Isa::best(), x.dims2()?);
+    let isa = Isa::best(group.iter().any(|projection| projection.weight.is_bf16()));
+    let single = Isa::best(false);
+    let (n, k) = x.dims2()?;
     let x = view(x)?;
     let x = Activations::new(isa, &x, n, k);
     let residual = residual.map(view).transpose()?;
@@ -109,13 +111,7 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
             };
             let r = lora.a.dim(0)?;
             let (a, b) = (view(&lora.a)?, view(&lora.b)?);
-            let a = Source::rows(Elements::F32(&a), r, k, k);
-            let down = if dropout.is_off() {
-                sum(isa, (n, r), &[Term { left: x.single(), right: a }], None)
-            } else {
-                let left = &Left::new(isa, x.source().dropped(dropout), Threads::All);
-                sum(isa, (n, r), &[Term { left, right: a }], None)
-            };
+            let down = thin(single, x.source().dropped(dropout), Source::rows(Elements::F32(&a), r, k, k));
             let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r), Threads::All);
             let up = Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale);
             let y = sum(isa, (n, out), &[frozen, Term { left: &low, right: up }], residual.as_deref());
@@ -139,7 +135,9 @@ pub(crate) fn linear_backward(
     group: &[(Projection, Upstream)],
     need_dx: bool,
 ) -> Result<(Option<Tensor>, Vec<Option<LoraGrad>>)> {
-    let (isa, (n, k)) = (Isa::best(), x.dims2()?);
+    let isa = Isa::best(group.iter().any(|(projection, _)| projection.weight.is_bf16()));
+    let single = Isa::best(false);
+    let (n, k) = x.dims2()?;
     let x = view(x)?;
     let upstream = group.iter().map(|(_, upstream)| view(upstream.dy)).collect::<Result<Vec<_>>>()?;
     let upstream: Vec<Activations> = upstream
@@ -157,14 +155,14 @@ pub(crate) fn linear_backward(
         let (r, out) = (lora.a.dim(0)?, dy.cols);
         let (b, down) = (view(&lora.b)?, view(down)?);
         let right = Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale);
-        let d_down = sum(isa, (n, r), &[Term { left: dy.single(), right }], None);
-        let left = &Left::new(isa, Source::columns(Elements::F32(&d_down), n, r, r), Threads::All);
+        let d_down = thin(single, dy.source(), right);
+        let left = &Left::new(single, Source::columns(Elements::F32(&d_down), n, r, r), Threads::All);
         let right = Source::columns(Elements::F32(&x), n, k, k).dropped(dropout);
-        let da = sum(isa, (r, k), &[Term { left, right }], None);
+        let da = sum(single, (r, k), &[Term { left, right }], None);
         let left = Source::columns(Elements::F32(&down), n, r, r).scaled(lora.scale);
-        let left = &Left::new(isa, left, Threads::All);
+        let left = &Left::new(single, left, Threads::All);
         let right = Source::columns(Elements::F32(dy.data), n, out, out);
-        let db = transposed(&sum(isa, (r, out), &[Term { left, right }], None), r, out);
+        let db = transposed(&sum(single, (r, out), &[Term { left, right }], None), r, out);
         grads.push(Some(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? }));
         let packed = Left::new(isa, Source::rows(Elements::F32(&d_down), n, r, r), Threads::All);
         lows.push(Some(Low { d_down, packed, a: &lora.a, dropout }));

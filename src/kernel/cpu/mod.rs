@@ -57,9 +57,10 @@ fn tensor(data: Vec<f32>, rows: usize, cols: usize) -> Result<Tensor> {
     Tensor::from_vec(data, (rows, cols), &Device::Cpu)
 }
 
-/// The name of the instruction set in use, for people.
-pub fn level_name() -> &'static str {
-    matmul::Isa::best().name
+/// The name of the instruction sets in use, for people.
+pub fn level_name() -> String {
+    let [single, pairs] = [false, true].map(|bf16| matmul::Isa::best(bf16).name);
+    if single == pairs { single.into() } else { format!("{single}, {pairs} for bf16") }
 }
 
 /// Whether the processor has instructions for bf16, be they used or not.

@@ -41,10 +41,10 @@ pub(super) fn level() -> Level {
 
 /// Defines a function that is compiled for every [`Level`] and dispatches at run time.
 macro_rules! vectorized {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
-        fn $name($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             fn body($($arg: $ty),*) $(-> $ret)? $body
 
@@ -80,10 +80,12 @@ pub(super) use vectorized;
 pub(super) fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number.
+    // Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number, which the last bits of the sum hold:
+    // a cast of its own would check for what cannot be, one lane after another.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.3, 88.3);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;
     for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5] {
@@ -91,7 +93,8 @@ pub(super) fn exp(x: f32) -> f32 {
     }
     let y = p * (r * r) + r + 1.0;
     // 2^n: n is a whole number between -126 and 127, the bias is 127.
-    y * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    y * f32::from_bits(exponent << 23)
 }
 
 /// The sum of the lanes, always in the same order.

@@ -9,10 +9,16 @@
 //! The blocking follows Goto and van de Geijn (2008): a strip of the right operand stays in the
 //! first cache while the rows go past it, a block of the left one in the second.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
+mod isa;
 mod pack;
+mod thin;
 mod tile;
 
+pub(super) use isa::Isa;
 pub(super) use pack::{Elements, Source, narrow};
+pub(super) use thin::thin;
 
 use pack::{strip, units};
 use rayon::prelude::*;
@@ -20,7 +26,6 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::OnceLock;
 use tile::{Segment, Target, Tile};
 
 /// Elements of the steps that are summed before a tile goes back to memory: 32 columns of them fit the first cache.
@@ -28,102 +33,9 @@ const DEPTH: usize = 256;
 /// A last term of at most this many steps goes with the block before it.
 const SHORT: usize = 64;
 /// Rows of the left operand that stay in the second cache while columns go past.
-const HEIGHT: usize = 64;
+const HEIGHT: usize = 896;
 /// Strips of columns that one task takes at most.
 const STRIPS: usize = 8;
-
-/// An instruction set: the tiles made of it.
-#[derive(Debug)]
-pub(super) struct Isa {
-    pub name: &'static str,
-    /// Whether frozen bf16 matrices are multiplied as they are, with activations rounded to bf16.
-    pub pairs: bool,
-    rows: usize,
-    lanes: usize,
-    /// Tiles of one vector of columns, and of two.
-    tiles: [Tile; 2],
-}
-
-const PLAIN: Isa = Isa {
-    name: "plain",
-    pairs: false,
-    rows: tile::PLAIN_ROWS,
-    lanes: tile::PLAIN_LANES,
-    tiles: [tile::plain::<1>, tile::plain::<2>],
-};
-
-#[cfg(target_arch = "x86_64")]
-const AVX2: Isa = Isa {
-    name: "avx2",
-    pairs: false,
-    rows: tile::AVX2_ROWS,
-    lanes: tile::AVX2_LANES,
-    tiles: [tile::avx2::<1>, tile::avx2::<2>],
-};
-
-#[cfg(target_arch = "x86_64")]
-const AVX512: Isa = Isa {
-    name: "avx512",
-    pairs: false,
-    rows: tile::AVX512_ROWS,
-    lanes: tile::AVX512_LANES,
-    tiles: [tile::avx512::<1>, tile::avx512::<2>],
-};
-
-#[cfg(target_arch = "x86_64")]
-const AVX512_BF16: Isa = Isa {
-    name: "avx512-bf16",
-    pairs: true,
-    rows: tile::AVX512_ROWS,
-    lanes: tile::AVX512_LANES,
-    tiles: [tile::avx512_bf16::<1>, tile::avx512_bf16::<2>],
-};
-
-impl Isa {
-    /// Whether packing may use vectors of 16 elements.
-    fn vectors_of_16(&self) -> bool {
-        self.lanes == 16
-    }
-
-    /// What this processor can run, the best first.
-    pub(super) fn available() -> Vec<&'static Self> {
-        let mut found: Vec<&Self> = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            let wide = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl");
-            if wide {
-                found.push(&AVX512);
-            }
-            if wide && is_x86_feature_detected!("avx512bf16") {
-                found.insert(usize::from(!pairs_are_fast()), &AVX512_BF16);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                found.push(&AVX2);
-            }
-        }
-        found.push(&PLAIN);
-        found
-    }
-
-    /// The best of this processor.
-    pub(super) fn best() -> &'static Self {
-        static BEST: OnceLock<&Isa> = OnceLock::new();
-        BEST.get_or_init(|| Self::available()[0])
-    }
-}
-
-/// Whether the dot product of bf16 pairs does more work in a cycle than the multiplication of f32.
-///
-/// It does twice as much on AMD's processors. On Intel's it takes two cycles where two f32
-/// instructions take one, half the work (measured on Emerald Rapids: 100 against 210 GFLOP/s a core),
-/// since bf16 was left to AMX there; widening while packing is twice as fast, and exact.
-#[cfg(target_arch = "x86_64")]
-fn pairs_are_fast() -> bool {
-    let vendor = std::arch::x86_64::__cpuid(0);
-    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
-}
 
 /// Whether the work is shared by all threads or done by the one that asks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,9 +44,19 @@ pub(super) enum Threads {
     One,
 }
 
+/// Elements of a cache line. A tile register is filled several times as fast from whole lines.
+const LINE: usize = 16;
+
+/// How many elements come before the first whole cache line.
+fn before_line<T>(data: &[T]) -> usize {
+    data.as_ptr().align_offset(LINE * size_of::<u32>())
+}
+
 /// A packed left operand.
 pub(super) struct Left {
     data: Vec<u32>,
+    /// Where the strips begin.
+    start: usize,
     rows: usize,
     steps: usize,
     pairs: bool,
@@ -145,10 +67,20 @@ impl Left {
     /// Packs the lanes of `source` as rows.
     pub(super) fn new(isa: &'static Isa, source: Source, threads: Threads) -> Self {
         let pairs = isa.pairs && matches!(source.elements, Elements::Bf16(_));
-        let each = units(source.steps, pairs) * isa.rows;
+        let each = isa.padded(units(source.steps, pairs), pairs) * isa.rows;
         let strips = source.lanes.div_ceil(isa.rows);
-        let data = filled(each * strips, |out| {
+        let mut start = 0;
+        let data = filled(each * strips + LINE, |out| {
+            start = before_line(out);
+            let (before, out) = out.split_at_mut(start);
+            let (out, after) = out.split_at_mut(each * strips);
+            before.fill(MaybeUninit::new(0));
+            after.fill(MaybeUninit::new(0));
             let pack = |(index, out): (usize, &mut [MaybeUninit<u32>])| {
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if pairs && isa.panel > 1 {
+                    return amx::panels(out, source, index * isa.rows);
+                }
                 strip(isa, out, isa.rows, source, index * isa.rows, 0..source.steps, pairs);
             };
             if each == 0 {
@@ -158,13 +90,13 @@ impl Left {
                 out.chunks_mut(each).enumerate().for_each(pack);
             }
         });
-        Self { data, rows: source.lanes, steps: source.steps, pairs, isa }
+        Self { data, start, rows: source.lanes, steps: source.steps, pairs, isa }
     }
 
     /// The strip of rows `index * isa.rows..` from unit `from` on.
     fn strip(&self, index: usize, from: usize) -> &[u32] {
-        let each = units(self.steps, self.pairs) * self.isa.rows;
-        &self.data[index * each + from * self.isa.rows..(index + 1) * each]
+        let each = self.isa.padded(units(self.steps, self.pairs), self.pairs) * self.isa.rows;
+        &self.data[self.start..][index * each + from * self.isa.rows..(index + 1) * each]
     }
 }
 
@@ -246,7 +178,7 @@ fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
     for (term, Term { left, .. }) in terms.iter().enumerate() {
         let all = units(left.steps, left.pairs);
         let parts = all.div_ceil(DEPTH).max(1);
-        let each = all.div_ceil(parts);
+        let each = left.isa.padded(all.div_ceil(parts), left.pairs);
         for part in 0..parts {
             let run = Run { term, from: (part * each).min(all), to: ((part + 1) * each).min(all) };
             let units = run.to - run.from;
@@ -311,7 +243,7 @@ pub(super) fn multiply(
     }
     // Tasks of many columns use the rows in the cache more often; but every thread wants one.
     let wanted = 3 * rayon::current_num_threads();
-    let rows = HEIGHT.min(high);
+    let rows = (HEIGHT / isa.rows).min(high);
     let down = high.div_ceil(rows);
     let strips = (wide * down / wanted).clamp(1, STRIPS);
     let across = wide.div_ceil(strips);
@@ -341,14 +273,26 @@ impl Job<'_> {
     fn compute(&self, rows: Range<usize>, columns: Range<usize>) {
         // Two strips can be under way on one thread when a task waits inside another: each takes its own.
         let mut buffer = STRIP.take();
-        let room = (DEPTH + SHORT) * self.width;
-        if buffer.len() < room {
-            buffer.resize(room, MaybeUninit::uninit());
+        let around = self.isa.around.unwrap_or([|| (), || ()]);
+        #[expect(unsafe_code, reason = "changes the state of the processor")]
+        // SAFETY: `available` has found what these belong to.
+        unsafe {
+            around[0]();
         }
+        let room = (DEPTH + SHORT) * self.width;
+        if buffer.len() < room + LINE {
+            buffer.resize(room + LINE, MaybeUninit::uninit());
+        }
+        let start = before_line(&buffer);
         for (index, runs) in self.blocks.iter().enumerate() {
             for column in columns.clone() {
-                self.column(index == 0, runs, rows.clone(), column, &mut buffer);
+                self.column(index == 0, runs, rows.clone(), column, &mut buffer[start..]);
             }
+        }
+        #[expect(unsafe_code, reason = "changes the state of the processor")]
+        // SAFETY: as above.
+        unsafe {
+            around[1]();
         }
         STRIP.set(buffer);
     }
@@ -363,17 +307,19 @@ impl Job<'_> {
         buffer: &mut [MaybeUninit<u32>],
     ) {
         let mut free = buffer;
-        let empty = Segment { a: std::ptr::null(), b: std::ptr::null(), steps: 0, pairs: false };
+        let empty = Segment { a: std::ptr::null(), a_stride: 0, b: std::ptr::null(), steps: 0, pairs: false };
         let mut segments: Vec<Segment> = vec![empty; runs.len()];
         for (segment, run) in segments.iter_mut().zip(runs) {
             let Term { left, right } = &self.terms[run.term];
-            let (out, rest) = free.split_at_mut((run.to - run.from) * self.width);
+            let units = run.to - run.from;
+            let (out, rest) = free.split_at_mut(self.isa.padded(units, left.pairs) * self.width);
             free = rest;
+            let (out, padding) = out.split_at_mut(units * self.width);
+            padding.fill(MaybeUninit::new(0));
             let steps =
                 if left.pairs { 2 * run.from..(2 * run.to).min(left.steps) } else { run.from..run.to };
             strip(self.isa, out, self.width, *right, column * self.width, steps, left.pairs);
-            *segment =
-                Segment { b: out.as_ptr().cast(), steps: run.to - run.from, pairs: left.pairs, ..empty };
+            *segment = Segment { b: out.as_ptr().cast(), steps: units, pairs: left.pairs, ..empty };
         }
         let at = column * self.width;
         let m = self.terms[0].left.rows;

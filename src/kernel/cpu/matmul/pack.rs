@@ -98,21 +98,21 @@ impl<'a> Source<'a> {
 
 /// Rounds to the nearest bf16, ties to even; NaN stays NaN.
 pub(in crate::cpu) fn narrow(data: &[f32]) -> Vec<bf16> {
-    let mut out = vec![bf16::ZERO; data.len()];
-    out.par_chunks_mut(BLOCK).zip(data.par_chunks(BLOCK)).for_each(|(out, data)| narrow_block(out, data));
-    out
+    super::filled(data.len(), |out| {
+        out.par_chunks_mut(BLOCK).zip(data.par_chunks(BLOCK)).for_each(|(out, data)| narrow_block(out, data));
+    })
 }
 
 /// Elements that one task rounds.
 const BLOCK: usize = 64 * 1024;
 
 vectorized! {
-    fn narrow_block(out: &mut [bf16], data: &[f32]) {
+    fn narrow_block(out: &mut [MaybeUninit<bf16>], data: &[f32]) {
         for (out, x) in out.iter_mut().zip(data) {
             let bits = x.to_bits();
             let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
             let quiet = (bits >> 16) | 0x40;
-            *out = bf16::from_bits(if x.is_nan() { quiet } else { rounded } as u16);
+            out.write(bf16::from_bits(if x.is_nan() { quiet } else { rounded } as u16));
         }
     }
 }
@@ -202,14 +202,26 @@ vectorized! {
     /// Two neighbouring steps of a lane make one element, the earlier one in the low half.
     fn pairs_strip(out: &mut [MaybeUninit<u32>], width: usize, source: Source, lanes: Range<usize>, steps: Range<usize>) {
         let Elements::Bf16(data) = source.elements else { return };
+        let pair = |low: bf16, high: bf16| u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16;
         for (row, step) in out.chunks_exact_mut(width).zip(steps.clone().step_by(2)) {
             let odd = step + 1 >= steps.end;
+            if source.lane_stride == 1 && !odd {
+                let at = lanes.start + step * source.step_stride;
+                let (row, padding) = row.split_at_mut(lanes.len());
+                let low = &data[at..at + lanes.len()];
+                let high = &data[at + source.step_stride..at + source.step_stride + lanes.len()];
+                for (out, (&low, &high)) in row.iter_mut().zip(low.iter().zip(high)) {
+                    out.write(pair(low, high));
+                }
+                padding.fill(MaybeUninit::new(0));
+                continue;
+            }
             for (i, out) in row.iter_mut().enumerate() {
                 let lane = lanes.start + i;
                 let at = lane * source.lane_stride + step * source.step_stride;
-                let low = if lane < lanes.end { data[at].to_bits() } else { 0 };
-                let high = if lane < lanes.end && !odd { data[at + source.step_stride].to_bits() } else { 0 };
-                out.write(u32::from(low) | u32::from(high) << 16);
+                let low = if lane < lanes.end { data[at] } else { bf16::ZERO };
+                let high = if lane < lanes.end && !odd { data[at + source.step_stride] } else { bf16::ZERO };
+                out.write(pair(low, high));
             }
         }
     }
@@ -219,13 +231,16 @@ vectorized! {
 mod x86 {
     use super::{Elements, Source};
     use std::arch::x86_64::{
-        __m512i, _mm256_maskz_loadu_epi16, _mm512_castps_si512, _mm512_cvtepu16_epi32, _mm512_loadu_ps,
-        _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_mul_ps,
-        _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_unpackhi_epi32,
-        _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+        __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_maskz_loadu_epi16, _mm512_castps_si512,
+        _mm512_cvtepu16_epi32, _mm512_loadu_ps, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16,
+        _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+        _mm512_slli_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+        _mm512_unpacklo_epi64,
     };
     use std::mem::MaybeUninit;
     use std::ops::Range;
+
+    const AHEAD: usize = 128;
 
     /// Packs lanes whose steps lie together, 16 lanes and 16 elements at a time.
     ///
@@ -274,6 +289,7 @@ mod x86 {
         let at = lane * source.lane_stride + steps.start;
         match source.elements {
             Elements::F32(data) => {
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + AHEAD).cast());
                 let mask = (0xFFFF_u32 >> (16 - steps.len().min(16))) as u16;
                 // SAFETY: the mask ends with the steps.
                 let mut values = unsafe { _mm512_maskz_loadu_ps(mask, data.as_ptr().add(at)) };
@@ -291,12 +307,14 @@ mod x86 {
                 _mm512_castps_si512(values)
             }
             Elements::Bf16(data) if pairs => {
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + 2 * AHEAD).cast());
                 let mask = u32::MAX >> (32 - steps.len().min(32));
                 // SAFETY: the mask ends with the steps.
                 unsafe { _mm512_maskz_loadu_epi16(mask, data.as_ptr().add(at).cast()) }
             }
             Elements::Bf16(data) => {
                 let mask = (0xFFFF_u32 >> (16 - steps.len().min(16))) as u16;
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + 2 * AHEAD).cast());
                 // SAFETY: the mask ends with the steps.
                 let halves = unsafe { _mm256_maskz_loadu_epi16(mask, data.as_ptr().add(at).cast()) };
                 _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))

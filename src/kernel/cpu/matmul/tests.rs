@@ -35,6 +35,23 @@ const SHAPES: [(usize, usize, usize); 7] =
     [(1, 1, 1), (14, 32, 16), (15, 33, 17), (3, 8, 600), (70, 16, 257), (29, 100, 513), (200, 70, 40)];
 
 #[test]
+fn thin_products_of_what_is_not_packed() {
+    for isa in Isa::available().into_iter().filter(|isa| isa.unpacked.is_some()) {
+        for (m, n, k) in SHAPES {
+            let (a, b) = (random(1, m * k), random(2, k * n));
+            let left = Source::rows(Elements::F32(&a), m, k, k);
+            let right = Source::columns(Elements::F32(&b), k, n, n);
+            for (scale, dropout) in [(1.0, Dropout::OFF), (0.5, Dropout::new(0.3, 5))] {
+                let kept = |i: usize, s: usize| a[i * k + s] * scale * dropout.factor((i * k + s) as u32);
+                let wanted = exact((m, n, k), kept, |s, j| b[s * n + j]);
+                let c = thin(isa, left.scaled(scale).dropped(dropout), right);
+                assert_close(&format!("{} {m}x{n}x{k}", isa.name), &c, &wanted);
+            }
+        }
+    }
+}
+
+#[test]
 fn products_of_every_orientation() {
     for isa in Isa::available() {
         for (m, n, k) in SHAPES {

@@ -2,7 +2,8 @@
 //!
 //! Operands come packed in strips (see [`super::pack`]): for each step, the elements of all rows of
 //! the tile, or of all its columns. An element is 32 bits: an f32, or two bf16 of neighbouring
-//! steps, which one instruction multiplies and adds up in f32. An element of a tile is always summed
+//! steps, which one instruction multiplies and adds up in f32. A left operand of f32 may also be read
+//! where it is. An element of a tile is always summed
 //! in the order of the steps, whatever the rest of the product looks like; so results depend
 //! neither on how the work is cut nor on the number of threads.
 
@@ -11,8 +12,11 @@
 /// A run of steps of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Segment {
-    /// `steps` times the elements of one column of the left tile.
+    /// `steps` times the elements of one column of the left tile; or, where the left operand is not packed,
+    /// its element in the first row and step.
     pub a: *const u32,
+    /// Elements from one row to the next of a left operand that is not packed; its steps lie together.
+    pub a_stride: usize,
     /// `steps` times the elements of one row of the right tile.
     pub b: *const u32,
     pub steps: usize,
@@ -46,7 +50,7 @@ pub(super) type Tile = unsafe fn(&[Segment], Target);
 ///
 /// # Safety
 /// As for [`Tile`].
-unsafe fn write_edge(sums: &[f32], cols_per_row: usize, target: Target) {
+pub(super) unsafe fn write_edge(sums: &[f32], cols_per_row: usize, target: Target) {
     for (i, row) in sums.chunks_exact(cols_per_row).take(target.rows).enumerate() {
         for (j, &sum) in row.iter().take(target.cols).enumerate() {
             // SAFETY: row and column are inside the target.
@@ -68,19 +72,19 @@ pub(super) const PLAIN_LANES: usize = 8;
 ///
 /// # Safety
 /// See [`Tile`].
-pub(super) unsafe fn plain<const VECTORS: usize>(segments: &[Segment], target: Target) {
+pub(super) unsafe fn plain<const VECTORS: usize, const PACKED: bool>(segments: &[Segment], target: Target) {
     let mut sums = [[[0f32; PLAIN_LANES]; VECTORS]; PLAIN_ROWS];
     for segment in segments {
         debug_assert!(!segment.pairs, "this tile has no dot product of pairs");
-        // SAFETY: the strips hold `steps` times the rows and columns of this tile.
-        let (a, b) = unsafe {
-            (
-                std::slice::from_raw_parts(segment.a.cast::<f32>(), segment.steps * PLAIN_ROWS),
-                std::slice::from_raw_parts(segment.b.cast::<f32>(), segment.steps * PLAIN_LANES * VECTORS),
-            )
+        // SAFETY: the strip holds `steps` times the columns of this tile.
+        let b = unsafe {
+            std::slice::from_raw_parts(segment.b.cast::<f32>(), segment.steps * PLAIN_LANES * VECTORS)
         };
-        for (a, b) in a.chunks_exact(PLAIN_ROWS).zip(b.chunks_exact(PLAIN_LANES * VECTORS)) {
-            for (sums, a) in sums.iter_mut().zip(a) {
+        let (per_step, per_row) = if PACKED { (PLAIN_ROWS, 1) } else { (1, segment.a_stride) };
+        for (step, b) in b.chunks_exact(PLAIN_LANES * VECTORS).enumerate() {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the left operand has `steps` elements in each row of this tile.
+                let a = unsafe { *segment.a.cast::<f32>().add(step * per_step + i * per_row) };
                 for (sums, b) in sums.iter_mut().zip(b.chunks_exact(PLAIN_LANES)) {
                     for (sum, b) in sums.iter_mut().zip(b) {
                         *sum += a * b;
@@ -144,11 +148,15 @@ mod x86 {
             /// # Safety
             /// See [`super::Tile`].
             #[target_feature(enable = $features)]
-            pub(in super::super) unsafe fn $name<const VECTORS: usize>(segments: &[Segment], target: Target) {
+            pub(in super::super) unsafe fn $name<const VECTORS: usize, const PACKED: bool>(
+                segments: &[Segment],
+                target: Target,
+            ) {
                 let mut sums = [[$zero(); VECTORS]; $rows];
                 macro_rules! steps {
                     ($segment:ident, $multiply:ident) => {{
                         let (mut a, mut b) = ($segment.a.cast::<f32>(), $segment.b.cast::<f32>());
+                        let (per_step, per_row) = if PACKED { ($rows, 1) } else { (1, $segment.a_stride) };
                         for _ in 0..$segment.steps {
                             let mut right = [$zero(); VECTORS];
                             for v in 0..VECTORS {
@@ -156,14 +164,14 @@ mod x86 {
                                 right[v] = unsafe { $load(b.add(v * $lanes)) };
                             }
                             for i in 0..$rows {
-                                // SAFETY: the strip holds `$rows` elements for each step.
-                                let left = $broadcast(unsafe { *a.add(i) });
+                                // SAFETY: the left operand has `$rows` elements for each step.
+                                let left = $broadcast(unsafe { *a.add(i * per_row) });
                                 for v in 0..VECTORS {
                                     sums[i][v] = $multiply(sums[i][v], left, right[v]);
                                 }
                             }
-                            // SAFETY: at most the end of the strips.
-                            (a, b) = unsafe { (a.add($rows), b.add(VECTORS * $lanes)) };
+                            b = b.wrapping_add(VECTORS * $lanes);
+                            a = a.wrapping_add(per_step);
                         }
                     }};
                 }
