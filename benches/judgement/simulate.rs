@@ -178,18 +178,24 @@ pub fn scheduled(kind: &Scheduled, seed: u64) -> Vec<Pair> {
 
 /// What a long labelled history of another field looks like: whether it overfits, and its losses.
 ///
-/// Of the overfits the eval loss bottoms in the first half and climbs by 5 to 300 % in one of three
+/// Of the overfits the eval loss bottoms in the first two thirds and climbs by 5 to 300 % in one of three
 /// manners. Of the others it is noisy without a rise, falls slowly far above the train loss, falls with
-/// it still at the end, or has levelled out with it.
+/// it still at the end, has levelled out with it, is so noisy that little can be told, hardly moves (as
+/// the train loss does), or rises for a while and then falls below all that was before (double descent).
 pub fn history(seed: u64) -> (bool, Vec<Pair>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let evals = rng.random_range(100..=300);
     let mut between = |lo: f64, hi: f64| lo + (hi - lo) * rng.random::<f64>();
     let overfits = seed.is_multiple_of(2);
     let (start, floor, speed) = (between(0.2, 2.0), between(0.3, 0.95), between(4.0, 30.0));
-    let (turn, rise, kind) = (between(0.03, 0.5), 0.05 * 60.0_f64.powf(between(0.0, 1.0)), between(0.0, 4.0));
+    let (turn, rise, kind) =
+        (between(0.03, 0.65), 0.05 * 60.0_f64.powf(between(0.0, 1.0)), between(0.0, 6.5));
     // So noisy that the rise can still be seen in the whole, and no more.
-    let most = if overfits { (rise / 5.0).min(0.04) } else { 0.04 };
+    let most = match kind {
+        _ if overfits => (rise / 5.0).min(0.04),
+        4.0..5.0 => 0.08,
+        _ => 0.04,
+    };
     let (sigma, rho) = (between(0.1 * most, most), between(0.0, 0.6));
     let jitter = noise(Noise::Auto(rho), evals, &mut rng);
     let jitter_train = noise(Noise::Iid, evals, &mut rng);
@@ -199,18 +205,23 @@ pub fn history(seed: u64) -> (bool, Vec<Pair>) {
         let (train, eval) = if overfits {
             let since = ((x - turn) / (1.0 - turn)).max(0.0);
             let risen = match kind {
-                ..1.5 => since,
-                1.5..3.0 => since.sqrt(),
+                ..2.0 => since,
+                2.0..4.0 => since.sqrt(),
                 _ => (-(-5.0 * since).exp_m1()) / (-(-5.0_f64).exp_m1()),
             };
             let fall = start * (-4.0 * x / turn).exp();
             (1.0 - floor * (1.0 - (-3.0 * x).exp()), 1.0 + fall + rise * risen)
         } else {
             match kind {
-                ..1.0 => (1.0 - floor * learnt, 1.0 + start * (-speed * x).exp()),
+                ..1.0 | 4.0..5.0 => (1.0 - floor * learnt, 1.0 + start * (-speed * x).exp()),
                 1.0..2.0 => (0.1 + 0.9 * (-3.0 * x).exp(), 1.0 + start * (1.0 + speed * x).powf(-0.4)),
                 2.0..3.0 => (1.0 + start * (1.0 - 0.7 * x), 1.05 + start * (1.0 - 0.65 * x)),
-                _ => (1.0 + start * (-speed * x).exp(), 1.05 + start * (-speed * x).exp()),
+                3.0..4.0 => (1.0 + start * (-speed * x).exp(), 1.05 + start * (-speed * x).exp()),
+                5.0..6.0 => (1.0 - 0.04 * x, 1.0 - 0.02 * x),
+                _ => {
+                    let hump = 0.3 * floor * (-((x - 0.3) / 0.12).powi(2)).exp();
+                    (0.1 + 0.9 * (-3.0 * x).exp(), 1.0 + 0.5 * start * (-3.0 * x).exp() + hump)
+                }
             }
         };
         Pair {

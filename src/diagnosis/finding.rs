@@ -295,7 +295,7 @@ impl fmt::Display for Rise {
             _ => {}
         }
         match self.train_rise() {
-            Some(change) if change.abs() < 0.005 => f.write_str("; train loss stayed the same meanwhile"),
+            Some(change) if change.abs() < 0.005 => f.write_str("; train loss is where it was then"),
             Some(change) => {
                 let verb = if change < 0.0 { "fell" } else { "rose" };
                 write!(f, "; train loss {verb} {:.0} % meanwhile", 100.0 * change.abs())

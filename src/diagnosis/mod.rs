@@ -137,7 +137,7 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         remarks,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
         best: curves.best(),
-        as_good: case.standing.as_ref().and_then(|standing| standing.as_good(&curves.eval)),
+        as_good: case.standing.as_ref().and_then(|standing| standing.as_good(&curves.eval, limits)),
         rise: case.standing.as_ref().map(|standing| standing.rise),
         noise: case.standing.as_ref().and_then(|standing| standing.noise),
         onset: case.standing.filter(|_| overfitting).map(|standing| standing.climb.onset),

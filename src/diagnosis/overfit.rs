@@ -100,7 +100,7 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let sure =
         |strength: f64| standing.p.is_some_and(|p| p < limits.false_paired) && climb.strength > strength;
     // What is far above the best is no noise, however wild the run.
-    let noise = (1.0 - learnt) * limits.held_noise * climb.noise;
+    let noise = (1.0 - 0.5 * learnt) * limits.held_noise * climb.noise;
     let noisy = climb.held < noise && standing.rise < limits.explosion;
     let watch = (climb.rise > least.max(limits.recovered_watch * climb.recovered) && to_watch > strong)
         || (climb.held > limits.held_watch && !noisy)

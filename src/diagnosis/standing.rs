@@ -64,8 +64,10 @@ impl Climb {
 
 impl Standing {
     /// Index of the earliest evaluation within one standard error of the best, where that is another.
-    pub fn as_good(&self, eval: &[EvalPoint]) -> Option<usize> {
-        let most = eval[self.best].loss * (1.0 + self.noise?);
+    ///
+    /// `None` too where the error is wider than a rise worth a look: that is not knowing, and no tie.
+    pub fn as_good(&self, eval: &[EvalPoint], limits: &Limits) -> Option<usize> {
+        let most = eval[self.best].loss * (1.0 + self.noise.filter(|noise| *noise <= limits.watch_rise)?);
         eval[..self.best].iter().position(|point| point.loss <= most)
     }
 }
@@ -126,7 +128,7 @@ fn climb(eval: &[EvalPoint], best: usize, finite: &[usize], limits: &Limits) -> 
     let third = losses.len() / 3;
     let floor = losses[losses.len() - third..].iter().copied().fold(f64::INFINITY, f64::min);
     // Few evaluations stay away by chance more easily.
-    let counts = if third < LEAST_HELD { 0.0 } else { (third as f64 / limits.held_evals).min(1.0) };
+    let counts = if third < LEAST_HELD { 0.0 } else { (third as f64 / limits.held_evals).sqrt().min(1.0) };
     let held = counts * (floor / lowest - 1.0).max(0.0);
     let wander = wander(&tamed, &fit, low, limits);
     let recovered = recovered(&tamed, &fit);

@@ -269,6 +269,9 @@ fn equal_figures_are_ties_and_the_earliest_of_them_is_offered() {
     let printed = [3.0, 2.0, 1.5, 1.501, 1.5, 1.5, 1.499, 1.5, 1.5, 1.499];
     let found = judge(&curves(|_| 1.4, &printed));
     assert_eq!((found.verdict, found.best, found.as_good), (Verdict::Healthy, Some(6), Some(2)));
+    // Noise of a tenth ties everything with everything: that is not knowing.
+    let wild = [3.0, 2.0, 1.7, 1.4, 1.7, 1.5, 1.39, 1.7, 1.5, 1.6];
+    assert_eq!(judge(&curves(|_| 1.4, &wild)).as_good, None);
 }
 
 #[test]
