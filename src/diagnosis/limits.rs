@@ -1,8 +1,9 @@
 //! Every threshold of the judgement, in one place.
 //!
 //! The levels of a rise (3 %, 5 %, 15 %) were measured in advance on public development curves. What
-//! guards them against noise is chosen by `cargo bench --bench judgement -- --fit` on simulated runs
-//! and on the real logs among `tests/curves`, with other seeds than those that the benchmark reports.
+//! guards them against noise was chosen on simulated runs like those of `cargo bench --bench judgement`
+//! and on the real logs among `tests/curves`, with other seeds than those that the benchmark reports;
+//! `-- --fit` looks for better ones.
 //! None is fitted to a run of ours or to a labelled exam.
 
 /// Thresholds of the rules. Rises are shares of the best loss: 0.05 is 5 % above it.
