@@ -4,7 +4,7 @@
 //! divergence is told by the train loss.
 
 use super::standing::Standing;
-use super::{Case, Evidence, Finding, Limits, Severity, finding, rate};
+use super::{Case, Evidence, Finding, Limits, Severity, finding, paired, rate};
 use crate::curve::{Curves, EvalPoint, smooth, trend};
 
 /// Whether the eval loss has risen, and whether the train loss has risen with it.
@@ -23,6 +23,7 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
     let both = train.is_some_and(|train| train.has_risen(best.loss, limits));
     // Where both have risen by much, no question of noise is left.
     let plain = both && standing.rise > limits.explosion;
+    let left = left_behind(case.curves, eval, standing, limits);
     let much =
         train.is_some_and(|train| train.now.min(train.recent) > (1.0 + limits.explosion) * train.before);
     let throw = rate::thrown(case, eval, standing.best);
@@ -30,9 +31,14 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
         _ if throw.is_some() && standing.rise > limits.explosion => Severity::Severe,
         _ if plain && much => Severity::Severe,
         _ if plain => Severity::Warn,
-        Some(severity) if both => severity.min(Severity::Warn),
-        Some(severity) if decay_is_ahead(case, learnt(train, limits) == 1.0) => severity.min(Severity::Watch),
-        severity => severity?,
+        severity => {
+            let most = match () {
+                () if decay_is_ahead(case, learnt(train, limits) == 1.0) => Severity::Watch,
+                () if both => Severity::Warn,
+                () => Severity::Severe,
+            };
+            severity.max(left)?.min(most)
+        }
     };
     // What is far above the best has not recovered, however wild the run.
     let noise = standing.noise.unwrap_or(0.0).min(limits.explosion);
@@ -70,6 +76,46 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
     Some(Finding { severity, evidence })
 }
 
+/// Whether the run has left its best behind by a rise whose reality the train rows vouch for: `warn` while
+/// they do, `watch` where they did and the eval loss has not been back since.
+///
+/// Held-out rows choose the best, so their own test must pay for all the evaluations that might have been
+/// chosen. The train probe had no part in the choice: where its rows too are worse than at the best, by a
+/// paired test with all looks counted, the best was no luck and the rise is not the noise of a checkpoint.
+fn left_behind(
+    curves: &Curves,
+    eval: &[EvalPoint],
+    standing: &Standing,
+    limits: &Limits,
+) -> Option<Severity> {
+    let best = &eval[standing.best];
+    let probe = |step: u64| {
+        let at = curves.probe.binary_search_by_key(&step, |probe| probe.step).ok()?;
+        Some(&curves.probe[at]).filter(|probe| probe.examples.len() >= limits.min_paired)
+    };
+    let before = probe(best.step)?;
+    let vouched = |at: &usize| {
+        let after = probe(eval[*at].step).filter(|now| now.loss > (1.0 + limits.train_rise) * before.loss)?;
+        let p = paired::difference(&before.examples, &after.examples)?.p;
+        // All evaluations that are finite were looks; those that were not are few.
+        Some(paired::over_all_looks(p, at + 1) < limits.false_paired)
+    };
+    let since: Vec<usize> =
+        (standing.best + 1..=standing.last).filter(|at| eval[*at].loss.is_finite()).collect();
+    let above = |rise: f64| move |at: &usize| eval[*at].loss > (1.0 + rise) * best.loss;
+    // Since it was last back; two of three in a row must be far above, and the train rows sure of one.
+    let back = since.iter().rposition(|at| !above(limits.recovered_rise)(at)).map_or(0, |at| at + 1);
+    let convicts = |three: &[usize]| {
+        let far = three.iter().filter(|at| above(limits.severe_rise)(at)).count() >= 2;
+        far && three.iter().any(|at| above(limits.severe_rise)(at) && vouched(at) == Some(true))
+    };
+    let mut threes = since[back..].windows(3).rev();
+    if threes.next().is_some_and(convicts) {
+        return Some(Severity::Warn);
+    }
+    threes.any(convicts).then_some(Severity::Watch)
+}
+
 /// How plain the other half of overfitting is to see, 0 to 1: the train loss that has fallen since the best.
 fn learnt(train: Option<TrainSince>, limits: &Limits) -> f64 {
     let (from, to) = limits.corroborating_fall;
@@ -88,8 +134,10 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let climb = &standing.climb;
     let learnt = learnt(train, limits);
     // Noise that few evaluations have not shown yet looks like a rise; a train loss that stays where it
-    // was is no sign of learning by heart.
-    let idle = idle(train, limits) * (limits.idle_evals / standing.finite as f64).powi(2).min(1.0);
+    // was is no sign of learning by heart. A rise far beyond what such noise comes to needs none.
+    let (from, to) = limits.idle_rise;
+    let small = ((to - climb.rise) / (to - from)).clamp(0.0, 1.0);
+    let idle = small * idle(train, limits) * (limits.idle_evals / standing.finite as f64).powi(2).min(1.0);
     let strong =
         limits.strength_watch * (1.0 + limits.idle_counts * idle) / (1.0 + limits.learnt_counts * learnt);
     let (to_watch, to_warn) =

@@ -292,3 +292,54 @@ fn the_words_give_effect_error_and_chance() {
         "{message}"
     );
 }
+
+/// Evaluations that fall to one, turn, and wave by `noise`.
+fn turned(rise: f64, noise: f64) -> Vec<f64> {
+    let truth = [2.0, 1.4, 1.1, 1.0].into_iter().chain((1..=6).map(move |i| 1.0 + rise * f64::from(i) / 6.0));
+    truth.zip([1.0, -1.0].into_iter().cycle()).map(|(loss, sign)| loss * (1.0 + sign * noise)).collect()
+}
+
+#[test]
+fn an_idle_train_loss_hides_no_rise_that_is_far_above_the_noise() {
+    let idle = |_| 1.5;
+    let far = judge(&curves(idle, &turned(0.12, 0.005)));
+    assert!(far.severity >= Severity::Watch, "{:?} {:?}", far.verdict, far.rise);
+    // A small one, while nothing is learnt by heart, asks for more.
+    let small = turned(0.085, 0.005);
+    assert_eq!(judge(&curves(idle, &small)).verdict, Verdict::Healthy);
+    assert!(judge(&curves(|step| 1.5 - 0.002 * step as f64, &small)).severity >= Severity::Watch);
+}
+
+/// A best at the second evaluation, then a level far above it; so the train probe, by `probe`.
+fn thrown_off(probe: impl Fn(usize) -> f64) -> Curves {
+    let evals = [6.0, 2.1, 2.87, 2.42, 2.56, 2.88, 2.34, 2.46, 2.38, 2.27, 2.40, 2.39, 2.38, 2.39];
+    let mut curves = curves(|_| 2.5, &evals);
+    for index in 0..evals.len() {
+        let row = |i: u32| {
+            let wavers = 0.05 * (f64::from(i) * 1.7 + index as f64).sin();
+            ExampleLoss { nats: 10.0 * (probe(index) + wavers), tokens: 10 }
+        };
+        let loss = probe(index);
+        let examples = (0..24).map(row).collect();
+        let stats = eval(index as u64 * EVERY, loss);
+        curves.apply(0.0, &Event::Eval(EvalStats { split: Split::TrainProbe, examples, ..stats }));
+    }
+    curves
+}
+
+#[test]
+fn a_best_that_the_train_rows_vouch_for_is_no_luck_of_a_noisy_run() {
+    let first = |curves: &Curves, evals: usize| {
+        let mut seen = curves.clone();
+        seen.eval.truncate(evals);
+        seen.probe.truncate(evals);
+        judge(&seen).severity
+    };
+    let worse = thrown_off(|index| if index == 1 { 1.8 } else { 2.3 });
+    assert_eq!((first(&worse, 5), first(&worse, 8)), (Severity::Warn, Severity::Warn));
+    // The rise is smaller now, and the eval loss has not been back.
+    assert_eq!(first(&worse, 14), Severity::Watch);
+    // A probe that was no better at the best vouches for nothing.
+    let same = thrown_off(|index| if index == 0 { 6.0 } else { 1.8 });
+    assert_eq!((first(&same, 5), first(&same, 8)), (Severity::None, Severity::None));
+}

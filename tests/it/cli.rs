@@ -304,7 +304,7 @@ fn a_run_that_another_process_writes_is_left_alone() {
 fn a_run_is_stopped_by_the_rule_that_is_named() {
     let hot = [
         "train.steps=240",
-        "train.learning_rate=4e-3",
+        "train.learning_rate=1e-2",
         "train.schedule=constant",
         "eval.every_steps=12",
         "data.valid=24",
