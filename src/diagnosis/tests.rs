@@ -3,6 +3,8 @@
 use super::*;
 use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Settings, Split, StepStats};
 
+mod guards;
+
 /// Steps in an epoch, and between evaluations.
 const EPOCH: u64 = 40;
 const EVERY: u64 = 20;
