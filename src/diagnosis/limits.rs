@@ -6,10 +6,12 @@
 //!   other seeds than those that the benchmark reports; `cargo bench --bench judgement -- --fit` is that
 //!   search, with the real logs among `tests/curves` and what `warn` costs added to it. What it finds is
 //!   printed and not taken over unseen: it buys fewer false alarms with rises that are missed.
-//! - What `warn` asks beside that (`wanders_warn`, `weight_warn`, `strength_warn_learnt`, `held_warn`,
-//!   `recovered_warn`) was set by hand, so that the real logs of `tests/logs` that overfit are warned
+//! - What `warn` asks beside that (`wanders_warn`, `weight_warn`, `strength_warn_learnt`, `held_warn`)
+//!   was set by hand, so that the real logs of `tests/logs` that overfit are warned
 //!   about; those logs are no independent test of it.
 //! - `idle_rise` was set by hand after a curve that ended 11 % above its best was called healthy.
+//! - `recovered_watch` and `recovered_warn` are careful, no more: no curve that was tried is judged otherwise
+//!   without them.
 //! - The rest are conventions (`false_paired`) or round figures set by hand.
 //!
 //! None is fitted to a labelled exam.
