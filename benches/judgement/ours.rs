@@ -60,3 +60,12 @@ pub fn said(run: &[Pair], limits: &Limits, with_train: bool) -> ([Said; 2], Opti
     }
     (said, onset)
 }
+
+/// How grave the judgement finds the rise of a run at its end.
+pub fn at_end(run: &[Pair], limits: &Limits, with_train: bool) -> Severity {
+    let mut told = Told::default();
+    for pair in run {
+        told.push(pair, with_train);
+    }
+    alarm(&told.judge(limits))
+}

@@ -18,15 +18,18 @@ pub enum Shape {
     Cosine,
     /// Two drops, where a step schedule cuts the learning rate.
     StepSchedule,
+    /// As `Plateau`, with a train loss that falls to a fifth meanwhile.
+    WideGap,
 }
 
-pub const SHAPES: [Shape; 6] = [
+pub const SHAPES: [Shape; 7] = [
     Shape::Exponential,
     Shape::PowerLaw,
     Shape::Plateau,
     Shape::Staircase,
     Shape::Cosine,
     Shape::StepSchedule,
+    Shape::WideGap,
 ];
 
 impl Shape {
@@ -35,7 +38,7 @@ impl Shape {
         match self {
             Self::Exponential => 1.0 + (-5.0 * x).exp(),
             Self::PowerLaw => 2.0 * (1.0 + 15.0 * x).powf(-0.25),
-            Self::Plateau => 1.5 + (-1.5 * x * evals as f64).exp(),
+            Self::Plateau | Self::WideGap => 1.5 + (-1.5 * x * evals as f64).exp(),
             Self::Staircase => 1.0 + 0.6_f64.powf((4.0 * x).floor()),
             Self::Cosine => 1.5 + 0.5 * (PI * x).cos(),
             Self::StepSchedule => match x {
@@ -104,14 +107,15 @@ pub struct Cell {
     pub evals: usize,
 }
 
-/// A run that never overfits; its train loss falls below the eval loss in the same shape.
+/// A run that never overfits; its train loss falls below the eval loss.
 pub fn healthy(cell: &Cell, seed: u64) -> Vec<Pair> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let last = (cell.evals - 1).max(1) as f64;
     let truth = (0..cell.evals).map(|i| {
         let x = i as f64 / last;
         let eval = cell.shape.loss(x, cell.evals);
-        Pair { train: eval * (0.95 - 0.3 * x), eval }
+        let train = if cell.shape == Shape::WideGap { 0.2 + 0.8 * (-3.0 * x).exp() } else { 0.95 - 0.3 * x };
+        Pair { train: eval * train, eval }
     });
     let truth: Vec<Pair> = truth.collect();
     with_noise(&truth, cell.noise, cell.sigma, &mut rng)
@@ -170,6 +174,62 @@ pub fn scheduled(kind: &Scheduled, seed: u64) -> Vec<Pair> {
         Pair { train: train * (1.0 + 0.3 * sigma * jitter_train[i]), eval: level * (1.0 + sigma * jitter[i]) }
     };
     (0..kind.evals).map(pair).collect()
+}
+
+/// What a long labelled history of another field looks like: whether it overfits, and its losses.
+///
+/// Of the overfits the eval loss bottoms in the first two thirds and climbs by 5 to 300 % in one of three
+/// manners. Of the others it is noisy without a rise, falls slowly far above the train loss, falls with
+/// it still at the end, has levelled out with it, is so noisy that little can be told, hardly moves (as
+/// the train loss does), or rises for a while and then falls below all that was before (double descent).
+pub fn history(seed: u64) -> (bool, Vec<Pair>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let evals = rng.random_range(100..=300);
+    let mut between = |lo: f64, hi: f64| lo + (hi - lo) * rng.random::<f64>();
+    let overfits = seed.is_multiple_of(2);
+    let (start, floor, speed) = (between(0.2, 2.0), between(0.3, 0.95), between(4.0, 30.0));
+    let (turn, rise, kind) =
+        (between(0.03, 0.65), 0.05 * 60.0_f64.powf(between(0.0, 1.0)), between(0.0, 6.5));
+    // So noisy that the rise can still be seen in the whole, and no more.
+    let most = match kind {
+        _ if overfits => (rise / 5.0).min(0.04),
+        4.0..5.0 => 0.08,
+        _ => 0.04,
+    };
+    let (sigma, rho) = (between(0.1 * most, most), between(0.0, 0.6));
+    let jitter = noise(Noise::Auto(rho), evals, &mut rng);
+    let jitter_train = noise(Noise::Iid, evals, &mut rng);
+    let pair = |i: usize| {
+        let x = i as f64 / (evals - 1) as f64;
+        let learnt = 1.0 - (-speed * x).exp();
+        let (train, eval) = if overfits {
+            let since = ((x - turn) / (1.0 - turn)).max(0.0);
+            let risen = match kind {
+                ..2.0 => since,
+                2.0..4.0 => since.sqrt(),
+                _ => (-(-5.0 * since).exp_m1()) / (-(-5.0_f64).exp_m1()),
+            };
+            let fall = start * (-4.0 * x / turn).exp();
+            (1.0 - floor * (1.0 - (-3.0 * x).exp()), 1.0 + fall + rise * risen)
+        } else {
+            match kind {
+                ..1.0 | 4.0..5.0 => (1.0 - floor * learnt, 1.0 + start * (-speed * x).exp()),
+                1.0..2.0 => (0.1 + 0.9 * (-3.0 * x).exp(), 1.0 + start * (1.0 + speed * x).powf(-0.4)),
+                2.0..3.0 => (1.0 + start * (1.0 - 0.7 * x), 1.05 + start * (1.0 - 0.65 * x)),
+                3.0..4.0 => (1.0 + start * (-speed * x).exp(), 1.05 + start * (-speed * x).exp()),
+                5.0..6.0 => (1.0 - 0.04 * x, 1.0 - 0.02 * x),
+                _ => {
+                    let hump = 0.3 * floor * (-((x - 0.3) / 0.12).powi(2)).exp();
+                    (0.1 + 0.9 * (-3.0 * x).exp(), 1.0 + 0.5 * start * (-3.0 * x).exp() + hump)
+                }
+            }
+        };
+        Pair {
+            train: train * (1.0 + 0.5 * sigma * jitter_train[i]),
+            eval: eval * (1.0 + sigma * jitter[i]).max(0.1),
+        }
+    };
+    (overfits, (0..evals).map(pair).collect())
 }
 
 fn with_noise(truth: &[Pair], kind: Noise, sigma: f64, rng: &mut ChaCha8Rng) -> Vec<Pair> {

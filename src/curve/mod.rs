@@ -135,8 +135,7 @@ impl Curves {
 
     /// Index in `eval` of the lowest finite loss, the first of equals.
     pub fn best(&self) -> Option<usize> {
-        let finite = self.eval.iter().enumerate().filter(|(_, point)| point.loss.is_finite());
-        finite.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss)).map(|(index, _)| index)
+        lowest(&self.eval)
     }
 
     /// The training steps in `(after, upto]`.
@@ -256,6 +255,12 @@ fn upto_step(points: &[TrainPoint], step: u64) -> usize {
     }
     let start = points.len().saturating_sub(reach);
     start + points[start..].partition_point(|point| point.step <= step)
+}
+
+/// Index of the lowest finite loss, the first of equals.
+pub fn lowest(points: &[EvalPoint]) -> Option<usize> {
+    let finite = points.iter().enumerate().filter(|(_, point)| point.loss.is_finite());
+    finite.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss)).map(|(index, _)| index)
 }
 
 /// Mean over the tokens of several steps, or over the steps where the tokens are not known.

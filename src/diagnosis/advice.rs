@@ -3,6 +3,8 @@
 //! The only place where advice is worded; rules return facts. An advice is conditional on what the
 //! user already did, and gives its reason. All patches together make one command to paste.
 
+mod foreign;
+
 use super::finding::Rise;
 use super::{Diagnosis, Evidence};
 use crate::event::{RunInfo, Settings};
@@ -32,18 +34,25 @@ const MIN_RANK: usize = 16;
 
 /// What to do, most useful first; nothing for a healthy run.
 pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
+    if let Some(advice) = foreign::advise(diagnosis, run) {
+        return advice;
+    }
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
         Evidence::Rise(rise) => against_overfitting(Some(rise), run),
         Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
             against_overfitting(None, run)
         }
-        Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => against_divergence(run),
+        Evidence::SetRise(found) => against_overfitting(Some(&found.rise), run),
+        Evidence::Thrown(_) | Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => {
+            against_divergence(run)
+        }
         // Remarks need no cure, and for exact zeros there is none among the settings.
         Evidence::ExactZeros(_)
         | Evidence::Disagreement(_)
         | Evidence::LeakSign(_)
         | Evidence::OtherScale(_)
         | Evidence::Flat(_)
+        | Evidence::StillFalling(_)
         | Evidence::Gap(_) => Vec::new(),
         Evidence::NothingLearnt(_) => against_underfitting(run),
     });

@@ -3,9 +3,11 @@
 //! A finding without evidence cannot be built: its kind follows from its evidence.
 
 pub use super::axes::Disagreement;
+pub use super::rate::{StillFalling, Thrown};
 pub use super::recite::{Recited, Staircase};
 pub use super::remarks::{Flat, Gap, LeakSign, OtherScale};
 pub use super::sanity::{AboveChance, ExactZeros};
+pub use super::sets::SetRise;
 pub use super::underfit::NothingLearnt;
 
 use serde::Serialize;
@@ -64,6 +66,10 @@ pub enum Evidence {
     NonFinite(NonFinite),
     /// Train and validation loss rise together.
     Explosion(Rise),
+    /// The train loss was thrown up, and the eval loss has not come back.
+    Thrown(Thrown),
+    /// Another evaluation set has risen above its best.
+    SetRise(SetRise),
     /// Most losses are above that of knowing nothing.
     AboveChance(AboveChance),
     /// The train loss is exactly zero.
@@ -82,6 +88,8 @@ pub enum Evidence {
     OtherScale(OtherScale),
     /// The eval loss has stopped improving.
     Flat(Flat),
+    /// The eval loss falls as fast at the end as before.
+    StillFalling(StillFalling),
     /// Trained rows are ahead of held-out ones, and more and more.
     Gap(Gap),
 }
@@ -173,12 +181,13 @@ impl Finding {
     /// The verdict that this finding stands for; `Healthy` for a remark, which stands for none.
     pub fn verdict(&self) -> Verdict {
         match &self.evidence {
-            Evidence::Rise(_) => Verdict::Overfitting,
+            Evidence::Rise(_) | Evidence::SetRise(_) => Verdict::Overfitting,
             Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => Verdict::Memorizing,
             // A number that was none and is one again spoilt nothing.
             Evidence::NonFinite(found) if found.recovered => Verdict::Healthy,
             Evidence::NonFinite(_)
             | Evidence::Explosion(_)
+            | Evidence::Thrown(_)
             | Evidence::AboveChance(_)
             | Evidence::ExactZeros(_) => Verdict::Diverged,
             Evidence::NothingLearnt(_) => Verdict::Underfitting,
@@ -186,6 +195,7 @@ impl Finding {
             | Evidence::LeakSign(_)
             | Evidence::OtherScale(_)
             | Evidence::Flat(_)
+            | Evidence::StillFalling(_)
             | Evidence::Gap(_) => Verdict::Healthy,
         }
     }
@@ -200,6 +210,7 @@ impl Finding {
             Evidence::OtherScale(_) => "scale".into(),
             Evidence::Flat(_) => "plateau".into(),
             Evidence::Gap(_) => "gap".into(),
+            Evidence::StillFalling(_) => "still_falling".into(),
             _ => self.verdict().to_string(),
         }
     }
@@ -221,6 +232,9 @@ impl Finding {
             Evidence::OtherScale(found) => found,
             Evidence::Flat(found) => found,
             Evidence::Gap(found) => found,
+            Evidence::Thrown(found) => found,
+            Evidence::SetRise(found) => found,
+            Evidence::StillFalling(found) => found,
         };
         found.to_string()
     }
@@ -238,6 +252,9 @@ impl Finding {
             Evidence::LeakSign(found) => Some(found.step),
             Evidence::Flat(found) => Some(found.best_step),
             Evidence::Gap(found) => Some(found.last_step),
+            Evidence::Thrown(found) => Some(found.rise.onset_step),
+            Evidence::SetRise(found) => Some(found.rise.onset_step),
+            Evidence::StillFalling(found) => Some(found.last_step),
             Evidence::NothingLearnt(_) | Evidence::Staircase(_) | Evidence::OtherScale(_) => None,
         }
     }
@@ -278,7 +295,7 @@ impl fmt::Display for Rise {
             _ => {}
         }
         match self.train_rise() {
-            Some(change) if change.abs() < 0.005 => f.write_str("; train loss stayed the same meanwhile"),
+            Some(change) if change.abs() < 0.005 => f.write_str("; train loss is where it was then"),
             Some(change) => {
                 let verb = if change < 0.0 { "fell" } else { "rose" };
                 write!(f, "; train loss {verb} {:.0} % meanwhile", 100.0 * change.abs())

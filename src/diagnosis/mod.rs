@@ -13,9 +13,11 @@ mod limits;
 mod memorise;
 mod overfit;
 pub mod paired;
+mod rate;
 mod recite;
 mod remarks;
 mod sanity;
+mod sets;
 pub mod standing;
 pub mod stopping;
 pub mod ties;
@@ -45,6 +47,7 @@ const RULES: &[Rule] = &[
     sanity::above_chance,
     sanity::exact_zeros,
     overfit::rule,
+    sets::rule,
     memorise::rule,
     recite::generated,
     recite::staircase,
@@ -54,6 +57,7 @@ const RULES: &[Rule] = &[
     remarks::leak,
     remarks::other_scale,
     remarks::flat,
+    rate::still_falling,
 ];
 
 /// The judgement of a run as it stands.
@@ -82,12 +86,34 @@ pub struct Diagnosis {
     pub onset: Option<usize>,
 }
 
+impl Diagnosis {
+    /// The earliest evaluation that is as good as the best, as a sentence without a full stop; `None` where
+    /// there is no such one.
+    pub fn as_good_words(&self, curves: &Curves) -> Option<String> {
+        let (earlier, best) = (curves.eval.get(self.as_good?)?, curves.eval.get(self.best?)?);
+        let epoch = earlier.epoch.filter(|epoch| *epoch > 0.0);
+        let epoch = epoch.map_or(String::new(), |epoch| format!(", epoch {epoch:.1}"));
+        Some(format!(
+            "step {}{epoch} ({:.3}) is within one standard error of the best ({:.3} at step {}): as good for \
+             all that can be told, and trained for less long",
+            earlier.step, earlier.loss, best.loss, best.step
+        ))
+    }
+
+    /// What a reader should know beside the findings, as sentences without a full stop: the remarks, then
+    /// the tie with the best.
+    pub fn notes(&self, curves: &Curves) -> Vec<String> {
+        let remarks = self.remarks.iter().map(Finding::message);
+        remarks.chain(self.as_good_words(curves)).collect()
+    }
+}
+
 /// Judges a run as it stands.
 ///
 /// Costs a few passes over the evaluations and two over the examples of one evaluation, so that it
 /// may be called after each of them.
 pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
-    let case = Case { curves, run, limits, standing: standing::standing(curves, limits) };
+    let case = Case { curves, run, limits, standing: standing::standing(&curves.eval, limits) };
     let found = RULES.iter().filter_map(|rule| rule(&case));
     let (remarks, mut findings): (Vec<_>, Vec<_>) = found
         .partition(|finding| finding.verdict() == Verdict::Healthy || finding.severity == Severity::None);
@@ -104,7 +130,7 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         None if undecided.is_some() => Verdict::Undecided,
         None => Verdict::Healthy,
     };
-    let overfitting = findings.iter().any(|finding| finding.verdict() == Verdict::Overfitting);
+    let overfitting = findings.iter().any(|finding| matches!(finding.evidence, Evidence::Rise(_)));
     Diagnosis {
         verdict,
         severity: findings.first().map_or(Severity::None, |gravest| gravest.severity),

@@ -4,7 +4,7 @@
 //! lowest, so that a nat and a bit are judged alike.
 
 use super::{Limits, paired, ties};
-use crate::curve::{Curves, smooth, trend};
+use crate::curve::{self, Curves, EvalPoint, smooth, trend};
 
 /// Variance of the median of three normal values, as a share of that of one (David & Nagaraja
 /// 2003, "Order Statistics", table 4.2); the asymptotic `pi / 2 / 3` overstates it.
@@ -44,37 +44,55 @@ pub struct Climb {
     pub strength: f64,
     /// Standard deviation of one evaluation about the fit.
     pub noise: f64,
+    /// The same from one evaluation to the next, about the fall's end and the rise; see [`wander`].
+    pub wander: f64,
+    /// How far the lowest of the last third of all evaluations is above the lowest before, as a share of
+    /// it: whatever the noise is like, the curve has not been back for so long. It counts in part where a
+    /// third is fewer than `Limits::held_evals`.
+    pub held: f64,
+    /// How far the curve had risen above its best so far before it came back and fell to its lowest: a
+    /// rise of that size has been chance before.
+    pub recovered: f64,
+}
+
+impl Climb {
+    /// The strength where the noise is no less than so many times the wander.
+    pub fn strength_over(&self, wanders: f64) -> f64 {
+        self.strength * (self.noise / (wanders * self.wander)).min(1.0)
+    }
 }
 
 impl Standing {
     /// Index of the earliest evaluation within one standard error of the best, where that is another.
+    ///
+    /// `None` too where the error is wider than a rise worth a look: that is not knowing, and no tie.
     pub fn as_good(&self, curves: &Curves, limits: &Limits) -> Option<usize> {
         if !curves.eval[self.best].examples.is_empty() {
             return ties::tied(curves, limits).first().copied();
         }
-        let most = curves.eval[self.best].loss * (1.0 + self.noise?);
+        let most =
+            curves.eval[self.best].loss * (1.0 + self.noise.filter(|noise| *noise <= limits.watch_rise)?);
         curves.eval[..self.best].iter().position(|point| point.loss <= most)
     }
 }
 
 /// Where the eval loss stands; `None` before the first finite evaluation, or where the best is not
 /// positive, so that nothing can be a share of it.
-pub fn standing(curves: &Curves, limits: &Limits) -> Option<Standing> {
-    let best = curves.best().filter(|best| curves.eval[*best].loss > 0.0)?;
+pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
+    let best = curve::lowest(eval).filter(|best| eval[*best].loss > 0.0)?;
     // The window never reaches back behind the best: what came before it is no rise.
-    let since_best = (best..curves.eval.len()).rev().filter(|index| curves.eval[*index].loss.is_finite());
+    let since_best = (best..eval.len()).rev().filter(|index| eval[*index].loss.is_finite());
     let mut window: Vec<usize> = since_best.take(3).collect();
     let last = *window.first()?;
-    window.sort_by(|a, b| curves.eval[*a].loss.total_cmp(&curves.eval[*b].loss));
+    window.sort_by(|a, b| eval[*a].loss.total_cmp(&eval[*b].loss));
     // Of two the lower: a single evaluation above the best convicts nobody.
     let recent = window[(window.len() - 1) / 2];
-    let rise = curves.eval[recent].loss / curves.eval[best].loss - 1.0;
-    let finite: Vec<usize> =
-        (0..curves.eval.len()).filter(|index| curves.eval[*index].loss.is_finite()).collect();
-    let climb = climb(curves, best, &finite, limits)?;
+    let rise = eval[recent].loss / eval[best].loss - 1.0;
+    let finite: Vec<usize> = (0..eval.len()).filter(|index| eval[*index].loss.is_finite()).collect();
+    let climb = climb(eval, best, &finite, limits)?;
     // With nothing risen yet, the newest evaluation tells how sharp the comparison would be.
     let compared = if recent == best { last } else { recent };
-    let (before, after) = (&curves.eval[best], &curves.eval[compared]);
+    let (before, after) = (&eval[best], &eval[compared]);
     let paired = (compared != best && before.examples.len() >= limits.min_paired)
         .then(|| paired::difference(&before.examples, &after.examples))
         .flatten();
@@ -93,9 +111,9 @@ pub fn standing(curves: &Curves, limits: &Limits) -> Option<Standing> {
 }
 
 /// The fall-then-rise of the finite evaluations.
-fn climb(curves: &Curves, best: usize, finite: &[usize], limits: &Limits) -> Option<Climb> {
-    let scale = curves.eval[best].loss;
-    let losses: Vec<f64> = finite.iter().map(|index| curves.eval[*index].loss / scale).collect();
+fn climb(eval: &[EvalPoint], best: usize, finite: &[usize], limits: &Limits) -> Option<Climb> {
+    let scale = eval[best].loss;
+    let losses: Vec<f64> = finite.iter().map(|index| eval[*index].loss / scale).collect();
     let tamed = tamed(&losses, limits);
     let fit = trend::v_fit(&tamed)?;
     let low = fit.fitted[fit.lowest];
@@ -105,11 +123,28 @@ fn climb(curves: &Curves, best: usize, finite: &[usize], limits: &Limits) -> Opt
     // Two careful figures: between medians of three, or between the fitted ends, less what the most
     // extreme of many noisy ends gains.
     let medians = || losses.windows(3).map(median3);
-    let lowest = medians().fold(f64::INFINITY, f64::min);
+    // A first evaluation so far below all others is no luck.
+    let first = if first_is_far_below(&losses, limits) { losses[0] } else { f64::INFINITY };
+    let lowest = medians().fold(first, f64::min);
     let of_medians = medians().next_back().map_or(0.0, |recent| recent / lowest - 1.0);
     let of_fit = end / low - 1.0 - limits.end_noise * noise.max(limits.least_end_noise);
     let rise = of_medians.max(of_fit);
-    Some(Climb { onset: finite[onset(&tamed, &fit, noise)], rise, strength, noise })
+    let third = losses.len() / 3;
+    let floor = losses[losses.len() - third..].iter().copied().fold(f64::INFINITY, f64::min);
+    // Few evaluations stay away by chance more easily.
+    let counts = if third < LEAST_HELD { 0.0 } else { (third as f64 / limits.held_evals).sqrt().min(1.0) };
+    let held = counts * (floor / lowest - 1.0).max(0.0);
+    let wander = wander(&tamed, &fit, low, limits);
+    let recovered = recovered(&tamed, &fit);
+    Some(Climb { onset: finite[onset(&tamed, &fit, noise)], rise, strength, noise, wander, held, recovered })
+}
+
+/// Evaluations of a third of the run that can hold a level at all.
+const LEAST_HELD: usize = 2;
+
+/// Whether every later evaluation is far above the first.
+fn first_is_far_below(losses: &[f64], limits: &Limits) -> bool {
+    losses[1..].iter().all(|loss| *loss > (1.0 + limits.explosion) * losses[0])
 }
 
 fn median3(three: &[f64]) -> f64 {
@@ -128,10 +163,11 @@ fn tamed(losses: &[f64], limits: &Limits) -> Vec<f64> {
     let noise = smooth::noise(losses).unwrap_or(limits.unknown_noise * lowest);
     let room = limits.tame_noise * noise;
     let last = losses.len() - 1;
+    let free_below = first_is_far_below(losses, limits);
     let tame = |i: usize| {
         let middle = median3(&losses[i.clamp(1, last - 1) - 1..=i.clamp(1, last - 1) + 1]);
         let above = if i == 0 { f64::INFINITY } else { middle + room };
-        let below = if i == last { f64::NEG_INFINITY } else { middle - room };
+        let below = if i == last || (i == 0 && free_below) { f64::NEG_INFINITY } else { middle - room };
         losses[i].clamp(below, above)
     };
     (0..losses.len()).map(tame).collect()
@@ -161,6 +197,53 @@ fn noise_about(values: &[f64], fit: &trend::VFit, low: f64, limits: &Limits) -> 
     (variance * (1.0 + rho) / (1.0 - rho)).sqrt() / low
 }
 
+/// Standard deviation of an evaluation as a share of the lowest, from the differences of neighbours
+/// about their mean on either side of the lowest (the mean square successive difference, von Neumann
+/// 1941), weighed against an assumption.
+///
+/// An isotonic fit follows every excursion of noise that hangs together, and leaves little of it;
+/// what changes from one evaluation to the next it cannot hide. A rise that gathers or loses speed
+/// adds a little to it, a steady one nothing; and since a rise may come all at once, its largest step
+/// is left out.
+fn wander(tamed: &[f64], fit: &trend::VFit, low: f64, limits: &Limits) -> f64 {
+    let steps = |values: &[f64]| values.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<f64>>();
+    let about = |steps: &[f64]| {
+        let count = steps.len() as f64;
+        let mean = steps.iter().sum::<f64>() / count.max(1.0);
+        (steps.iter().map(|step| (step - mean).powi(2)).sum::<f64>(), (count - 1.0).max(0.0))
+    };
+    let mut rise = steps(&tamed[fit.lowest..]);
+    if let Some(largest) = (0..rise.len()).max_by(|a, b| rise[*a].total_cmp(&rise[*b])) {
+        rise.swap_remove(largest);
+    }
+    let (fall, rise) = (about(&steps(&tamed[about_turn(fit)..=fit.lowest])), about(&rise));
+    let assumed = limits.wander_worth * (limits.assumed_wander * low).powi(2);
+    ((0.5 * (fall.0 + rise.0) + assumed) / (fall.1 + rise.1 + limits.wander_worth)).sqrt() / low
+}
+
+/// Evaluations before the lowest whose rises count: those of a learning rate long past do not.
+const RECOVERED_WITHIN: usize = 40;
+
+/// The largest rise, by medians of three, above the lowest before it, of those that the curve has come
+/// back from; as a share.
+fn recovered(tamed: &[f64], fit: &trend::VFit) -> f64 {
+    let before = &tamed[fit.lowest.saturating_sub(RECOVERED_WITHIN)..=fit.lowest];
+    let (mut lowest, mut largest) = (f64::INFINITY, 0.0_f64);
+    for three in before.windows(3).map(median3) {
+        lowest = lowest.min(three);
+        largest = largest.max(three / lowest - 1.0);
+    }
+    largest
+}
+
+/// Index from which on the fall is no higher than a third of the rise: the fall before it says
+/// nothing about the turn.
+fn about_turn(fit: &trend::VFit) -> usize {
+    let (low, end) = (fit.fitted[fit.lowest], fit.fitted[fit.fitted.len() - 1]);
+    let before = fit.fitted[..fit.lowest].iter().rev();
+    fit.lowest - before.take_while(|value| **value < low + 0.3 * (end - low)).count()
+}
+
 /// A correlation above this is a trend that the fit has missed rather than noise.
 const MOST_HANGING: f64 = 0.7;
 
@@ -176,9 +259,7 @@ const ONSET_AFTER: usize = 48;
 /// more than noise, is done.
 fn onset(values: &[f64], fit: &trend::VFit, noise: f64) -> usize {
     let (low, end) = (fit.fitted[fit.lowest], fit.fitted[fit.fitted.len() - 1]);
-    // Back to where the fall was still as high as a third of the rise: the fall itself says nothing.
-    let before = fit.fitted[..fit.lowest].iter().rev().take(ONSET_BEFORE);
-    let from = fit.lowest - before.take_while(|value| **value < low + 0.3 * (end - low)).count();
+    let from = about_turn(fit).max(fit.lowest.saturating_sub(ONSET_BEFORE));
     // Until most of the rise is done: what comes after may be a plateau.
     let risen =
         fit.fitted[fit.lowest..].iter().take_while(|value| **value < low + 0.85 * (end - low)).count();

@@ -3,6 +3,8 @@
 use super::*;
 use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Settings, Split, StepStats};
 
+mod guards;
+
 /// Steps in an epoch, and between evaluations.
 const EPOCH: u64 = 40;
 const EVERY: u64 = 20;
@@ -189,8 +191,79 @@ fn a_cut_of_the_learning_rate_that_is_still_ahead_is_waited_for() {
         };
         curves.apply(0.0, &Event::Step(stats));
     }
-    let severity = |schedule| diagnose(&curves, &run(schedule), &Limits::DEFAULT).severity;
-    assert_eq!((severity("step"), severity("constant")), (Severity::Watch, Severity::Severe));
+    let severity = |curves: &Curves, schedule| diagnose(curves, &run(schedule), &Limits::DEFAULT).severity;
+    assert_eq!(
+        (severity(&curves, "step"), severity(&curves, "constant")),
+        (Severity::Watch, Severity::Severe)
+    );
+    // A cosine that is still high may bring back what noise cost; what was learnt by heart it does not.
+    assert_eq!(severity(&curves, "cosine"), Severity::Severe);
+    let mut slow = self::curves(|_| 2.5, &RISING);
+    for at in 1..=180 {
+        let stats = StepStats { step: at, loss: 2.5, learning_rate: Some(1e-3), ..StepStats::default() };
+        slow.apply(0.0, &Event::Step(stats));
+    }
+    assert_eq!((severity(&slow, "cosine"), severity(&slow, "constant")), (Severity::Watch, Severity::Severe));
+}
+
+#[test]
+fn a_learning_rate_that_throws_the_run_is_told_from_too_many_epochs() {
+    // Best at the start; the train loss jumps, and comes down again below where it was.
+    let evals = [3.0, 5.2, 4.9, 4.7, 4.6, 4.5, 4.5, 4.5];
+    let train = |step: u64| match step {
+        0..4 => 3.0,
+        4..20 => 5.5,
+        _ => 5.0 * (-(step as f64 - 20.0) / 60.0).exp(),
+    };
+    let found = judge(&curves(train, &evals));
+    assert_eq!(found.verdict, Verdict::Diverged, "{:?}", found.findings);
+    let message = found.findings[0].message();
+    assert!(message.contains("was thrown from 3.000 to 5.500"), "{message}");
+    // Without the jump it is overfitting, however early the turn.
+    assert_eq!(judge(&curves(falling_train, &evals)).verdict, Verdict::Overfitting);
+    // A spike that recovers is no case.
+    let spike = |step: u64| if (30..36).contains(&step) { 6.0 } else { falling_train(step) };
+    assert_eq!(judge(&curves(spike, &FALLING)).verdict, Verdict::Healthy);
+}
+
+#[test]
+fn a_run_that_ends_in_mid_fall_is_remarked_on() {
+    let steady = [3.0, 2.97, 2.94, 2.91, 2.88, 2.85, 2.82, 2.79];
+    let remarked = |evals: &[f64]| {
+        let found = judge(&curves(|_| 3.0, evals));
+        assert_eq!(found.verdict, Verdict::Healthy);
+        kinds(&found.remarks).contains(&"still_falling".to_string())
+    };
+    assert!(remarked(&steady));
+    assert!(!remarked(&FALLING), "this one slows down");
+}
+
+#[test]
+fn a_second_evaluation_set_that_overfits_is_named() {
+    let of = |second: &[f64]| {
+        let mut curves = curves(falling_train, &FALLING);
+        for (index, loss) in second.iter().enumerate() {
+            let stats = EvalStats { set: Some("mails".into()), ..eval(index as u64 * EVERY, *loss) };
+            curves.apply(0.0, &Event::Eval(stats));
+        }
+        judge(&curves)
+    };
+    let found = of(&RISING);
+    assert_eq!((found.verdict, found.onset), (Verdict::Overfitting, None));
+    let message = found.findings[0].message();
+    assert!(message.starts_with("on the evaluation set \"mails\" eval loss is"), "{message}");
+    assert_eq!(of(&FALLING).verdict, Verdict::Healthy);
+}
+
+#[test]
+fn three_rows_are_enough_for_a_plain_rise() {
+    let mut curves = curves(falling_train, &RISING);
+    for (index, loss) in RISING.iter().enumerate() {
+        let examples = vec![ExampleLoss { nats: 10.0 * loss, tokens: 10 }; 3];
+        curves.apply(0.0, &Event::Eval(EvalStats { examples, ..eval(index as u64 * EVERY, *loss) }));
+    }
+    let found = judge(&curves);
+    assert_eq!((found.verdict, found.severity), (Verdict::Overfitting, Severity::Severe));
 }
 
 #[test]
@@ -198,6 +271,9 @@ fn equal_figures_are_ties_and_the_earliest_of_them_is_offered() {
     let printed = [3.0, 2.0, 1.5, 1.501, 1.5, 1.5, 1.499, 1.5, 1.5, 1.499];
     let found = judge(&curves(|_| 1.4, &printed));
     assert_eq!((found.verdict, found.best, found.as_good), (Verdict::Healthy, Some(6), Some(2)));
+    // Noise of a tenth ties everything with everything: that is not knowing.
+    let wild = [3.0, 2.0, 1.7, 1.4, 1.7, 1.5, 1.39, 1.7, 1.5, 1.6];
+    assert_eq!(judge(&curves(|_| 1.4, &wild)).as_good, None);
 }
 
 #[test]
@@ -217,4 +293,55 @@ fn the_words_give_effect_error_and_chance() {
         message.contains("eval loss is 22.5 %") && message.contains("p < 0.001, all looks counted"),
         "{message}"
     );
+}
+
+/// Evaluations that fall to one, turn, and wave by `noise`.
+fn turned(rise: f64, noise: f64) -> Vec<f64> {
+    let truth = [2.0, 1.4, 1.1, 1.0].into_iter().chain((1..=6).map(move |i| 1.0 + rise * f64::from(i) / 6.0));
+    truth.zip([1.0, -1.0].into_iter().cycle()).map(|(loss, sign)| loss * (1.0 + sign * noise)).collect()
+}
+
+#[test]
+fn an_idle_train_loss_hides_no_rise_that_is_far_above_the_noise() {
+    let idle = |_| 1.5;
+    let far = judge(&curves(idle, &turned(0.12, 0.005)));
+    assert!(far.severity >= Severity::Watch, "{:?} {:?}", far.verdict, far.rise);
+    // A small one, while nothing is learnt by heart, asks for more.
+    let small = turned(0.085, 0.005);
+    assert_eq!(judge(&curves(idle, &small)).verdict, Verdict::Healthy);
+    assert!(judge(&curves(|step| 1.5 - 0.002 * step as f64, &small)).severity >= Severity::Watch);
+}
+
+/// A best at the second evaluation, then a level far above it; so the train probe, by `probe`.
+fn thrown_off(probe: impl Fn(usize) -> f64) -> Curves {
+    let evals = [6.0, 2.1, 2.87, 2.42, 2.56, 2.88, 2.34, 2.46, 2.38, 2.27, 2.40, 2.39, 2.38, 2.39];
+    let mut curves = curves(|_| 2.5, &evals);
+    for index in 0..evals.len() {
+        let row = |i: u32| {
+            let wavers = 0.05 * (f64::from(i) * 1.7 + index as f64).sin();
+            ExampleLoss { nats: 10.0 * (probe(index) + wavers), tokens: 10 }
+        };
+        let loss = probe(index);
+        let examples = (0..24).map(row).collect();
+        let stats = eval(index as u64 * EVERY, loss);
+        curves.apply(0.0, &Event::Eval(EvalStats { split: Split::TrainProbe, examples, ..stats }));
+    }
+    curves
+}
+
+#[test]
+fn a_best_that_the_train_rows_vouch_for_is_no_luck_of_a_noisy_run() {
+    let first = |curves: &Curves, evals: usize| {
+        let mut seen = curves.clone();
+        seen.eval.truncate(evals);
+        seen.probe.truncate(evals);
+        judge(&seen).severity
+    };
+    let worse = thrown_off(|index| if index == 1 { 1.8 } else { 2.3 });
+    assert_eq!((first(&worse, 5), first(&worse, 8)), (Severity::Warn, Severity::Warn));
+    // The rise is smaller now, and the eval loss has not been back.
+    assert_eq!(first(&worse, 14), Severity::Watch);
+    // A probe that was no better at the best vouches for nothing.
+    let same = thrown_off(|index| if index == 0 { 6.0 } else { 1.8 });
+    assert_eq!((first(&same, 5), first(&same, 8)), (Severity::None, Severity::None));
 }

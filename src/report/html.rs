@@ -175,6 +175,14 @@ fn findings(out: &mut String, snapshot: &Snapshot) {
         }
         out.push_str("</div>\n");
     }
+    let notes = snapshot.diagnosis.notes(snapshot.curves);
+    if !notes.is_empty() {
+        out.push_str("<h2>Also noted</h2>\n<ul>");
+        for note in notes {
+            let _ = write!(out, "<li>{}.</li>", xml(&note));
+        }
+        out.push_str("</ul>\n");
+    }
 }
 
 /// What to change, and the command that does it.

@@ -19,6 +19,12 @@ pub fn document(snapshot: &Snapshot) -> String {
             "evidence": serde_json::to_value(&finding.evidence).unwrap_or_default(),
         })
     });
+    let remarks = diagnosis.remarks.iter().map(|remark| {
+        json!({
+            "kind": remark.kind(), "message": remark.message(),
+            "evidence": serde_json::to_value(&remark.evidence).unwrap_or_default(),
+        })
+    });
     let advice = snapshot.advice.iter().map(|advice| {
         let set: serde_json::Map<String, Value> =
             advice.patch.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
@@ -41,6 +47,7 @@ pub fn document(snapshot: &Snapshot) -> String {
         "noise": diagnosis.noise.map(number),
         "test": curves.test.as_ref().map(point),
         "findings": findings.collect::<Vec<_>>(),
+        "remarks": remarks.collect::<Vec<_>>(),
         "advice": advice.collect::<Vec<_>>(),
         "progress": {
             "step": snapshot.progress.step,

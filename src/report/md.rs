@@ -18,7 +18,11 @@ pub fn document(snapshot: &Snapshot) -> String {
     for finding in &diagnosis.findings {
         let _ = writeln!(out, "- {}: {}", finding.severity, plain(&finding.message()));
     }
-    if !diagnosis.findings.is_empty() {
+    let notes = diagnosis.notes(curves);
+    for note in &notes {
+        let _ = writeln!(out, "- note: {}", plain(note));
+    }
+    if !diagnosis.findings.is_empty() || !notes.is_empty() {
         out.push('\n');
     }
     if !snapshot.advice.is_empty() {

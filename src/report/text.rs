@@ -129,6 +129,9 @@ pub fn summary(snapshot: &Snapshot) -> String {
     for finding in &diagnosis.findings {
         line(&mut out, &format!("  {}: {}.", finding.severity, finding.message()));
     }
+    for note in diagnosis.notes(curves) {
+        line(&mut out, &format!("  note: {note}."));
+    }
     line(&mut out, "");
     if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
         field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(best))]);

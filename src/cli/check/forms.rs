@@ -58,6 +58,13 @@ fn entry(run: &Judged, curves: bool) -> Value {
             })
         })
         .collect();
+    let remarks = diagnosis.remarks.iter().map(
+        |remark| json!({"kind": remark.kind(), "evidence": evidence(remark), "message": remark.message()}),
+    );
+    let as_good = diagnosis
+        .as_good
+        .and_then(|index| eval.get(index))
+        .map(|point| json!({"step": point.step, "epoch": point.epoch, "loss": number(point.loss)}));
     let skipped = run.skipped.first.iter().map(|(line, reason)| json!({"line": line, "reason": reason}));
     let mut entry = json!({
         "source": run.name,
@@ -69,10 +76,12 @@ fn entry(run: &Judged, curves: bool) -> Value {
         "train_points": train.len(),
         "eval_points": eval.len(),
         "best": best,
+        "as_good": as_good,
         "last": last,
         "rise": diagnosis.rise.map(number),
         "onset": diagnosis.onset.and_then(|onset| eval.get(onset)).map(place),
         "findings": findings,
+        "remarks": remarks.collect::<Vec<_>>(),
         "notes": run.notes,
         "skipped": skipped.collect::<Vec<_>>(),
         "skipped_total": run.skipped.total(),
@@ -165,6 +174,9 @@ pub(super) fn text(runs: &[Judged], colors: bool, quiet: bool) -> String {
             && diagnosis.findings.first().is_some_and(|finding| finding.verdict() == Verdict::Overfitting)
         {
             let _ = writeln!(out, "    {}", figures(run));
+        }
+        for note in diagnosis.notes(&run.curves) {
+            let _ = writeln!(out, "    {dim}note: {note}{off}");
         }
         for note in run.notes.iter().take(3) {
             let _ = writeln!(out, "    {dim}note: {note}{off}");

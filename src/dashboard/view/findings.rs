@@ -1,4 +1,5 @@
-//! The verdict: the state in one large line, then the evidence in words, then what to change.
+//! The verdict: the state in one large line, then the evidence in words, then what to change, and what
+//! else was noted.
 
 use super::theme::Theme;
 use super::{Line, Span, fitted, wrapped};
@@ -92,7 +93,7 @@ fn since(snapshot: &Snapshot<'_>) -> Option<String> {
     first.step().map(|step| format!("{place} step {step}"))
 }
 
-/// Evidence of every finding, then the advice.
+/// Evidence of every finding, the advice, and the notes.
 fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     for finding in &snapshot.diagnosis.findings {
@@ -115,6 +116,13 @@ fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<
     for advice in snapshot.advice {
         item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
         patch(&mut lines, advice, width, theme);
+    }
+    let notes = snapshot.diagnosis.notes(snapshot.curves);
+    if !notes.is_empty() {
+        lines.push(Line::styled("Also noted", theme.strong()));
+    }
+    for note in notes {
+        item(&mut lines, theme.sign("•", "*"), &note, width, theme);
     }
     lines
 }

@@ -164,3 +164,22 @@ fn a_run_that_learnt_nothing_is_told_to_take_longer_steps() {
     run.settings.learning_rate = Some(1e-6);
     assert_eq!(patches(&judged(Evidence::NothingLearnt(found)), &run), ["train.learning_rate=1e-5"]);
 }
+
+#[test]
+fn another_trainer_is_told_its_own_options() {
+    let texts = |trainer: &str| {
+        let run = RunInfo { trainer: trainer.into(), ..RunInfo::default() };
+        let advice = advise(&overfit(3.0), &run);
+        assert!(advice.iter().all(|advice| advice.patch.is_empty()), "{trainer}");
+        advice.iter().map(|advice| advice.text.clone()).collect::<Vec<_>>().join(" ")
+    };
+    let hf = texts("hf-trainer");
+    for option in ["--num_train_epochs", "--load_best_model_at_end", "lora_dropout", "--weight_decay"] {
+        assert!(hf.contains(option), "{option}: {hf}");
+    }
+    let mlx = texts("mlx-lm");
+    assert!(mlx.contains("to step 120 (--iters)") && mlx.contains("lora_parameters"), "{mlx}");
+    assert!(texts("llama.cpp").contains("-epochs") && !texts("llama.cpp").contains("dropout"));
+    // Who wrote a plain table is not known, and so are its options.
+    assert!(!texts("csv").contains("--"));
+}

@@ -1,0 +1,206 @@
+//! Advice for a run of another trainer, in that trainer's own options: the one table of their names.
+//!
+//! What another trainer was told is seldom in its log, so nothing here depends on settings but where
+//! they are known; and there is no command to paste, for nobody knows how it was started.
+
+use super::{Advice, exponent};
+use crate::diagnosis::finding::Rise;
+use crate::diagnosis::{Diagnosis, Evidence};
+use crate::event::RunInfo;
+
+/// How a trainer names what advice is about; `None` where it has no such option, or one that is only
+/// in the user's own code.
+struct Options {
+    trainers: &'static [&'static str],
+    /// Of the length of a run, and whether it counts epochs (else steps, or rounds).
+    length: (&'static str, bool),
+    /// What keeps or restores the best model.
+    keep_best: &'static str,
+    dropout: Option<&'static str>,
+    decay: Option<&'static str>,
+    rate: Option<&'static str>,
+    warmup: Option<&'static str>,
+}
+
+const TABLE: &[Options] = &[
+    Options {
+        trainers: &["hf-trainer", "trl", "llama-factory", "ms-swift"],
+        length: ("--num_train_epochs", true),
+        keep_best: "--load_best_model_at_end true --metric_for_best_model eval_loss",
+        dropout: Some("lora_dropout"),
+        decay: Some("--weight_decay"),
+        rate: Some("--learning_rate"),
+        warmup: Some("--warmup_steps"),
+    },
+    Options {
+        trainers: &["mlx-lm"],
+        length: ("--iters", false),
+        keep_best: "--save-every, and the adapter file of the best iteration",
+        dropout: Some("dropout under lora_parameters of the config"),
+        decay: Some("weight_decay under optimizer_config of the config, or fewer --num-layers"),
+        rate: Some("--learning-rate"),
+        warmup: Some("warmup under lr_schedule of the config"),
+    },
+    Options {
+        trainers: &["llama.cpp"],
+        length: ("-epochs", true),
+        keep_best: "a shorter run: it saves the last model only",
+        dropout: None,
+        decay: Some("-wd"),
+        rate: Some("-lr"),
+        warmup: None,
+    },
+    Options {
+        trainers: &["torchtune"],
+        length: ("epochs=", true),
+        keep_best: "the checkpoint of the best epoch",
+        dropout: Some("model.lora_dropout="),
+        decay: Some("optimizer.weight_decay="),
+        rate: Some("optimizer.lr="),
+        warmup: Some("lr_scheduler.num_warmup_steps="),
+    },
+    Options {
+        trainers: &["litgpt"],
+        length: ("--train.epochs", true),
+        keep_best: "the checkpoint nearest to the best evaluation (--train.save_interval)",
+        dropout: Some("--lora_dropout"),
+        decay: None,
+        rate: None,
+        warmup: Some("--train.lr_warmup_steps"),
+    },
+    Options {
+        trainers: &["nanogpt"],
+        length: ("--max_iters", false),
+        keep_best: "--always_save_checkpoint=False, which keeps the best",
+        dropout: Some("--dropout"),
+        decay: Some("--weight_decay"),
+        rate: Some("--learning_rate"),
+        warmup: Some("--warmup_iters"),
+    },
+    Options {
+        trainers: &["lightning"],
+        length: ("Trainer(max_epochs=...)", true),
+        keep_best: "ModelCheckpoint(monitor=\"val_loss\") and EarlyStopping",
+        dropout: None,
+        decay: None,
+        rate: None,
+        warmup: None,
+    },
+    Options {
+        trainers: &["keras"],
+        length: ("fit(epochs=...)", true),
+        keep_best: "EarlyStopping(restore_best_weights=True)",
+        dropout: Some("layers.Dropout"),
+        decay: Some("AdamW(weight_decay=...)"),
+        rate: Some("the optimizer's learning_rate"),
+        warmup: None,
+    },
+    Options {
+        trainers: &["fastai"],
+        length: ("n_epoch", true),
+        keep_best: "SaveModelCallback(monitor=\"valid_loss\")",
+        dropout: None,
+        decay: Some("wd"),
+        rate: Some("lr_max"),
+        warmup: Some("pct_start"),
+    },
+    Options {
+        trainers: &["xgboost"],
+        length: ("num_boost_round", false),
+        keep_best: "early_stopping_rounds",
+        dropout: None,
+        decay: Some("lambda"),
+        rate: Some("eta"),
+        warmup: None,
+    },
+    Options {
+        trainers: &["lightgbm"],
+        length: ("num_iterations", false),
+        keep_best: "early_stopping_round",
+        dropout: None,
+        decay: Some("lambda_l2"),
+        rate: Some("learning_rate"),
+        warmup: None,
+    },
+    Options {
+        trainers: &["catboost"],
+        length: ("iterations", false),
+        keep_best: "use_best_model and od_wait",
+        dropout: None,
+        decay: Some("l2_leaf_reg"),
+        rate: Some("learning_rate"),
+        warmup: None,
+    },
+];
+
+/// What to do, most useful first; `None` where the trainer's options are not known.
+pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Option<Vec<Advice>> {
+    let options = TABLE.iter().find(|options| options.trainers.contains(&run.trainer.as_str()))?;
+    let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
+        Evidence::Rise(rise) => against_overfitting(options, Some(rise)),
+        Evidence::SetRise(found) => against_overfitting(options, Some(&found.rise)),
+        Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
+            against_overfitting(options, None)
+        }
+        Evidence::Thrown(found) => against_divergence(options, found.throw.learning_rate),
+        Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => {
+            against_divergence(options, run.settings.learning_rate)
+        }
+        Evidence::NothingLearnt(found) => against_underfitting(options, found.learning_rate),
+        _ => Vec::new(),
+    });
+    // As for our own runs: the gravest that has a cure.
+    Some(cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default())
+}
+
+fn against_overfitting(options: &Options, rise: Option<&Rise>) -> Vec<Advice> {
+    let (length, epochs) = options.length;
+    let mut texts = Vec::new();
+    if let Some(rise) = rise {
+        let place = match rise.best_epoch.filter(|epoch| epochs && *epoch > 0.0) {
+            Some(epoch) => format!("epoch {epoch:.1}"),
+            None => format!("step {}", rise.best_step),
+        };
+        texts.push(if rise.never_improved {
+            lower_rate(options, None, "the first evaluation is still the best one")
+        } else {
+            format!("Train no longer than to {place} ({length}): eval loss was lowest there.")
+        });
+        texts.push(format!("Keep the model of {place}: {}.", options.keep_best));
+    }
+    if let Some(dropout) = options.dropout {
+        texts.push(format!(
+            "Give it dropout of 0.1 ({dropout}), or more than it has: rows are learnt by heart."
+        ));
+    }
+    if let Some(decay) = options.decay {
+        texts.push(format!(
+            "Raise the weight decay ({decay}): it keeps weights small where rows do not insist."
+        ));
+    }
+    said(texts)
+}
+
+fn against_divergence(options: &Options, rate: Option<f64>) -> Vec<Advice> {
+    let mut texts = vec![lower_rate(options, rate, "steps this long leave the region where they help")];
+    if let Some(warmup) = options.warmup {
+        texts.push(format!("Warm up over the first tenth of the run ({warmup})."));
+    }
+    said(texts)
+}
+
+fn against_underfitting(options: &Options, rate: Option<f64>) -> Vec<Advice> {
+    let option = options.rate.map_or(String::new(), |option| format!(" ({option})"));
+    let now = rate.map_or(String::new(), |rate| format!(" from {}", exponent(rate)));
+    said(vec![format!("Raise the learning rate{now} tenfold{option}: no loss has moved.")])
+}
+
+fn lower_rate(options: &Options, rate: Option<f64>, why: &str) -> String {
+    let option = options.rate.map_or(String::new(), |option| format!(" ({option})"));
+    let now = rate.map_or(String::new(), |rate| format!(" from {}", exponent(rate)));
+    format!("Lower the learning rate{now} to a third{option}: {why}.")
+}
+
+fn said(texts: Vec<String>) -> Vec<Advice> {
+    texts.into_iter().map(|text| Advice { text, patch: Vec::new() }).collect()
+}
