@@ -18,10 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Between two looks at the sources: with the time to a frame well below what a reader notices.
+/// Between two turns of the sources: with the time to a frame well below what a reader notices.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Sources above this number are looked at less often, so that idling costs no more.
-const MANY: usize = 50;
 /// Between two looks for new files in folders.
 const SEARCH: Duration = Duration::from_secs(2);
 /// Updates on their way; whoever reads faster than is drawn waits.
@@ -56,6 +54,11 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
             "{}: no log that tune can read\n  hint: name the file itself, with --format if need be",
             args.sources[0].display()
         )));
+    }
+    if !args.output.quiet {
+        for (name, why) in sources.passed() {
+            say(&format!("passed over: {name}: {why}"));
+        }
     }
     let side =
         Side { passes: Arc::new(AtomicBool::new(false)), echoes: !args.output.quiet && echoes(screen) };
@@ -177,8 +180,7 @@ fn follow(mut sources: Sources, once: bool, sender: &SyncSender<Update>) -> Resu
         if once {
             return sources.finish(&mut send);
         }
-        let share = sources.runs().len().div_ceil(MANY).max(1);
-        std::thread::sleep(PAUSE * share as u32);
+        std::thread::sleep(PAUSE * (1 + sources.pass()));
         if grows && searched.elapsed() > SEARCH {
             searched = Instant::now();
             sources.search();
