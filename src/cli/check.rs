@@ -61,26 +61,27 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     }
     let judged: Vec<anyhow::Result<Judged>> =
         sources.par_iter().map(|source| source::judge(source, &options)).collect();
-    let mut runs = judged.into_iter().collect::<anyhow::Result<Vec<_>>>().map_err(Failure::usage)?;
-    let all = runs.len();
-    runs.retain(|run| !run.found || !run.is_empty());
+    let judged = judged.into_iter().collect::<anyhow::Result<Vec<_>>>().map_err(Failure::usage)?;
+    let (passed, runs): (Vec<_>, Vec<_>) = judged.into_iter().partition(|run| run.found && run.is_empty());
     if runs.is_empty() {
         return Err(Failure::usage(anyhow!(
-            "none of {all} files holds a loss\n  \
-             hint: name the file itself, or say what its columns are with --map eval=COLUMN"
+            "none of {} files holds a loss: {}\n  \
+             hint: name the file itself, or say what its columns are with --map eval=COLUMN",
+            passed.len(),
+            forms::reasons(&passed)
         )));
     }
     let colors =
         args.output.colors() && super::stdout_is_terminal() || args.output.color == super::Color::Always;
     let failed = |run: &Judged| args.fail_on.reached(run.diagnosis.severity);
     print(&if args.output.json {
-        forms::json(&runs, args.curves)
+        forms::json(&runs, &passed, args.curves)
     } else if args.github {
         forms::github(&runs)
     } else if args.markdown {
         forms::markdown(&runs)
     } else {
-        forms::text(&runs, colors, args.output.quiet)
+        forms::text(&runs, &passed, colors, args.output.quiet)
     });
     Ok(if runs.iter().any(failed) { code::FINDING } else { code::FINE })
 }

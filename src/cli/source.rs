@@ -5,7 +5,7 @@ use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Limits, diagnose};
 use crate::event::record::Record;
 use crate::event::{Event, RunInfo};
-use crate::ingest::{self, Options, Parsed, Skipped};
+use crate::ingest::{self, Opener, Options, Parsed, Skipped};
 use crate::monitor::Monitor;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -127,8 +127,11 @@ fn records(
     each: &mut dyn FnMut(&Record),
 ) -> anyhow::Result<(&'static str, Skipped)> {
     let (mut parsed, mut trainer) = (Parsed::default(), "text");
+    let opener = Opener::default();
+    // The file in which the run has begun.
+    let mut begun = None;
     for (index, path) in files.iter().enumerate() {
-        let mut reader = ingest::open(path, options);
+        let mut reader = opener.open(path, options);
         let fail = |error: std::io::Error| {
             anyhow::anyhow!(
                 "{}: cannot be read: {error}\n  hint: name a file that is yours to read",
@@ -155,7 +158,7 @@ fn records(
             }
             for record in &parsed.records {
                 // A second file of the same run begins no new one.
-                if index == 0 || !matches!(record.event, Event::RunStarted(_)) {
+                if !matches!(record.event, Event::RunStarted(_)) || *begun.get_or_insert(index) == index {
                     each(record);
                 }
             }

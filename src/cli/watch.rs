@@ -19,10 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Between two looks at the sources: with the time to a frame well below what a reader notices.
+/// Between two turns of the sources: with the time to a frame well below what a reader notices.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Sources above this number are looked at less often, so that idling costs no more.
-const MANY: usize = 50;
 /// Between two looks at the trainers of runs.
 const LISTEN: Duration = Duration::from_millis(250);
 /// Between two looks for new files in folders.
@@ -59,6 +57,11 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
             "{}: no log that tune can read\n  hint: name the file itself, with --format if need be",
             args.sources[0].display()
         )));
+    }
+    if !args.output.quiet {
+        for (name, why) in sources.passed() {
+            say(&format!("passed over: {name}: {why}"));
+        }
     }
     let side =
         Side { passes: Arc::new(AtomicBool::new(false)), echoes: !args.output.quiet && echoes(screen) };
@@ -196,8 +199,7 @@ fn follow(
         if once {
             return sources.finish(&mut send);
         }
-        let share = sources.runs().len().div_ceil(MANY).max(1);
-        std::thread::sleep(PAUSE * share as u32);
+        std::thread::sleep(PAUSE * (1 + sources.pass()));
         if grows && searched.elapsed() > SEARCH {
             searched = Instant::now();
             sources.search();

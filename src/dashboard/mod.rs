@@ -1,7 +1,8 @@
 //! The screen of one run or of many: a loop that takes in updates, draws what they make, and listens
 //! to keys.
 //!
-//! `Update -> Runs (a Monitor each) -> Scene -> view`, once a frame and only when something has changed. Frame
+//! `Update -> Runs (a Monitor each) -> Scene -> view`, once a frame and only when something has changed; of a
+//! run without news only the clocks are drawn. Frame
 //! pacing is the only use of a clock here; [`update`] and [`view`] are pure, [`term`] gives the
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
@@ -31,8 +32,11 @@ use term::{Keyboard, Screen};
 use update::{Message, message, pointed, update};
 use view::{Scene, Theme};
 
-/// The shortest time between two frames, and the longest that a key or a record waits.
+/// The shortest time between two frames, and the longest that a record waits while there is news.
 const FRAME: Duration = Duration::from_millis(33);
+/// How long it may wait, without news for as long as [`QUIET`]. A key never waits.
+const LONG_WAIT: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_secs(2);
 /// Updates taken in between two looks at the clock, and the time after which there is a look at the
 /// keyboard and the screen: a replay cannot shut the user out, and its first frame comes at once.
 const BATCH: usize = 256;
@@ -140,6 +144,9 @@ pub fn run(
     let mut screen = Screen::take().context("cannot open the dashboard")?;
     let keyboard = Keyboard::listen().context("cannot open the dashboard")?;
     let mut dirty = true;
+    // Only the clocks have to be drawn, over the frame that was kept.
+    let mut ticks = false;
+    let mut kept = Buffer::default();
     let mut drawn = None::<Instant>;
     let mut news = Instant::now();
     let mut system = None;
@@ -162,32 +169,44 @@ pub fn run(
         // Only a live run has a clock that runs on.
         let over = runs.get(ui.shown).is_some_and(Run::is_over);
         let idle_s = if over { 0 } else { news.elapsed().as_secs() };
-        dirty |= idle_s != ui.idle_s;
+        ticks |= idle_s != ui.idle_s;
         ui.idle_s = idle_s;
         if let Some(exit) = ui.exit {
             return Ok(Outcome { exit, runs });
         }
-        if dirty && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
+        if (dirty || ticks) && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
             let theme = Theme::new(color, ui.drawing).on(ui.light);
             let scene = Scene::of(&runs, ui.shown).map(|scene| Scene { system: system.as_ref(), ..scene });
             let frame = screen
-                .draw(|frame| {
-                    let extent = view::render(frame, frame.area(), scene.as_ref(), &ui, theme);
-                    (extent, copy.is_some().then(|| frame.buffer_mut().clone()))
+                .draw(|frame| match &scene {
+                    Some(scene) if !dirty && ui.popup.is_none() && kept.area == frame.area() => {
+                        view::tick(&mut kept, frame.area(), scene, &ui, theme);
+                        frame.buffer_mut().clone_from(&kept);
+                        ui.extent
+                    }
+                    _ => {
+                        let extent = view::render(frame, frame.area(), scene.as_ref(), &ui, theme);
+                        kept.clone_from(frame.buffer_mut());
+                        extent
+                    }
                 })
                 .context("cannot draw the dashboard")?;
-            let Some((extent, buffer)) = frame else { return Ok(Outcome { exit: Exit::Lost, runs }) };
+            let Some(extent) = frame else { return Ok(Outcome { exit: Exit::Lost, runs }) };
             ui.extent = extent;
-            if let (Some(what), Some(buffer), Some(scene)) = (copy.take(), buffer, scene) {
-                ui.notice = Some(written(what, &scene, &buffer, &ui, options.folder));
+            if let (Some(what), Some(scene)) = (copy.take(), scene) {
+                ui.notice = Some(written(what, &scene, &kept, &ui, options.folder));
                 // The message is for the next frame, which is not to wait for news.
                 drawn = None;
                 continue;
             }
             drawn = Some(Instant::now());
-            dirty = false;
+            (dirty, ticks) = (false, false);
         }
-        let wait = if intake == Intake::More { Duration::ZERO } else { FRAME };
+        let wait = match intake {
+            Intake::More => Duration::ZERO,
+            _ if news.elapsed() < QUIET => FRAME,
+            _ => LONG_WAIT,
+        };
         let target = runs.get(if owns_run { 0 } else { ui.shown }).map(Run::id);
         let ask = |command| target.map_or(Ok(()), |id| control(id, command));
         dirty |= listen(&keyboard, wait, &mut ui, &ask, &mut copy).context("cannot read the keyboard")?;

@@ -131,17 +131,32 @@ pub fn render(frame: &mut Frame<'_>, area: Rect, scene: Option<&Scene<'_>>, ui: 
     extent
 }
 
+/// Lets the clocks run on in a frame of which nothing else has changed: much less work than a new one.
+pub fn tick(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) {
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        return;
+    }
+    let header = Rect { height: header_lines(area), ..area };
+    header.positions().for_each(|at| buffer[at].reset());
+    let ui = &Ui { phase: scene.phase(ui), ..ui.clone() };
+    header::render(buffer, header, scene, ui, theme);
+}
+
+fn header_lines(area: Rect) -> u16 {
+    if area.height >= ROOMY_HEIGHT { 2 } else { 1 }
+}
+
 fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) -> Extent {
     let snapshot = &scene.snapshot;
     let roomy = area.height >= ROOMY_HEIGHT;
-    let (header_lines, panel_lines) = match (roomy, ui.tall) {
-        (true, true) => (2, area.height - 4),
-        (true, false) => (2, (area.height / 3).clamp(PANEL_LINES.0, PANEL_LINES.1)),
-        (false, true) => (1, area.height - 3),
-        (false, false) => (1, 2),
+    let panel_lines = match (roomy, ui.tall) {
+        (true, true) => area.height - 4,
+        (true, false) => (area.height / 3).clamp(PANEL_LINES.0, PANEL_LINES.1),
+        (false, true) => area.height - 3,
+        (false, false) => 2,
     };
     let [header, chart, panels, status] = Layout::vertical([
-        Constraint::Length(header_lines),
+        Constraint::Length(header_lines(area)),
         Constraint::Min(if ui.tall { 1 } else { 5 }),
         Constraint::Length(panel_lines),
         Constraint::Length(1),

@@ -112,7 +112,7 @@ impl Format for Lightgbm {
     }
 }
 
-/// CatBoost, whose lines do not name the metric.
+/// CatBoost, whose lines do not name the metric. Several sets are `test0`, `test1`...; the first decides.
 pub(super) struct Catboost(Rows);
 
 impl Catboost {
@@ -135,14 +135,16 @@ impl Format for Catboost {
         for part in line[tab + 1..].split(|&byte| byte == b'\t') {
             let Some(colon) = memchr(b':', part) else { continue };
             let value = part[colon + 1..].trim_ascii();
-            let name: &[u8] = match part[..colon].trim_ascii() {
-                b"learn" => b"learn loss",
-                b"test" | b"test0" => b"test loss",
-                b"test1" => b"test 1 loss",
-                _ => continue,
-            };
-            if let Cell::Number(value) = Cell::of(value) {
-                self.0.cell(name, Cell::Number(value));
+            let Cell::Number(value) = Cell::of(value) else { continue };
+            match part[..colon].trim_ascii() {
+                b"learn" => self.0.cell(b"learn loss", Cell::Number(value)),
+                b"test" => self.0.cell(b"test loss", Cell::Number(value)),
+                name => match name.strip_prefix(b"test") {
+                    Some(set) if set.iter().all(u8::is_ascii_digit) => {
+                        self.0.cell(&[b"test ", set, b" loss"].concat(), Cell::Number(value));
+                    }
+                    _ => {}
+                },
             }
         }
         self.0.give(At::step(step), points)

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Printed logs that one run may have: stdout, stderr, an exit status.
@@ -52,6 +53,13 @@ const WELL_KNOWN: u8 = 7;
 /// Whether the name alone says that this is a trainer's log; any other `.csv` or `.log` may be anything.
 pub fn is_well_known(file: &Path) -> bool {
     rank(&name(file)).is_some_and(|rank| rank < WELL_KNOWN)
+}
+
+/// What a file is by its first bytes, where it is certainly no log, whatever its name says.
+pub fn no_log(file: &Path) -> Option<&'static str> {
+    let mut head = Vec::new();
+    std::fs::File::open(file).ok()?.take(super::binary::MARK).read_to_end(&mut head).ok()?;
+    super::binary::sniff(&head)
 }
 
 /// Folders that trainers make within that of a run.
@@ -154,7 +162,8 @@ impl Search<'_> {
 
     fn walk(&mut self, folder: &Path, depth: usize) {
         if super::mlflow::is_run(&name(folder)) {
-            let files = self.metrics(&folder.join("metrics"), depth);
+            let mut files = self.metrics(&folder.join("metrics"), depth);
+            files.sort_by_key(|file| !super::mlflow::is_beside(file));
             if !files.is_empty() {
                 self.runs.push(Found { name: folder.to_owned(), files: vec![files] });
                 return;
@@ -268,11 +277,13 @@ mod tests {
     fn the_metrics_of_mlflow_belong_together() {
         let run = "mlruns/0/1fb03232828742d89880b4920ea9a534";
         let found = found(&[
+            &format!("{run}/metrics/epoch"),
+            &format!("{run}/metrics/a/loss"),
             &format!("{run}/metrics/eval/loss"),
             &format!("{run}/metrics/loss"),
             &format!("{run}/params/lr"),
         ]);
-        assert_eq!(found, [(run.into(), vec![format!("{run}/metrics/eval/loss")])]);
+        assert_eq!(found, [(run.into(), vec![format!("{run}/metrics/epoch")])]);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The file store of `MLflow`: `mlruns/<experiment>/<run>/metrics/<name>`, a file a metric, a line a figure.
 //!
-//! A line is `<milliseconds since 1970> <value> <step>`. Each file is read by itself, and what it is
-//! about is in its name alone; the records of a run's files belong together.
+//! A line is `<milliseconds since 1970> <value> <step>`. What a file is about is in its name alone; the
+//! records of a run's files belong together. What is of no curve by itself, a learning rate say, is kept
+//! [`Beside`] for the files of the same run.
 
-use super::roles::Side;
+use super::roles::{Role, Side, role};
 use super::scalars::{Figure, Scalars};
 use super::{Parsed, Reader};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The longest line that can be one of these.
 const LINE: usize = 256;
@@ -15,10 +19,49 @@ pub(super) fn is_run(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Whether the metric in this file says something of the points of others, and is best read before them.
+pub(super) fn is_beside(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    beside(&role(&name, None)).is_some()
+}
+
+/// Which of the names in [`BESIDE`] a metric goes by.
+fn beside(role: &Role) -> Option<usize> {
+    match role {
+        Role::LearningRate => Some(0),
+        Role::GradNorm => Some(1),
+        Role::Epoch => Some(2),
+        _ => None,
+    }
+}
+
+const BESIDE: [&[u8]; 3] = [b"learning_rate", b"grad_norm", b"epoch"];
+/// Steps of which they are kept.
+const STEPS: usize = 1 << 20;
+
+/// What the metrics of one run say of each other's points: by step, the figures named in [`BESIDE`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beside(Arc<Mutex<BTreeMap<u64, [Option<f32>; 3]>>>);
+
+impl Beside {
+    fn put(&self, step: u64, which: usize, value: f64) {
+        let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.len() < STEPS || steps.contains_key(&step) {
+            steps.entry(step).or_default()[which] = Some(value as f32);
+        }
+    }
+
+    fn get(&self, step: u64) -> [Option<f32>; 3] {
+        let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.get(&step).copied().unwrap_or_default()
+    }
+}
+
 /// Reads one metric.
 #[derive(Debug)]
 pub struct Mlflow {
     name: String,
+    beside: Beside,
     /// A line that has not come to its end.
     kept: Vec<u8>,
     line: u64,
@@ -28,7 +71,12 @@ pub struct Mlflow {
 impl Mlflow {
     /// For the metric called `name`: the path of its file below `metrics/`.
     pub fn new(name: impl Into<String>, side: Option<Side>) -> Self {
-        Self { name: name.into(), kept: Vec::new(), line: 0, scalars: Scalars::new("mlflow", side) }
+        Self::of_run(name, side, Beside::default())
+    }
+
+    /// As [`Mlflow::new`], of a run that has other metrics.
+    pub(super) fn of_run(name: impl Into<String>, side: Option<Side>, beside: Beside) -> Self {
+        Self { name: name.into(), beside, kept: Vec::new(), line: 0, scalars: Scalars::new("mlflow", side) }
     }
 
     /// Whether a file that begins so is a metric.
@@ -38,15 +86,28 @@ impl Mlflow {
         point(line).is_some_and(|(time, ..)| (1e9..1e10).contains(&time))
     }
 
+    fn put(&mut self, figure: Figure, out: &mut Parsed) {
+        let name = self.scalars.name(self.name.as_bytes());
+        if let Some(which) = beside(self.scalars.role(name)) {
+            return self.beside.put(figure.step, which, figure.value);
+        }
+        self.scalars.put_named(name, figure, &mut out.records);
+        for (name, value) in BESIDE.iter().zip(self.beside.get(figure.step)) {
+            if let Some(value) = value {
+                // In as many digits as it was kept.
+                let value = value.to_string().parse().unwrap_or(f64::NAN);
+                self.scalars.put(name, Figure { value, ..figure }, &mut out.records);
+            }
+        }
+    }
+
     fn take(&mut self, line: &[u8], out: &mut Parsed) {
         self.line += 1;
         if line.trim_ascii().is_empty() {
             return;
         }
         match point(line) {
-            Some((time, value, step)) => {
-                self.scalars.put(self.name.as_bytes(), Figure { step, time, value }, &mut out.records);
-            }
+            Some((time, value, step)) => self.put(Figure { step, time, value }, out),
             None => out.skipped.add(self.line, "not `milliseconds value step`"),
         }
     }
@@ -122,6 +183,31 @@ mod tests {
             assert_eq!(points.collect::<Vec<_>>(), ["0 6 2.5", "1 12 NaN", "2 18 inf"]);
             assert_eq!(out.skipped.first, [(4, "not `milliseconds value step`")]);
         }
+    }
+
+    #[test]
+    fn what_is_said_beside_a_loss_is_of_its_point() {
+        let metrics = [("learning_rate", "1 0.0002 6\n1 0.0001 12\n"), ("epoch", "1 0.5 6\n1 1.0 12\n")];
+        let losses = [("loss", "1 2.5 6\n1 2.25 12\n1 2.0 18\n"), ("eval_loss", "1 2.75 12\n")];
+        let (run, mut out) = (Beside::default(), Parsed::default());
+        for (name, text) in metrics.into_iter().chain(losses) {
+            let mut reader = Mlflow::of_run(name, None, run.clone());
+            reader.push(text.as_bytes(), &mut out);
+            reader.finish(&mut out);
+        }
+        let mut points = Vec::new();
+        for record in &out.records {
+            match &record.event {
+                Event::Step(stats) => points.push((stats.step, stats.epoch, stats.learning_rate)),
+                Event::Eval(stats) => points.push((stats.step, stats.epoch, None)),
+                _ => {}
+            }
+        }
+        let steps = [(6, Some(0.5), Some(0.0002)), (12, Some(1.0), Some(0.0001)), (18, None, None)];
+        assert_eq!(points[..3], steps);
+        assert_eq!(points[3..], [(12, Some(1.0), None)]);
+        let is = |name: &str| is_beside(Path::new(name));
+        assert!(is("m/metrics/learning_rate") && is("epoch") && is("grad_norm") && !is("loss"));
     }
 
     #[test]

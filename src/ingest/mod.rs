@@ -48,7 +48,7 @@ mod torchtune;
 mod utf16;
 pub mod wandb;
 
-pub use open::open;
+pub use open::{Opener, open};
 pub use points::Points;
 pub use roles::Side;
 
@@ -126,7 +126,7 @@ pub struct Map {
 }
 
 /// A reader for a file whose name says what is in it, where that is bytes and not lines.
-fn by_name(path: &Path) -> Option<Box<dyn Reader>> {
+fn by_name(path: &Path, beside: &mlflow::Beside) -> Option<Box<dyn Reader>> {
     let name = path.file_name()?.to_string_lossy();
     let folder = |up: usize| Some(path.ancestors().nth(up)?.file_name()?.to_string_lossy().into_owned());
     let is_binary = path.extension().is_some_and(|extension| extension == "wandb");
@@ -144,7 +144,8 @@ fn by_name(path: &Path) -> Option<Box<dyn Reader>> {
     let metrics = (1..4).find(|&up| folder(up).is_some_and(|folder| folder == "metrics"))?;
     let parts: Vec<String> = (0..metrics).rev().filter_map(folder).collect();
     let run = folder(metrics + 1)?;
-    mlflow::is_run(&run).then(|| Box::new(mlflow::Mlflow::new(parts.join("/"), None)) as Box<dyn Reader>)
+    let metric = || mlflow::Mlflow::of_run(parts.join("/"), None, beside.clone());
+    mlflow::is_run(&run).then(|| Box::new(metric()) as Box<dyn Reader>)
 }
 
 /// What a reader has made of its stream. Whoever drains `records` keeps memory flat.

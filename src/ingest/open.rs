@@ -2,6 +2,7 @@
 
 use super::binary::{self, Binary};
 use super::document::Document;
+use super::mlflow::Beside;
 use super::own::Own;
 use super::rows::Cell;
 use super::text::Text;
@@ -17,15 +18,28 @@ const HEAD: usize = 4096;
 /// Bytes that tell what is not text.
 const MARK: usize = 16;
 
-/// A reader for the stream of this name. It looks at the first bytes that it is given, and chooses.
+/// A reader for a stream by itself, as [`Opener::open`] gives it.
 pub fn open(path: &Path, options: &Options) -> Box<dyn Reader> {
-    if options.format.is_none()
-        && let Some(reader) = super::by_name(path)
-    {
-        return reader;
+    Opener::default().open(path, options)
+}
+
+/// Opens the files of one run, which may say something of each other's points.
+#[derive(Clone, Debug, Default)]
+pub struct Opener {
+    beside: Beside,
+}
+
+impl Opener {
+    /// A reader for the stream of this name. It looks at the first bytes that it is given, and chooses.
+    pub fn open(&self, path: &Path, options: &Options) -> Box<dyn Reader> {
+        if options.format.is_none()
+            && let Some(reader) = super::by_name(path, &self.beside)
+        {
+            return reader;
+        }
+        let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+        Box::new(Auto::new(&name, options))
     }
-    let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
-    Box::new(Auto::new(&name, options))
 }
 
 /// Waits for the first line, then hands everything to the reader of its choice.

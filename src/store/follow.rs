@@ -1,7 +1,8 @@
 //! Following a file that someone else writes: growth, truncation, rotation, absence.
 //!
 //! By polling alone: one look at the file's size and identity a turn, which works on network file
-//! systems and in containers, where notifications do not come. Knows bytes and nothing of lines or
+//! systems and in containers, where notifications do not come. While nothing is new most of the looks are
+//! at the open file, which is cheaper than to find it by its name. Knows bytes and nothing of lines or
 //! formats, and no clock: whoever calls decides how often.
 
 use std::fs::{File, Metadata};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// The most that one turn reads, so that many files take turns.
 const TURN: u64 = 1 << 20;
+/// Looks at the open file between two by its name: a file that was moved away goes unnoticed for so many.
+const TRUST: u32 = 9;
 /// Bytes by which a file is known again: its first, and the last that were read.
 const MARK: usize = 64;
 
@@ -44,6 +47,8 @@ struct Open {
     tail: Vec<u8>,
     /// What the file was like when it was last looked into.
     seen: Option<Metadata>,
+    /// Looks for which it is taken to be the one of that name still.
+    trusted: u32,
 }
 
 impl Follower {
@@ -66,6 +71,9 @@ impl Follower {
     /// # Errors
     /// When the file is there and cannot be read. The next turn tries again.
     pub fn poll(&mut self, into: &mut Vec<u8>) -> io::Result<News> {
+        if self.open.as_mut().is_some_and(Open::is_at_rest) {
+            return Ok(News::Nothing);
+        }
         let found = match std::fs::metadata(&self.path) {
             Ok(found) => Some(found),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
@@ -97,7 +105,25 @@ impl Open {
         let file = File::open(path)?;
         // Of the file that was opened: another may have taken its place meanwhile.
         let identity = identity(&file.metadata()?);
-        Ok(Self { file, identity, offset: 0, head: Vec::new(), tail: Vec::new(), seen: None })
+        Ok(Self { file, identity, offset: 0, head: Vec::new(), tail: Vec::new(), seen: None, trusted: 0 })
+    }
+
+    /// Whether nothing was written to it, and it is too early to ask for it by its name.
+    fn is_at_rest(&mut self) -> bool {
+        let Some(trusted) = self.trusted.checked_sub(1) else { return false };
+        self.trusted = trusted;
+        // One that was replaced or removed may have no name any more. What is wrong is found by the other look.
+        let rests = self.file.metadata().is_ok_and(|now| has_name(&now) && self.is_as_seen(&now));
+        if !rests {
+            self.trusted = 0;
+        }
+        rests
+    }
+
+    /// Whether all was read, and nothing has been written since.
+    fn is_as_seen(&self, now: &Metadata) -> bool {
+        let stamp = |file: &Metadata| (file.len(), file.modified().ok());
+        now.len() == self.offset && self.seen.as_ref().map(stamp) == Some(stamp(now))
     }
 
     fn turn(&mut self, found: &Metadata, into: &mut Vec<u8>) -> io::Result<News> {
@@ -106,13 +132,14 @@ impl Open {
             let read = self.read(into)?;
             return Ok(if read > 0 { News::Bytes } else { News::Restarted });
         }
-        let stamp = |file: &Metadata| (file.len(), file.modified().ok());
-        if found.len() == self.offset && self.seen.as_ref().map(stamp) == Some(stamp(found)) {
+        if self.is_as_seen(found) {
+            self.trusted = TRUST;
             return Ok(News::Nothing);
         }
         if found.len() < self.offset || !self.is_same()? {
             return Ok(News::Restarted);
         }
+        into.reserve(found.len().saturating_sub(self.offset).min(TURN) as usize);
         let read = self.read(into)?;
         self.seen = Some(found.clone());
         Ok(if read > 0 { News::Bytes } else { News::Nothing })
@@ -157,6 +184,17 @@ fn identity(found: &Metadata) -> Option<(u64, u64)> {
 #[cfg(not(unix))]
 fn identity(_: &Metadata) -> Option<(u64, u64)> {
     None
+}
+
+/// Whether an open file still is in some folder; not where the system does not say.
+#[cfg(unix)]
+fn has_name(open: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(open) > 0
+}
+
+#[cfg(not(unix))]
+fn has_name(_: &Metadata) -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -276,6 +314,23 @@ mod tests {
         std::fs::write(&aside, "five\nsix\n").unwrap();
         std::fs::rename(&aside, place.path()).unwrap();
         assert_eq!(place.drain(), "|five\nsix\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_quiet_file_that_is_moved_away_is_missed_soon() {
+        let mut place = Place::new();
+        place.append("one\n");
+        place.drain();
+        std::fs::rename(place.path(), place.dir.path().join("log.1")).unwrap();
+        let looks = (0..100).take_while(|_| place.drain() != "?").count();
+        assert!(looks <= TRUST as usize, "{looks}");
+        place.append("two\n");
+        assert_eq!(place.drain(), "|two\n");
+        // Replaced or removed it is missed at once.
+        place.drain();
+        std::fs::remove_file(place.path()).unwrap();
+        assert_eq!(place.drain(), "?");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 mod keys;
 mod stories;
 
-use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use ratatui::style::Color;
+use ratatui::{Frame, Terminal};
 use stories::{diverged, empty, full, healthy, machine, overfitting, several};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
-use tune::dashboard::view::{Scene, Theme, render};
+use tune::dashboard::view::{Scene, Theme, render, tick};
 use tune::dashboard::{Drawing, Trainer, export};
 use tune::monitor::Snapshot;
 
@@ -219,6 +220,28 @@ fn several_runs() {
     assert_ne!(without, narrow, "hidden curves must not be drawn");
     assert!(draw_scene(None, &Ui::default(), (80, 24)).contains("waiting for a run"));
     snapshots(|| insta::assert_snapshot!("dashboard-several-120x40", wide));
+}
+
+#[test]
+fn the_clocks_run_on_as_in_a_new_frame() {
+    let monitors = several();
+    let theme = Theme::new(true, Drawing::Braille);
+    for (width, height) in [(120, 40), (80, 24), (40, 12), (30, 8)] {
+        let area = Rect::new(0, 0, width, height);
+        let scene = Scene::of(&monitors, 0).unwrap();
+        let frame = |idle_s| {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            let ui = Ui { idle_s, ..running() };
+            let draw = |frame: &mut Frame<'_>| {
+                render(frame, area, Some(&scene), &ui, theme);
+            };
+            terminal.draw(draw).unwrap().buffer.clone()
+        };
+        let mut kept = frame(2);
+        tick(&mut kept, area, &scene, &Ui { idle_s: 75, ..running() }, theme);
+        assert_eq!(kept, frame(75));
+        assert_eq!(kept != frame(2), height >= 9, "{width} by {height}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! encodings and line ends. One truth for all; the name of a file begins with its trainer.
 
 use std::path::{Path, PathBuf};
-use tune::curve::Curves;
+use tune::curve::{Curves, EvalPoint};
 use tune::ingest::{Options, Parsed, open};
 
 const TRAIN: [f64; 5] = [3.0, 2.4, 1.9, 1.5, 1.2];
@@ -55,4 +55,17 @@ fn every_dialect_gives_the_same_run() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn several_test_sets_of_catboost_are_eval_sets_and_the_first_decides() {
+    let text = include_bytes!("../dialects/catboost-several-sets.log");
+    let (parsed, _) = read(Path::new("x.log"), text, text.len());
+    let mut curves = Curves::default();
+    parsed.records.iter().for_each(|record| curves.apply(record.t, &record.event));
+    let losses = |points: &[EvalPoint]| points.iter().map(|point| point.loss).collect::<Vec<_>>();
+    assert_eq!(losses(&curves.eval), EVAL);
+    let others: Vec<_> = curves.others.iter().map(|(set, points)| (set.as_str(), losses(points))).collect();
+    assert_eq!(others, [("1", vec![2.6, 2.5, 2.4, 2.3, 2.2])]);
+    assert!(curves.test.is_none());
 }

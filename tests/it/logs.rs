@@ -207,3 +207,29 @@ fn dirt_is_passed_over() {
         assert!(records(&file, bytes.chunks(777), true) == whole, "{file}");
     }
 }
+
+#[test]
+fn what_is_no_log_in_a_folder_is_passed_over_and_counted() {
+    let place = tempfile::tempdir().unwrap();
+    let line = |step: u32| format!("step {step} loss 2.{step} eval_loss 2.{step}\n");
+    std::fs::write(place.path().join("run.log"), (1..6).map(line).collect::<String>()).unwrap();
+    for name in ["a.out", "b.out"] {
+        std::fs::write(place.path().join(name), b"\x89PNG\r\n\x1a\n0000000000000").unwrap();
+    }
+    std::fs::write(place.path().join("notes.txt"), "of no use\n").unwrap();
+    let tune = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tune"));
+        let output = command.args(arguments).arg(".").current_dir(&place).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (text, _) = tune(&["check"]);
+    let counted = "passed over: 2\u{d7} a picture, no log, 1\u{d7} no loss was found in it\n";
+    assert!(text.ends_with(counted), "{text}");
+    let (json, _) = tune(&["check", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["sources"].as_array().unwrap().len(), 1);
+    assert_eq!(json["passed_over"].as_array().unwrap().len(), 3);
+    let (lines, said) = tune(&["watch", "--once"]);
+    assert!(said.contains("passed over: a.out: a picture, no log\n"), "{said}");
+    assert!(!lines.contains("a.out"), "{lines}");
+}

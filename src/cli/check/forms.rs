@@ -10,10 +10,32 @@ use std::fmt::Write;
 /// Version of the JSON document.
 const FORMAT: u32 = 1;
 
-/// The document that `--json` prints.
-pub(super) fn json(runs: &[Judged], curves: bool) -> String {
+/// The document that `--json` prints, with what was passed over in folders, where there was any.
+pub(super) fn json(runs: &[Judged], passed: &[Judged], curves: bool) -> String {
     let sources: Vec<Value> = runs.iter().map(|run| entry(run, curves)).collect();
-    format!("{}\n", json!({"format": FORMAT, "sources": sources}))
+    let mut document = json!({"format": FORMAT, "sources": sources});
+    if !passed.is_empty() {
+        let why = |run: &Judged| json!({"source": run.name, "reason": reason(run)});
+        document["passed_over"] = passed.iter().map(why).collect();
+    }
+    format!("{document}\n")
+}
+
+/// Why a file is no run.
+fn reason(run: &Judged) -> &'static str {
+    run.skipped.first.first().map_or("no loss was found in it", |(_, reason)| reason)
+}
+
+/// Why files are no runs, each reason with their number.
+pub(super) fn reasons(passed: &[Judged]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for why in passed.iter().map(reason) {
+        match counts.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((why, 1)),
+        }
+    }
+    counts.iter().map(|(why, count)| format!("{count}\u{d7} {why}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A number, or the name of one that JSON does not have.
@@ -141,7 +163,7 @@ fn figures(run: &Judged) -> String {
 }
 
 /// For people: a line a run, and under it what there is to say.
-pub(super) fn text(runs: &[Judged], colors: bool, quiet: bool) -> String {
+pub(super) fn text(runs: &[Judged], passed: &[Judged], colors: bool, quiet: bool) -> String {
     let mut out = String::new();
     for run in runs {
         let diagnosis = &run.diagnosis;
@@ -192,6 +214,9 @@ pub(super) fn text(runs: &[Judged], colors: bool, quiet: bool) -> String {
     }
     if runs.len() > 1 {
         let _ = writeln!(out, "{}", tally(runs));
+    }
+    if !passed.is_empty() && !quiet {
+        let _ = writeln!(out, "passed over: {}", reasons(passed));
     }
     out
 }

@@ -178,7 +178,7 @@ impl Figures {
         }
         let Screen { updates, log, .. } = screen;
         let mut send = |update| updates.send(update).is_ok();
-        while let Some(Ok(true)) = log.as_mut().map(|log| log.turn(&mut send)) {}
+        while let Some(Ok(true)) = log.as_mut().map(|log| log.turn(0, &mut send)) {}
     }
 
     /// The id of the log that is the run's source now: the one with most evaluations, if it is not behind

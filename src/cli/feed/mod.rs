@@ -14,13 +14,18 @@ pub(super) use stream::Stream;
 use crate::dashboard::Update;
 use crate::event::record::Record;
 use crate::event::{Event, Note, NoteLevel};
-use crate::ingest::{self, Options, Parsed, Reader, Skipped};
+use crate::ingest::{Opener, Options, Parsed, Reader, Skipped};
 use crate::store::follow::{Follower, News};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Bytes of a file that are read before another has its turn.
-const TURN: usize = 1 << 20;
+/// Turns for which a file that has just grown is looked at in each one.
+const FRESH: u32 = 50;
+/// Turns of silence that let a file pass one turn more: a line waits for a small share of the time
+/// since the one before it.
+const PATIENCE: u32 = 3000;
+/// The most turns that a file lets pass.
+const LONGEST: u32 = 24;
 
 /// The files of one run.
 pub(super) struct Run {
@@ -28,6 +33,7 @@ pub(super) struct Run {
     pub(super) name: String,
     files: Vec<File>,
     options: Options,
+    opener: Opener,
     announced: bool,
     started: Instant,
 }
@@ -41,6 +47,9 @@ struct File {
     begun: bool,
     /// Whether all that is there was given out.
     settled: bool,
+    /// Turns since there was anything new, and how many it still lets pass.
+    silent: u32,
+    rest: u32,
     /// Lines that could not be used, of which something was said.
     told: u64,
     /// Why it cannot be read, as it was said.
@@ -51,20 +60,34 @@ struct File {
 pub(super) struct Left;
 
 impl File {
-    fn new(path: &Path, options: &Options) -> Self {
+    fn new(path: &Path, options: &Options, opener: &Opener) -> Self {
         Self {
             follower: Follower::new(path),
-            reader: ingest::open(path, options),
+            reader: opener.open(path, options),
             parsed: Parsed::default(),
             begun: false,
             settled: false,
+            silent: 0,
+            rest: 0,
             told: 0,
             trouble: None,
         }
     }
 
+    /// Looks, if it is its turn; whether there was anything new. A quiet file lets `least` turns pass or more.
+    fn turn(&mut self, least: u32, bytes: &mut Vec<u8>, (options, opener): (&Options, &Opener)) -> bool {
+        if self.rest > 0 {
+            (self.rest, self.silent) = (self.rest - 1, self.silent.saturating_add(1));
+            return false;
+        }
+        let new = self.look(bytes, options, opener);
+        self.silent = if new { 0 } else { self.silent.saturating_add(1) };
+        self.rest = if new { 0 } else { rest(self.silent).max(least.min(LONGEST)) };
+        new
+    }
+
     /// Looks once; whether there was anything new.
-    fn look(&mut self, bytes: &mut Vec<u8>, options: &Options) -> bool {
+    fn look(&mut self, bytes: &mut Vec<u8>, options: &Options, opener: &Opener) -> bool {
         bytes.clear();
         match self.follower.poll(bytes) {
             Ok(News::Bytes) => {
@@ -74,7 +97,7 @@ impl File {
             }
             Ok(News::Restarted) => {
                 if !self.reader.restart() {
-                    self.reader = ingest::open(self.follower.path(), options);
+                    self.reader = opener.open(self.follower.path(), options);
                 }
                 true
             }
@@ -112,6 +135,11 @@ impl File {
     }
 }
 
+/// Turns that a file lets pass after so many without anything new.
+fn rest(silent: u32) -> u32 {
+    if silent < FRESH { 0 } else { (1 + silent / PATIENCE).min(LONGEST) }
+}
+
 /// What could not be used, in words.
 pub(super) fn skipped(skipped: &Skipped) -> String {
     let first =
@@ -124,8 +152,9 @@ pub(super) fn skipped(skipped: &Skipped) -> String {
 
 impl Run {
     pub(super) fn new(id: usize, name: String, files: &[PathBuf], options: Options) -> Self {
-        let files = files.iter().map(|path| File::new(path, &options)).collect();
-        Self { id, name, files, options, announced: false, started: Instant::now() }
+        let opener = Opener::default();
+        let files = files.iter().map(|path| File::new(path, &options, &opener)).collect();
+        Self { id, name, files, options, opener, announced: false, started: Instant::now() }
     }
 
     /// The same run, read once more from the start under another id.
@@ -150,7 +179,7 @@ impl Run {
     /// The run is in this file too.
     pub(super) fn add(&mut self, path: &Path) {
         if !self.files.iter().any(|file| file.follower.path() == path) {
-            self.files.push(File::new(path, &self.options));
+            self.files.push(File::new(path, &self.options, &self.opener));
         }
     }
 
@@ -159,16 +188,20 @@ impl Run {
         if std::mem::replace(&mut self.announced, true) { Ok(()) } else { self.announce(send) }
     }
 
-    /// Looks at every file once; whether there was anything new.
-    pub(super) fn turn(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<bool, Left> {
-        let mut bytes = Vec::with_capacity(TURN);
+    /// Looks at every file once, but for those that have long been quiet, which let `least` turns pass or
+    /// more; whether there was anything new.
+    pub(super) fn turn(&mut self, least: u32, send: &mut dyn FnMut(Update) -> bool) -> Result<bool, Left> {
+        let mut bytes = Vec::new();
         let mut any = false;
         self.begin(send)?;
         for index in 0..self.files.len() {
             let file = &mut self.files[index];
             // What is written while we look on was written now, where the log does not say when.
             let live = file.settled;
-            any |= file.look(&mut bytes, &self.options);
+            any |= file.turn(least, &mut bytes, (&self.options, &self.opener));
+            if file.parsed.records.is_empty() {
+                continue;
+            }
             let mut records = std::mem::take(&mut file.parsed.records);
             if live {
                 let now = self.started.elapsed().as_secs_f64();
@@ -179,8 +212,23 @@ impl Run {
         Ok(any)
     }
 
-    /// Nothing more will come: a last line without an end is read as it stands.
+    /// Turns until one of its files is looked at.
+    fn resting(&self) -> u32 {
+        self.files.iter().map(|file| file.rest).min().unwrap_or(0)
+    }
+
+    /// Lets every file pass so many turns, in which none would have been looked at.
+    fn pass(&mut self, turns: u32) {
+        for file in &mut self.files {
+            file.rest = file.rest.saturating_sub(turns);
+            file.silent = file.silent.saturating_add(turns);
+        }
+    }
+
+    /// Nothing more will come: what is still unread is read, and a last line without an end as it stands.
     pub(super) fn finish(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
+        self.files.iter_mut().for_each(|file| file.rest = 0);
+        while self.turn(0, send)? {}
         for index in 0..self.files.len() {
             let file = &mut self.files[index];
             file.reader.finish(&mut file.parsed);
@@ -208,7 +256,7 @@ impl Run {
                     self.announce(send)?;
                     for (other, file) in self.files.iter_mut().enumerate() {
                         if other != index {
-                            *file = File::new(file.follower.path(), &self.options);
+                            *file = File::new(file.follower.path(), &self.options, &self.opener);
                         }
                     }
                 } else if self.files.iter().any(|file| file.begun) {
@@ -226,4 +274,43 @@ impl Run {
 
 fn heard(heard: bool) -> Result<(), Left> {
     if heard { Ok(()) } else { Err(Left) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_longer_a_file_is_quiet_the_less_often_it_is_looked_at_but_never_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.log");
+        std::fs::write(&path, "step 1 loss 2.5 eval_loss 2.6\n").unwrap();
+        let mut run = Run::new(0, "run".into(), std::slice::from_ref(&path), Options::default());
+        let mut evals = 0;
+        let mut count = |update: Update| {
+            evals += usize::from(matches!(
+                update,
+                Update::Record { record: Record { event: Event::Eval(_), .. }, .. }
+            ));
+            true
+        };
+        let mut turn = |least| run.turn(least, &mut count).is_ok_and(|new| new);
+        assert!(turn(0));
+        let mut log = std::fs::File::options().append(true).open(&path).unwrap();
+        let mut line = 1;
+        // Silent turns, and those that the next line may wait for after them.
+        for (silent, waits) in
+            [(0, 1), (FRESH - 2, 1), (1000, 2), (4 * PATIENCE, 6), (100 * PATIENCE, 1 + LONGEST)]
+        {
+            for _ in 0..silent {
+                assert!(!turn(0));
+            }
+            line += 1;
+            writeln!(log, "step {line} loss 2.5 eval_loss 2.6").unwrap();
+            let waited = 1 + (0..2 * LONGEST).take_while(|_| !turn(0)).count() as u32;
+            assert!(waited <= waits, "after {silent}: {waited} turns");
+        }
+        assert_eq!(evals, line);
+    }
 }

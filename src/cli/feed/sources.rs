@@ -6,8 +6,8 @@
 use super::{Left, Run};
 use crate::dashboard::Update;
 use crate::ingest::Options;
-use crate::ingest::discover::{Found, discover, discover_among};
-use std::collections::HashMap;
+use crate::ingest::discover::{Found, discover, discover_among, no_log};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,10 @@ use std::time::{Duration, SystemTime};
 const LAG: Duration = Duration::from_secs(60);
 /// Entries of a folder that are looked at where nobody has called it one of logs: it may hold a data set.
 const ENTRIES: usize = 20_000;
+
+/// Runs of which none waits for the others; with more, those that are quiet have their turns less often,
+/// so that following many costs no more.
+const MANY: usize = 100;
 
 /// The places where runs may be, and the runs that are there.
 pub(in crate::cli) struct Sources {
@@ -26,6 +30,8 @@ pub(in crate::cli) struct Sources {
     runs: Vec<Run>,
     /// The names of `runs`, to know them again.
     names: Vec<String>,
+    /// What was found in folders and is no log, by its name, and why not.
+    passed: BTreeMap<String, &'static str>,
     next_id: usize,
 }
 
@@ -39,8 +45,7 @@ fn stamp(data: &Metadata) -> Stamp {
 impl Sources {
     /// The files and folders that the user named, as they are now. Runs are numbered from `first_id`.
     pub(in crate::cli) fn new(named: Vec<PathBuf>, options: Options, first_id: usize) -> Self {
-        let (runs, names) = (Vec::new(), Vec::new());
-        let mut sources = Self { named, before: None, options, runs, names, next_id: first_id };
+        let mut sources = Self::empty(named, None, options, first_id);
         sources.search();
         sources
     }
@@ -54,8 +59,22 @@ impl Sources {
                 false
             });
         }
-        let (runs, names) = (Vec::new(), Vec::new());
-        Self { named: folders, before: Some(before), options, runs, names, next_id: first_id }
+        Self::empty(folders, Some(before), options, first_id)
+    }
+
+    fn empty(
+        named: Vec<PathBuf>,
+        before: Option<HashMap<PathBuf, Stamp>>,
+        options: Options,
+        next_id: usize,
+    ) -> Self {
+        let (runs, names, passed) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { named, before, options, runs, names, passed, next_id }
+    }
+
+    /// What was found in folders and is no log, and why not.
+    pub(in crate::cli) fn passed(&self) -> &BTreeMap<String, &'static str> {
+        &self.passed
     }
 
     pub(in crate::cli) fn runs(&self) -> &[Run] {
@@ -70,10 +89,18 @@ impl Sources {
     /// Looks for runs that are new, and for new files of those that are known.
     pub(in crate::cli) fn search(&mut self) {
         for source in &self.named {
+            let found = source.is_dir();
             for (name, files) in runs_in(source, self.before.as_ref()) {
+                if self.passed.contains_key(&name) {
+                    continue;
+                }
                 let Some(known) = self.names.iter().position(|old| *old == name) else {
                     // A folder may have been named, and lie below another.
                     if self.before.is_some() && self.runs.iter().any(|run| run.is_in(&files)) {
+                        continue;
+                    }
+                    if let Some(why) = files.first().filter(|_| found).and_then(|file| no_log(file)) {
+                        self.passed.insert(name, why);
                         continue;
                     }
                     self.runs.push(Run::new(self.next_id, name.clone(), &files, self.options.clone()));
@@ -102,7 +129,17 @@ impl Sources {
 
     /// Lets every run have a turn; whether there was anything new.
     pub(in crate::cli) fn turn(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<bool, Left> {
-        self.runs.iter_mut().try_fold(false, |any, run| Ok(run.turn(send)? || any))
+        let crowd = (self.runs.len() / MANY) as u32;
+        self.runs.iter_mut().try_fold(false, |any, run| Ok(run.turn(crowd, send)? || any))
+    }
+
+    /// Passes over the turns in which no file would be looked at; says how many.
+    pub(in crate::cli) fn pass(&mut self) -> u32 {
+        let turns = self.runs.iter().map(Run::resting).min().unwrap_or(0);
+        if turns > 0 {
+            self.runs.iter_mut().for_each(|run| run.pass(turns));
+        }
+        turns
     }
 
     /// Nothing more will come.
