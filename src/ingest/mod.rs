@@ -13,7 +13,7 @@
 //!
 //! A file that implements [`Format`] for one line at a time, its line in `text::formats`, and a log of
 //! it under `tests/logs/<trainer>/<case>/` with its `truth.json`. The names of columns (`val_loss`,
-//! `eval/mails_loss`) are understood in one place, [`names`].
+//! `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
 
 mod binary;
 mod boosting;

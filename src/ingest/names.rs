@@ -1,5 +1,6 @@
 //! Names of figures: which is a loss, of which side, and which is a step. `eval_mails_loss`,
-//! `Loss/val`, `valid's l2` and `Validation perplexity` are all understood here, and nowhere else.
+//! `Loss/val`, `valid's l2` and `Validation perplexity` are all understood here; what
+//! event files and their likes call a scalar is in [`super::roles`].
 //!
 //! A name is cut into its words. Only what is known to be lower for a better model counts as a loss;
 //! everything else is a metric at most, so that an accuracy is never read upside down.
@@ -125,7 +126,8 @@ pub fn read(name: &[u8]) -> Name {
     loss(&rest, found)
 }
 
-const ASIDE: &[&str] = &[
+/// Words of figures that are no points of a curve.
+pub(super) const ASIDE: &[&str] = &[
     "best",
     "min",
     "minimum",

@@ -4,6 +4,8 @@
 //! Names are read as words: `eval/mails_loss`, `val_loss`, `valid.loss` and `Loss/validation` all say
 //! whose loss they are. Nothing is counted and nothing is grouped here.
 
+use super::names;
+
 /// What a scalar is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -109,8 +111,8 @@ pub(super) fn role(name: &str, side: Option<Side>) -> Role {
     // `train_loss_epoch` of Lightning and `epoch_loss` of Keras are means of an epoch.
     let grain = grain(&mut words);
     words.retain(|word| side_word(word).is_none());
-    // Keras plots its evaluations once more, over the iterations.
-    if words.contains(&"vs") {
+    // Keras plots its evaluations once more, over the iterations; `best_val_loss` is the lowest so far.
+    if words.contains(&"vs") || words.iter().any(|word| names::ASIDE.contains(word)) {
         return Role::Ignored;
     }
     let side = match (named, side) {
@@ -241,6 +243,8 @@ mod tests {
             "evaluation_loss_vs_iterations",
             "system/gpu.0.loss_of_power",
             "train/num_tokens",
+            "best_val_loss",
+            "eval/min_loss",
             "",
             "epoch_learning",
         ] {
