@@ -3,7 +3,7 @@
 //! Every key is declared once, with its documentation and its default; the `sections!` macro makes
 //! of it the struct, its `Default` and the registry [`SECTIONS`], from which `load` knows the valid
 //! keys and their types, and [`template`] makes a commented file. Reading files and `--set` is in
-//! [`load`], rules across keys are in [`check`], and the way back to text is in [`write`]; [`schema`] is for editors.
+//! [`mod@load`], rules across keys are in [`check`], and the way back to text is in [`mod@write`]; [`schema`] is for editors.
 
 #![expect(
     clippy::doc_markdown,

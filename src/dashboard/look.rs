@@ -1,5 +1,5 @@
 //! Looking closer at the chart: which part of the x axis is shown, whether it follows the run, and
-//! where the crosshair stands. Pure, as [`update`](super::update) is.
+//! where the crosshair stands. Pure, as [`update`](mod@super::update) is.
 
 use super::model::{Ui, Window};
 use super::update::Message;

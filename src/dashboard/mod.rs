@@ -3,7 +3,7 @@
 //!
 //! `Update -> Runs (a Monitor each) -> Scene -> view`, once a frame and only when something has changed; of a
 //! run without news only the clocks are drawn. Frame
-//! pacing is the only use of a clock here; [`update`] and [`view`] are pure, [`term`] gives the
+//! pacing is the only use of a clock here; [`mod@update`] and [`view`] are pure, [`term`] gives the
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
 pub mod export;

@@ -1,7 +1,7 @@
 //! Files that other programs write, followed and read: what comes of them goes into one channel, a run
 //! an id, to whoever shows or judges it.
 //!
-//! Opens and polls files, and asks [`ingest`] what is in them; knows nothing of screens. A run may be
+//! Opens and polls files, and asks [`crate::ingest`] what is in them; knows nothing of screens. A run may be
 //! in several files. What begins anew in its file begins anew on the screen. Which files there are is
 //! the business of [`sources`], what a program prints that of [`stream`].
 
