@@ -30,6 +30,7 @@
 //! - [`fmt`](mod@fmt): figures as people read them.
 //!
 //! *Computing*
+//! - [`files`]: files that appear under their name only when they are whole.
 //! - [`device`]: which device computes.
 //! - [`kernel`]: the few operations that a decoder layer is made of, forward and backward: in candle
 //!   for every device, and native for the CPU.
@@ -89,6 +90,7 @@
 pub mod event;
 pub mod config;
 pub mod fmt;
+pub mod files;
 pub mod device;
 pub use tune_kernel as kernel;
 pub mod data;

@@ -6,7 +6,9 @@
 
 use super::optim::AdamW;
 use crate::event::{BestPoint, CheckpointRole, CheckpointSaved};
-use crate::model::adapter::{files, peft};
+use crate::files;
+use crate::model::adapter::files::serialize;
+use crate::model::adapter::peft;
 use crate::model::lora::Adapter;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
@@ -99,7 +101,7 @@ impl State {
         .concat();
         let position = Position { step: self.step, best: self.best.as_ref().map(|(point, _)| *point) };
         let metadata = BTreeMap::from([(POSITION.to_owned(), serde_json::to_string(&position)?)]);
-        files::serialize(parts.iter().map(|(name, tensor)| (name.clone(), tensor)), metadata)
+        serialize(parts.iter().map(|(name, tensor)| (name.clone(), tensor)), metadata)
     }
 
     fn read(mut self, bytes: &[u8]) -> Result<Self> {

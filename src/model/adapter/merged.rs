@@ -3,7 +3,7 @@
 //! Every tensor keeps its name and its type: a sum is computed in f32 and rounded to what the base is
 //! stored in. One tensor is in memory at a time.
 
-use super::files;
+use crate::files;
 use crate::kernel::Lora;
 use crate::model::lora::{Adapter, Module};
 use crate::model::spec::Spec;

@@ -3,7 +3,8 @@
 //! What is read is computed as PEFT computes it, or refused by the name of the key that asks for
 //! something else. What was read and is written again is the same adapter to PEFT.
 
-use super::files::{replace, serialize};
+use super::files::serialize;
+use crate::files::replace;
 use crate::kernel::Lora;
 use crate::model::lora::{Adapter, AdapterConfig, Module, PerModule};
 use crate::model::spec::Spec;
