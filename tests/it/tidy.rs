@@ -370,6 +370,18 @@ fn the_table_is_the_module_list() {
 }
 
 #[test]
+fn the_pure_modules_are_those_of_the_page() {
+    let lib = std::fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
+    let (_, list) = lib.split_once("No files, clock, randomness or printing in ").expect("the rule");
+    let (list, _) = list.split_once(": the same records").expect("its end");
+    let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let module = |path: &&str| {
+        path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches('/').replace('/', "::")
+    };
+    assert_eq!(listed, PURE.iter().map(module).collect::<Vec<_>>(), "src/lib.rs and tests/it/tidy.rs");
+}
+
+#[test]
 fn what_every_reader_looks_for_is_there() {
     for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         assert!(root().join(file).is_file(), "{file} is missing");
