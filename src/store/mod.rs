@@ -42,7 +42,10 @@ impl RunDir {
                 return Self::make(root, config);
             }
         }
-        bail!("{}: no free name for a run called {name}", parent.display())
+        bail!(
+            "{}: no free name for a run called {name}\n  hint: name its folder with --out",
+            parent.display()
+        )
     }
 
     /// Makes a folder for a new run at `root` itself.

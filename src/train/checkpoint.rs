@@ -127,14 +127,17 @@ impl State {
     }
 }
 
+const OTHER_STATE: &str =
+    "\n  hint: it is of a run with other settings; put back its config.toml, or begin a new run";
+
 /// Replaces tensors by those of a file, which must have their shapes.
 fn fill(file: &SafeTensors, part: &str, names: &[String], tensors: Vec<&mut Tensor>) -> Result<()> {
     for (name, tensor) in names.iter().zip(tensors) {
         let name = format!("{part}.{name}");
-        let Ok(view) = file.tensor(&name) else { bail!("tensor {name} is missing") };
+        let Ok(view) = file.tensor(&name) else { bail!("tensor {name} is missing{OTHER_STATE}") };
         ensure!(
             view.shape() == tensor.dims() && view.dtype() == safetensors::Dtype::F32,
-            "tensor {name} is {:?} {:?}, expected f32 {:?}",
+            "tensor {name} is {:?} {:?}, expected f32 {:?}{OTHER_STATE}",
             view.dtype(),
             view.shape(),
             tensor.dims()
