@@ -411,6 +411,21 @@ fn a_run_killed_at_any_moment_can_go_on() {
 }
 
 #[test]
+fn a_plan_is_printed_and_nothing_is_made() {
+    let place = Place::new();
+    let output = place.tune(&["run", "job.toml", "--plan", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(plan["steps"], 6);
+    let parts = plan["memory"].as_object().expect("the parts");
+    let sum: u64 = parts.values().filter_map(Value::as_u64).sum();
+    assert_eq!(plan["total"], sum);
+    assert!(plan["largest_batch"]["tokens"].as_u64() > plan["largest_batch"]["targets"].as_u64());
+    assert!(!place.path("runs").exists());
+    assert!(stdout(&place.tune(&["run", "job.toml", "--plan"])).contains("activations"));
+}
+
+#[test]
 fn a_run_that_diverges_keeps_the_adapter_from_before() {
     let place = Place::new();
     let output =
