@@ -3,7 +3,7 @@
 use crate::cli::source::Judged;
 use crate::curve::EvalPoint;
 use crate::diagnosis::{Severity, Verdict};
-use crate::event::num;
+use crate::event::num::json as number;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -14,11 +14,6 @@ const FORMAT: u32 = 1;
 pub(super) fn json(runs: &[Judged], curves: bool) -> String {
     let sources: Vec<Value> = runs.iter().map(|run| entry(run, curves)).collect();
     format!("{}\n", json!({"format": FORMAT, "sources": sources}))
-}
-
-/// A number, or the name of one that JSON does not have.
-fn number(value: f64) -> Value {
-    if value.is_finite() { json!(value) } else { json!(num::name(value)) }
 }
 
 /// The best evaluation. Printed figures are rounded: of equals the last is taken, since of a curve
