@@ -80,7 +80,7 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         return Ok(code::FINE);
     }
     // In raw mode Ctrl-C is a key; what comes here is sent by other programs.
-    ctrlc::set_handler(|| {
+    super::signals::on_request(|| {
         dashboard::term::restore();
         std::process::exit(i32::from(code::INTERRUPTED));
     })

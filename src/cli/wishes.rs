@@ -33,18 +33,18 @@ const STOP: u8 = 2;
 const INTERRUPT: u8 = 3;
 
 impl Wishes {
-    /// Wires up Ctrl-C and SIGTERM: the first asks for an orderly end, the second leaves at once.
+    /// Wires up Ctrl-C and the like: the first asks for an orderly end, the second leaves at once.
     pub(super) fn listen(&self) -> anyhow::Result<()> {
         let wishes = self.clone();
         let mut first = None::<Instant>;
-        Ok(ctrlc::set_handler(move || {
+        super::signals::on_request(move || {
             wishes.0.end.store(INTERRUPT, Ordering::SeqCst);
             // One request may come as two signals, to the process and to its group.
             if first.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
                 dashboard::term::restore();
                 std::process::exit(i32::from(super::code::INTERRUPTED));
             }
-        })?)
+        })
     }
 
     /// A key of the dashboard.

@@ -301,6 +301,26 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
     assert_eq!(files(&place.path(OUT)), FILES);
 }
 
+/// As `nohup` starts it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_ends_only_a_run_that_does_not_ignore_it() {
+    for (trap, code) in [("trap '' HUP; ", 0), ("", 130)] {
+        let place = Place::new();
+        let script = format!("{trap}exec \"$0\" run job.toml --json --out {OUT} --set train.steps=60");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, TUNE]).current_dir(place.path("")).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sh starts");
+        let mut rest = wait_for(&mut child, "\"kind\":\"step\",\"step\":5,");
+        let kill =
+            Command::new("kill").args(["-HUP", &child.id().to_string()]).status().expect("kill starts");
+        assert!(kill.success());
+        rest.read_to_end(&mut Vec::new()).expect("the rest of stdout");
+        let output = child.wait_with_output().expect("an end");
+        assert_eq!(output.status.code(), Some(code), "{trap}{}", stderr(&output));
+    }
+}
+
 #[test]
 fn a_run_that_another_process_writes_is_left_alone() {
     let place = Place::new();
