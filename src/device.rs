@@ -2,7 +2,7 @@
 //!
 //! Picks the device that `--device` names, and falls back to the CPU with a sentence that says why.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use candle_core::Device;
 
 /// A device and what to tell the user about the choice.
@@ -36,18 +36,19 @@ pub fn choose(name: &str) -> Result<Chosen> {
 
 /// The best device that this build supports and this machine has.
 fn auto() -> Chosen {
-    let wanted = if cfg!(feature = "cuda") {
-        cuda(0)
+    let (name, wanted) = if cfg!(feature = "cuda") {
+        ("CUDA device 0", Device::new_cuda(0))
     } else if cfg!(feature = "metal") {
-        metal()
+        ("Metal", Device::new_metal(0))
     } else {
         return Chosen { device: Device::Cpu, remark: None };
     };
     match wanted {
         Ok(device) => Chosen { device, remark: None },
-        Err(error) => {
-            Chosen { device: Device::Cpu, remark: Some(format!("computing on the CPU: {error:#}")) }
-        }
+        Err(error) => Chosen {
+            device: Device::Cpu,
+            remark: Some(format!("computing on the CPU: {name} cannot be used: {error}")),
+        },
     }
 }
 
@@ -55,14 +56,17 @@ fn cuda(index: usize) -> Result<Device> {
     if !cfg!(feature = "cuda") {
         bail!("this build has no CUDA support\n  hint: cargo build --release --features cuda");
     }
-    Device::new_cuda(index).map_err(|error| anyhow::anyhow!("CUDA device {index} cannot be used: {error}"))
+    let hint = "nvidia-smi lists the devices; --device cpu does without";
+    Device::new_cuda(index)
+        .map_err(|error| anyhow!("CUDA device {index} cannot be used: {error}\n  hint: {hint}"))
 }
 
 fn metal() -> Result<Device> {
     if !cfg!(feature = "metal") {
         bail!("this build has no Metal support\n  hint: on a Mac, cargo build --release --features metal");
     }
-    Device::new_metal(0).map_err(|error| anyhow::anyhow!("Metal cannot be used: {error}"))
+    let hint = "--device cpu does without";
+    Device::new_metal(0).map_err(|error| anyhow!("Metal cannot be used: {error}\n  hint: {hint}"))
 }
 
 /// Whether a computation failed because the device has no memory left for it.

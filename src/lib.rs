@@ -30,6 +30,7 @@
 //! - [`fmt`](mod@fmt): figures as people read them.
 //!
 //! *Computing*
+//! - [`files`]: files that appear under their name only when they are whole.
 //! - [`device`]: which device computes.
 //! - [`kernel`]: the few operations that a decoder layer is made of, forward and backward: in candle
 //!   for every device, and native for the CPU.
@@ -47,7 +48,8 @@
 //! - [`store`]: a run's folder and its log on the disk.
 //! - [`ingest`]: the logs of other trainers, as the same records.
 //! - [`dashboard`]: the screen of one run or many, its keys, the loop that draws.
-//! - [`cli`]: the commands; the only place where all of these meet, and where the clock is read.
+//! - [`cli`]: the commands; the only place where all of these meet. The clock is read here, and by the
+//!   loop that draws.
 //!
 //! # What does not occur
 //!
@@ -55,8 +57,8 @@
 //! the source as text is a test in `tests/it/tidy.rs`.
 //!
 //! - No files, clock, randomness or printing in [`curve`], [`diagnosis`], [`monitor`], [`report`],
-//!   [`train::schedule`], [`train::plan`], [`train::likeness`], [`dashboard::update`] and [`dashboard::view`]: the same records
-//!   in, the same bytes out.
+//!   [`train::schedule`], [`train::plan`], [`train::likeness`], [`dashboard::update`], `dashboard::look`,
+//!   `dashboard::export` and [`dashboard::view`]: the same records in, the same bytes out.
 //! - No clock in the trainer: `cli::wire` stamps the events, the dashboard paces its frames.
 //!   Throughput comes from stamps and token counts, so that a replayed run shows the figures it had.
 //! - No tensor in [`data`]. No cuda but in [`device`] and [`kernel`], no terminal library but in
@@ -74,13 +76,13 @@
 //! To read, in this order: [`event`], [`train`], [`diagnosis`], [`monitor`], [`dashboard::view`].
 //!
 //! Where would this go?
-//! - *Another rule*: a file in `diagnosis/` that makes a `Finding` of curves, its line in the list of
-//!   rules, its words in `diagnosis/advice.rs`, and curves in `tests/curves/` that it must and must not
+//! - *Another rule*: its evidence and its kind in `diagnosis/finding.rs`, a file in `diagnosis/` that
+//!   makes a `Finding` of curves, its line in the list of rules, its words in `diagnosis/advice.rs`, and curves in `tests/curves/` that it must and must not
 //!   find.
 //! - *Another trainer's log*: a file in `ingest/` and a log with its truth in `tests/logs/`; [`ingest`]
 //!   says how.
-//! - *Another model family*: [`model::spec`] reads its `config.json`; what its layer does differently
-//!   is in `model/layer.rs`, over the same operations; `model/oracle.rs` is the test to pass.
+//! - *Another model family*: one file in `model/family/`, its line in the list there, and its fixture,
+//!   which `tests/fixtures/models/make.py` makes with transformers and `tests/it/families.rs` holds it to.
 //! - *Native CUDA kernels*: `kernel/cuda/`, one more variant of [`kernel::Kernels`], measured against
 //!   `kernel/portable.rs` by the tests that the native CPU ones pass.
 //! - *Another key*: one line of [`config`]; `--set`, the checks of its type and the commented
@@ -89,6 +91,7 @@
 pub mod event;
 pub mod config;
 pub mod fmt;
+pub mod files;
 pub mod device;
 pub use tune_kernel as kernel;
 pub mod data;

@@ -41,9 +41,13 @@ pub(super) fn compare(args: &CompareArgs) -> Outcome {
     };
     let settings = |index: usize| -> Result<toml::Table, Failure> {
         let path = runs[index].config();
-        let text =
-            std::fs::read_to_string(&path).map_err(|e| Failure::usage(anyhow!("{}: {e}", path.display())))?;
-        toml::from_str(&text).map_err(|e| Failure::usage(anyhow!("{}: {e}", path.display())))
+        let unreadable = |error: &dyn std::fmt::Display| {
+            let (path, error) = (path.display(), error.to_string());
+            let hint = "put back the config.toml that tune run wrote there";
+            Failure::usage(anyhow!("{path}: {}\n  hint: {hint}", error.trim_end()))
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&error))?;
+        toml::from_str(&text).map_err(|error| unreadable(&error))
     };
     let changed = changed(&settings(0)?, &settings(1)?);
     let names = [runs[0].name(), runs[1].name()];

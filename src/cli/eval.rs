@@ -7,6 +7,7 @@ use super::{Failure, Outcome, Output, code, open, open_run, print, say};
 use crate::config::{self, Config};
 use crate::data::encode::EncodeOptions;
 use crate::data::{self, Example};
+use crate::event::num::json as number;
 use crate::fmt;
 use crate::model::adapter::peft;
 use crate::model::lora::Adapter;
@@ -129,8 +130,6 @@ fn figures(set: &SetLoss) -> [Figure; 3] {
 
 fn document(set: &SetLoss) -> String {
     let [loss, perplexity, accuracy] = figures(set);
-    // JSON has no NaN.
-    let number = |x: f64| if x.is_finite() { json!(x) } else { json!(x.to_string().to_lowercase()) };
     let document = json!({
         "loss": number(loss.value), "loss_se": loss.error,
         "perplexity": number(perplexity.value), "perplexity_se": perplexity.error,

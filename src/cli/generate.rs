@@ -236,13 +236,13 @@ const PULLED: u8 = 2;
 impl Brake {
     fn listen(&self) -> Result<()> {
         let brake = self.clone();
-        Ok(ctrlc::set_handler(move || {
+        super::signals::on_request(move || {
             let pulled = brake.0.compare_exchange(ARMED, PULLED, Ordering::SeqCst, Ordering::SeqCst);
             if pulled.is_err() {
                 print("\n");
                 std::process::exit(i32::from(code::INTERRUPTED));
             }
-        })?)
+        })
     }
 
     fn arm(&self) {

@@ -22,6 +22,7 @@ mod remote;
 mod report;
 mod run;
 mod runs;
+mod signals;
 mod source;
 mod ties;
 mod watch;

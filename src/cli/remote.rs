@@ -60,7 +60,9 @@ impl Trainers {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.get(&id) {
             Some(Some(remote)) => Control::of(&remote.run).ask(command),
-            _ => bail!("only a run of tune itself can be asked for anything"),
+            _ => bail!(
+                "only a run of tune itself can be asked for anything: stop another trainer where it runs"
+            ),
         }
     }
 }

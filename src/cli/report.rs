@@ -1,11 +1,12 @@
 //! `tune report`: a run as a page, a picture, Markdown or JSON.
 
 use super::{Failure, Outcome, code, replay, say, source};
+use crate::files::replace;
 use crate::ingest;
 use crate::monitor::{Monitor, Snapshot};
 use crate::report::html::{self, About};
 use crate::report::{json, md, svg};
-use crate::store::{RunDir, write_whole};
+use crate::store::RunDir;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
     };
     let (monitor, config) = read(&args.source)?;
     let text = write(&monitor.snapshot(), &about(config, &args.source));
-    write_whole(&args.output, &text).map_err(Failure::usage)?;
+    replace(&args.output, text.as_bytes()).map_err(Failure::usage)?;
     say(&format!("wrote {name}"));
     Ok(code::FINE)
 }
@@ -43,7 +44,8 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
 /// The report that every run has in its folder: written aside and moved there when it is whole.
 pub(super) fn write_into(dir: &RunDir, monitor: &Monitor) -> Result<()> {
     let config = std::fs::read_to_string(dir.config()).ok();
-    write_whole(&dir.report(), &html::page(&monitor.snapshot(), &about(config, dir.root())))
+    let page = html::page(&monitor.snapshot(), &about(config, dir.root()));
+    replace(&dir.report(), page.as_bytes())
 }
 
 fn about(config: Option<String>, source: &Path) -> About {

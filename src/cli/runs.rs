@@ -72,11 +72,7 @@ fn document(run: &Listed) -> serde_json::Value {
     let snapshot = run.monitor.snapshot();
     let (curves, diagnosis) = (snapshot.curves, snapshot.diagnosis);
     let point = |point: &crate::curve::EvalPoint| {
-        let loss = if point.loss.is_finite() {
-            json!(point.loss)
-        } else {
-            json!(crate::event::num::name(point.loss))
-        };
+        let loss = crate::event::num::json(point.loss);
         json!({"step": point.step, "epoch": point.epoch, "loss": loss})
     };
     json!({

@@ -83,7 +83,7 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         return Ok(code::FINE);
     }
     // In raw mode Ctrl-C is a key; what comes here is sent by other programs.
-    ctrlc::set_handler(|| {
+    super::signals::on_request(|| {
         dashboard::term::restore();
         std::process::exit(i32::from(code::INTERRUPTED));
     })
@@ -113,7 +113,7 @@ fn is_stdin(source: &Path) -> bool {
 fn check(args: &WatchArgs) -> Result<bool, Failure> {
     let stdin = args.sources.iter().filter(|source| is_stdin(source)).count();
     if stdin > 1 {
-        return Err(Failure::usage(anyhow!("-: standard input can be read once only")));
+        return Err(Failure::usage(anyhow!("-: standard input can be read once only\n  hint: name - once")));
     }
     if stdin == 1 && std::io::stdin().is_terminal() {
         let error = "-: standard input is the terminal\n  hint: python train.py 2>&1 | tune watch -";
@@ -122,7 +122,8 @@ fn check(args: &WatchArgs) -> Result<bool, Failure> {
     for source in args.sources.iter().filter(|source| !is_stdin(source)) {
         let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty());
         if !source.exists() && (args.once || folder.is_some_and(|folder| !folder.is_dir())) {
-            return Err(Failure::usage(anyhow!("{}: no such file or folder", source.display())));
+            let error = "no such file or folder\n  hint: name a log, or a folder of them";
+            return Err(Failure::usage(anyhow!("{}: {error}", source.display())));
         }
     }
     Ok(stdin == 1)

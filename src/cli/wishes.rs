@@ -33,18 +33,18 @@ const STOP: u8 = 2;
 const INTERRUPT: u8 = 3;
 
 impl Wishes {
-    /// Wires up Ctrl-C and SIGTERM: the first asks for an orderly end, the second leaves at once.
+    /// Wires up Ctrl-C and the like: the first asks for an orderly end, the second leaves at once.
     pub(super) fn listen(&self) -> anyhow::Result<()> {
         let wishes = self.clone();
         let mut first = None::<Instant>;
-        Ok(ctrlc::set_handler(move || {
+        super::signals::on_request(move || {
             wishes.0.end.store(INTERRUPT, Ordering::SeqCst);
             // One request may come as two signals, to the process and to its group.
             if first.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
                 dashboard::term::restore();
                 std::process::exit(i32::from(super::code::INTERRUPTED));
             }
-        })?)
+        })
     }
 
     /// A key of the dashboard.
@@ -142,13 +142,14 @@ mod tests {
         for end in [Command::Pause(false), Command::Stop, Command::Interrupt] {
             let wishes = Wishes::default();
             wishes.take(Command::Pause(true));
-            let other = wishes.clone();
-            let ending = std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(80));
-                other.take(end);
+            let mut looks = 0;
+            wishes.wait(&mut || {
+                looks += 1;
+                if looks == 2 {
+                    wishes.take(end);
+                }
             });
-            assert!(wishes.wait(&mut || ()) >= Duration::from_millis(60), "it did not wait");
-            ending.join().unwrap();
+            assert_eq!(looks, 2, "{end:?}");
         }
     }
 }

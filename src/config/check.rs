@@ -18,6 +18,9 @@ pub const EITHER: &[Either] = &[
     Either { section: "eval", first: "every_epochs", second: "every_steps" },
 ];
 
+/// The largest rank: above every width of a matrix that is in use, and far below an overflow.
+pub const MAX_RANK: usize = 1 << 16;
+
 /// A value that has the right type and is wrong all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
@@ -85,6 +88,12 @@ fn model_and_lora(config: &Config, rules: &mut Rules) {
         "\"builtin\", or a folder with config.json, *.safetensors and tokenizer.json",
     );
     rules.at_least_one(lora.r as u64, "lora.r");
+    rules.require(
+        lora.r <= MAX_RANK,
+        "lora.r",
+        format!("{} is out of range", lora.r),
+        "the largest value is 65536; 8 to 64 are usual",
+    );
     rules.above_zero(lora.alpha, "lora.alpha");
     rules.require(
         (0.0..1.0).contains(&lora.dropout),
@@ -260,6 +269,7 @@ mod tests {
     fn the_edges_of_ranges_are_in_or_out() {
         let fine = |change: fn(&mut Config)| assert_eq!(complaints(change), [""; 0]);
         fine(|c| c.lora.r = 1);
+        fine(|c| c.lora.r = 65_536);
         fine(|c| c.train.warmup_ratio = 1.0);
         fine(|c| c.train.max_grad_norm = 0.0);
         fine(|c| c.train.weight_decay = 0.0);
@@ -268,6 +278,7 @@ mod tests {
         assert_eq!(complaints(|c| c.lora.dropout = 1.0), ["lora.dropout: 1 is out of range"]);
         assert_eq!(complaints(|c| c.lora.dropout = f64::NAN), ["lora.dropout: NaN is out of range"]);
         assert_eq!(complaints(|c| c.lora.r = 0), ["lora.r: 0 is out of range"]);
+        assert_eq!(complaints(|c| c.lora.r = 65_537), ["lora.r: 65537 is out of range"]);
         assert_eq!(complaints(|c| c.lora.alpha = 0.0), ["lora.alpha: 0 is out of range"]);
         assert_eq!(complaints(|c| c.data.max_length = 1), ["data.max_length: 1 is out of range"]);
         assert_eq!(

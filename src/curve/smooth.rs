@@ -36,13 +36,6 @@ pub fn noise(losses: &[f64]) -> Option<f64> {
     Some(qn(&second) / 6.0_f64.sqrt())
 }
 
-/// How many independent values the estimate of [`noise`] from `points` losses is worth: a second
-/// difference shares two thirds of its noise with the next one (the squared correlations sum to
-/// 1.94), and Qn uses 82 % of what is there.
-pub fn noise_worth(points: usize) -> f64 {
-    0.82 / 1.94 * points.min(NOISE_MAX_POINTS).saturating_sub(2) as f64
-}
-
 /// The scale Qn of Rousseeuw & Croux (1993, JASA 88:1273): the lower quartile of all distances
 /// between two values, scaled to the standard deviation of normal ones. Half of the values may be
 /// wild, as with the median absolute deviation, but it wastes 18 % of the values and not 63 %,

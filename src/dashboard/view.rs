@@ -74,11 +74,6 @@ impl<'a> Scene<'a> {
         Some(Self { snapshot, runs: runs.list(), shown, system: None })
     }
 
-    /// A run by itself.
-    pub fn lone(snapshot: Snapshot<'a>) -> Self {
-        Self { snapshot, runs: &[], shown: 0, system: None }
-    }
-
     /// What the run on the screen is called: as it says itself, else as its source is named.
     fn name(&self) -> &'a str {
         let named = self.runs.get(self.shown).map_or("", |run| run.name.as_str());

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod augment;
+pub mod batch;
 mod csv;
 pub mod encode;
 pub mod error;
@@ -28,8 +29,6 @@ use near::Sketch;
 use read::{Body, Row};
 use split::Share;
 use std::path::{Path, PathBuf};
-
-pub mod batch;
 
 /// One row as the model sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

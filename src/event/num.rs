@@ -29,6 +29,11 @@ pub fn name(value: f64) -> &'static str {
     }
 }
 
+/// The number, or the name of one that JSON does not have.
+pub fn json(value: f64) -> serde_json::Value {
+    if value.is_finite() { value.into() } else { name(value).into() }
+}
+
 struct NumVisitor;
 
 impl Visitor<'_> for NumVisitor {

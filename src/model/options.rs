@@ -4,7 +4,7 @@
 //! would change what a decoder computes are listed in [`TELLING`]: where a family did not take one of
 //! them and its value is not the neutral one, the model is refused by that key's name.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 
 /// A `config.json` with the keys that nobody has taken yet.
@@ -13,6 +13,9 @@ pub struct Options(Map<String, Value>);
 
 /// No dimension of a model that fits this program is larger: a bound on what a file may claim.
 const LARGEST: u64 = 1 << 24;
+
+/// For values that no model has.
+pub const ANEW: &str = "\n  hint: config.json is not as its model came; take it anew from there";
 
 /// For every mistake that means a model of another make.
 const OTHER_MODEL: &str = "\n  hint: it changes what the model computes, so it cannot be left out";
@@ -101,21 +104,23 @@ impl Options {
             None => Ok(None),
             Some(value) => match value.as_f64() {
                 Some(x) if x > 0.0 && x.is_finite() => Ok(Some(x)),
-                _ => bail!("{key} = {value} is not a positive number"),
+                _ => bail!("{key} = {value} is not a positive number{ANEW}"),
             },
         }
     }
 
     pub fn flag(&mut self, key: &str) -> Result<Option<bool>> {
         self.take(key)
-            .map(|value| value.as_bool().with_context(|| format!("{key} = {value} is not true or false")))
+            .map(|value| {
+                value.as_bool().with_context(|| format!("{key} = {value} is not true or false{ANEW}"))
+            })
             .transpose()
     }
 
     pub fn text(&mut self, key: &str) -> Result<Option<String>> {
         let text = |value: Value| match value {
             Value::String(text) => Ok(text),
-            other => bail!("{key} = {other} is not a text"),
+            other => bail!("{key} = {other} is not a text{ANEW}"),
         };
         self.take(key).map(text).transpose()
     }
@@ -124,7 +129,7 @@ impl Options {
         self.take(key)
             .map(|value| {
                 serde_json::from_value(value.clone())
-                    .with_context(|| format!("{key} = {value} is no list of texts"))
+                    .map_err(|_| anyhow!("{key} = {value} is no list of texts{ANEW}"))
             })
             .transpose()
     }
@@ -132,7 +137,7 @@ impl Options {
     pub fn object(&mut self, key: &str) -> Result<Option<Map<String, Value>>> {
         let object = |value: Value| match value {
             Value::Object(object) => Ok(object),
-            other => bail!("{key} = {other} is not an object"),
+            other => bail!("{key} = {other} is not an object{ANEW}"),
         };
         self.take(key).map(object).transpose()
     }

@@ -6,7 +6,7 @@
 
 use super::family::Family;
 use super::lora::{Module, PerModule};
-use super::options::Options;
+use super::options::{ANEW, Options};
 use crate::kernel::Heads;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::DType;
@@ -132,18 +132,18 @@ fn heads(options: &mut Options, hidden: usize) -> Result<Heads> {
     let key_value = options.optional_size("num_key_value_heads")?.unwrap_or(query);
     ensure!(
         query.is_multiple_of(key_value),
-        "num_attention_heads = {query} is no multiple of num_key_value_heads = {key_value}"
+        "num_attention_heads = {query} is no multiple of num_key_value_heads = {key_value}{ANEW}"
     );
     let dim = if let Some(dim) = options.optional_size("head_dim")? {
         dim
     } else {
         ensure!(
             hidden.is_multiple_of(query),
-            "hidden_size = {hidden} is no multiple of num_attention_heads = {query}"
+            "hidden_size = {hidden} is no multiple of num_attention_heads = {query}{ANEW}"
         );
         hidden / query
     };
-    ensure!(dim.is_multiple_of(2), "head_dim = {dim} is odd: rotary embeddings need pairs");
+    ensure!(dim.is_multiple_of(2), "head_dim = {dim} is odd: rotary embeddings need pairs{ANEW}");
     Ok(Heads { query, key_value, dim, window: None })
 }
 
@@ -166,7 +166,8 @@ fn rope(options: &mut Options, max_positions: usize) -> Result<(f64, Option<Llam
     let (five, four) = (options.object("rope_parameters")?, options.object("rope_scaling")?);
     let theta = options.positive("rope_theta")?;
     let mut own = Options::inner(five.or(four).unwrap_or_default());
-    let theta = own.positive("rope_theta")?.or(theta).context("rope_theta is missing")?;
+    let theta =
+        own.positive("rope_theta")?.or(theta).with_context(|| format!("rope_theta is missing{ANEW}"))?;
     let kind = own.text("rope_type")?;
     // The oldest spelling; newer files write both.
     let kind = kind.or(own.text("type")?);
@@ -174,13 +175,14 @@ fn rope(options: &mut Options, max_positions: usize) -> Result<(f64, Option<Llam
         None | Some("default") => None,
         Some("llama3") => {
             let mut figure = |key: &str| {
-                own.positive(key)?.with_context(|| format!("rope scaling of type llama3: {key} is missing"))
+                own.positive(key)?
+                    .with_context(|| format!("rope scaling of type llama3: {key} is missing{ANEW}"))
             };
             let (factor, low_freq_factor, high_freq_factor) =
                 (figure("factor")?, figure("low_freq_factor")?, figure("high_freq_factor")?);
             ensure!(
                 low_freq_factor < high_freq_factor,
-                "rope scaling of type llama3: low_freq_factor = {low_freq_factor} is not below high_freq_factor = {high_freq_factor}"
+                "rope scaling of type llama3: low_freq_factor = {low_freq_factor} is not below high_freq_factor = {high_freq_factor}{ANEW}"
             );
             let original_max_positions =
                 own.positive("original_max_position_embeddings")?.unwrap_or(max_positions as f64);

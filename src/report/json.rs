@@ -2,7 +2,7 @@
 //! and `"-inf"`, as in the run log; what is not known is `null`.
 
 use crate::curve::EvalPoint;
-use crate::event::num;
+use crate::event::num::json as number;
 use crate::monitor::Snapshot;
 use serde_json::{Value, json};
 
@@ -78,9 +78,4 @@ fn point(point: &EvalPoint) -> Value {
         "train_loss": point.train_loss.map(number), "tokens": point.tokens,
         "token_accuracy": point.token_accuracy, "metrics": metrics,
     })
-}
-
-/// JSON has no NaN and no infinity.
-fn number(value: f64) -> Value {
-    if value.is_finite() { json!(value) } else { json!(num::name(value)) }
 }

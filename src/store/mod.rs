@@ -9,6 +9,7 @@ pub mod follow;
 pub mod log;
 
 use crate::event::record::Record;
+use crate::files::{ASIDE, folder_of, sync_folder};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,9 +24,6 @@ const CONFIG: &str = "config.toml";
 const LOG: &str = "run.jsonl";
 const TIED: &str = "tied";
 
-/// How the names of files begin that are written aside, to be renamed when they are whole.
-const ASIDE: &str = ".tmp";
-
 /// Names to try before giving up on finding one that is free.
 const ATTEMPTS: u32 = 100;
 
@@ -35,7 +33,7 @@ impl RunDir {
     /// `seed` makes the id; where the name is taken, the next one is tried.
     ///
     /// # Errors
-    /// When the folder cannot be made or written to. Nothing is left behind then.
+    /// When the folder cannot be made or written to. No folder of the run is left behind then.
     pub fn create(parent: &Path, name: &str, date: &str, seed: u32, config: &str) -> Result<Self> {
         for attempt in 0..ATTEMPTS {
             let id = seed.wrapping_add(attempt) & 0xffff;
@@ -44,7 +42,10 @@ impl RunDir {
                 return Self::make(root, config);
             }
         }
-        bail!("{}: no free name for a run called {name}", parent.display())
+        bail!(
+            "{}: no free name for a run called {name}\n  hint: name its folder with --out",
+            parent.display()
+        )
     }
 
     /// Makes a folder for a new run at `root` itself.
@@ -70,10 +71,7 @@ impl RunDir {
 
     /// Fills a folder beside its place and moves it there, so that a folder of that name is never half made.
     fn make(root: PathBuf, config: &str) -> Result<Self> {
-        let parent = match root.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let parent = folder_of(&root);
         let make = || -> std::io::Result<()> {
             if let Some(file) = parent.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
                 return Err(std::io::Error::other(format!("{} is not a folder", file.display())));
@@ -81,14 +79,17 @@ impl RunDir {
             std::fs::create_dir_all(parent)?;
             let aside = tempfile::Builder::new().prefix(".tune-").tempdir_in(parent)?;
             for (name, text) in [(CONFIG, config), (LOG, "")] {
-                let path = aside.path().join(name);
-                std::fs::write(&path, text)?;
-                std::fs::File::open(&path)?.sync_all()?;
+                let mut file = std::fs::File::create(aside.path().join(name))?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()?;
             }
             std::fs::rename(aside.path(), &root)?;
             // It has moved: there is nothing left to remove.
             let _ = aside.keep();
-            std::fs::File::open(parent)?.sync_all()
+            sync_folder(parent).inspect_err(|_| {
+                // The first error is the one to tell of.
+                let _ = std::fs::remove_dir_all(&root);
+            })
         };
         make().map_err(|error| {
             anyhow!(
@@ -188,7 +189,7 @@ impl RunDir {
             }
             self.discard(to)?;
             std::fs::rename(&aside, to)?;
-            Ok(std::fs::File::open(parent)?.sync_all()?)
+            Ok(sync_folder(parent)?)
         };
         keep().with_context(|| format!("{} cannot be written", to.display()))
     }
@@ -240,30 +241,6 @@ impl RunDir {
     }
 }
 
-/// Writes a file aside and moves it to its place when it is whole.
-///
-/// # Errors
-/// When it cannot be written; what was there before is still there then.
-pub fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(ASIDE);
-        // As readable as any other file, within what the user's mask allows.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut aside = builder.tempfile_in(folder)?;
-        aside.write_all(text.as_bytes())?;
-        aside.as_file().sync_all()?;
-        aside.persist(path)?;
-        Ok(())
-    };
-    // What is no file, a pipe or a terminal, can only be written to.
-    let is_special = path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir());
-    let written = if is_special { std::fs::write(path, text) } else { write() };
-    written.with_context(|| format!("{} cannot be written", path.display()))
-}
-
 /// A free name beside a folder's own, for one that is on its way there or from there.
 fn aside(folder: &Path, way: &str) -> std::io::Result<PathBuf> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -277,6 +254,7 @@ fn aside(folder: &Path, way: &str) -> std::io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::replace;
 
     #[test]
     fn a_new_run_gets_a_folder_of_its_own() {
@@ -308,30 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_whole_or_not_at_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("report.html");
-        write_whole(&path, "one").unwrap();
-        write_whole(&path, "two").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
-        // A folder is in the way: it stays, and nothing is left beside it.
-        let folder = dir.path().join("taken.html");
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("x"), "").unwrap();
-        let error = format!("{:#}", write_whole(&folder, "three").unwrap_err());
-        assert!(error.contains("taken.html cannot be written"), "{error}");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-
-    #[test]
     fn a_folder_that_is_kept_stays_as_it_was() {
         let parent = tempfile::tempdir().unwrap();
         let dir = RunDir::create_at(&parent.path().join("run"), "").unwrap();
         let (best, tied) = (dir.best(), dir.tied(150));
         std::fs::create_dir(&best).unwrap();
-        write_whole(&best.join("weights"), "first").unwrap();
+        replace(&best.join("weights"), b"first").unwrap();
         dir.keep(&best, &tied).unwrap();
-        write_whole(&best.join("weights"), "second").unwrap();
+        replace(&best.join("weights"), b"second").unwrap();
         let read = |folder: &Path| std::fs::read_to_string(folder.join("weights")).unwrap();
         assert_eq!((read(&tied), read(&best)), ("first".into(), "second".into()));
         dir.keep(&best, &tied).unwrap();

@@ -6,7 +6,9 @@
 
 use super::optim::AdamW;
 use crate::event::{BestPoint, CheckpointRole, CheckpointSaved};
-use crate::model::adapter::{files, peft};
+use crate::files;
+use crate::model::adapter::files::serialize;
+use crate::model::adapter::peft;
 use crate::model::lora::Adapter;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
@@ -99,7 +101,7 @@ impl State {
         .concat();
         let position = Position { step: self.step, best: self.best.as_ref().map(|(point, _)| *point) };
         let metadata = BTreeMap::from([(POSITION.to_owned(), serde_json::to_string(&position)?)]);
-        files::serialize(parts.iter().map(|(name, tensor)| (name.clone(), tensor)), metadata)
+        serialize(parts.iter().map(|(name, tensor)| (name.clone(), tensor)), metadata)
     }
 
     fn read(mut self, bytes: &[u8]) -> Result<Self> {
@@ -125,14 +127,17 @@ impl State {
     }
 }
 
+const OTHER_STATE: &str =
+    "\n  hint: it is of a run with other settings; put back its config.toml, or begin a new run";
+
 /// Replaces tensors by those of a file, which must have their shapes.
 fn fill(file: &SafeTensors, part: &str, names: &[String], tensors: Vec<&mut Tensor>) -> Result<()> {
     for (name, tensor) in names.iter().zip(tensors) {
         let name = format!("{part}.{name}");
-        let Ok(view) = file.tensor(&name) else { bail!("tensor {name} is missing") };
+        let Ok(view) = file.tensor(&name) else { bail!("tensor {name} is missing{OTHER_STATE}") };
         ensure!(
             view.shape() == tensor.dims() && view.dtype() == safetensors::Dtype::F32,
-            "tensor {name} is {:?} {:?}, expected f32 {:?}",
+            "tensor {name} is {:?} {:?}, expected f32 {:?}{OTHER_STATE}",
             view.dtype(),
             view.shape(),
             tensor.dims()

@@ -43,20 +43,3 @@ fn mistakes_are_named() {
         assert!(message.starts_with(expected), "{message}");
     }
 }
-
-#[test]
-fn a_plan_is_printed_and_nothing_is_made() {
-    let place = crate::cli::Place::new();
-    let output =
-        place.command(&["run", "job.toml", "--plan", "--json"]).output().expect("the program starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let plan: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
-    assert_eq!(plan["steps"], 6);
-    let parts = plan["memory"].as_object().expect("the parts");
-    let sum: u64 = parts.values().filter_map(Value::as_u64).sum();
-    assert_eq!(plan["total"], sum);
-    assert!(plan["largest_batch"]["tokens"].as_u64() > plan["largest_batch"]["targets"].as_u64());
-    assert!(!place.path("runs").exists());
-    let output = place.command(&["run", "job.toml", "--plan"]).output().expect("the program starts");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("activations"));
-}

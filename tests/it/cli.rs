@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tune::event::record::Record;
 
@@ -301,6 +301,26 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
     assert_eq!(files(&place.path(OUT)), FILES);
 }
 
+/// As `nohup` starts it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_ends_only_a_run_that_does_not_ignore_it() {
+    for (trap, code) in [("trap '' HUP; ", 0), ("", 130)] {
+        let place = Place::new();
+        let script = format!("{trap}exec \"$0\" run job.toml --json --out {OUT} --set train.steps=60");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, TUNE]).current_dir(place.path("")).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sh starts");
+        let mut rest = wait_for(&mut child, "\"kind\":\"step\",\"step\":5,");
+        let kill =
+            Command::new("kill").args(["-HUP", &child.id().to_string()]).status().expect("kill starts");
+        assert!(kill.success());
+        rest.read_to_end(&mut Vec::new()).expect("the rest of stdout");
+        let output = child.wait_with_output().expect("an end");
+        assert_eq!(output.status.code(), Some(code), "{trap}{}", stderr(&output));
+    }
+}
+
 #[test]
 fn a_run_that_another_process_writes_is_left_alone() {
     let place = Place::new();
@@ -364,27 +384,29 @@ fn a_run_is_stopped_by_the_rule_that_is_named() {
     assert!(stderr(&refused).contains("early_stopping.rule"), "{}", stderr(&refused));
 }
 
-/// Kills a run at moments spread over its duration; `TUNE_KILLS` says how many.
+/// Kills runs when their logs have come to records spread over those of a whole run; `TUNE_KILLS` says how many.
 #[test]
 fn a_run_killed_at_any_moment_can_go_on() {
-    let kills = std::env::var("TUNE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6_u32);
+    let kills = std::env::var("TUNE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6_usize);
     let overrides = ["--set", "eval.every_steps=1"];
-    let start = Instant::now();
     let reference = Place::new().whole(&overrides);
-    let duration = start.elapsed();
-    let (mut none, mut begun, mut resumed, mut over) = (0, 0, 0, 0);
+    let (mut begun, mut resumed, mut over) = (0, 0, 0);
     for kill in 0..kills {
         let place = Place::new();
+        let run = place.path(OUT);
         let arguments = [&["run", "job.toml", "--json", "--out", OUT], &overrides[..]].concat();
         let mut child = place.command(&arguments).spawn().expect("tune starts");
-        std::thread::sleep(Duration::from_millis(2) + duration * kill / kills);
+        // From an empty log to one that lacks a few records.
+        let enough = reference.len() * kill / kills;
+        let recorded = || std::fs::read_to_string(run.join("run.jsonl")).map(|log| log.lines().count());
+        while !recorded().is_ok_and(|records| records >= enough)
+            && child.try_wait().expect("a child").is_none()
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         child.kill().expect("killed");
         child.wait().expect("an end");
-        let run = place.path(OUT);
-        if !run.exists() {
-            none += 1;
-            continue;
-        }
+        assert!(recorded().is_ok_and(|records| records >= enough), "kill {kill}: ended too soon");
         nothing_is_half_written(&run);
         let output = place.tune(&["run", "--resume", OUT, "--json"]);
         if output.status.code() == Some(2) {
@@ -402,12 +424,25 @@ fn a_run_killed_at_any_moment_can_go_on() {
         nothing_is_half_written(&run);
     }
     assert_eq!(["valid", "train_probe"].map(|split| evals(&reference, split).len()), [7, 7]);
-    assert_eq!(none + begun + resumed + over, kills);
     // Shown with --nocapture.
-    let counts = format!(
-        "{kills} kills: {none} before a folder, {begun} begun again, {resumed} resumed, {over} over\n"
-    );
+    let counts = format!("{kills} kills: {begun} begun again, {resumed} resumed, {over} over\n");
     std::io::Write::write_all(&mut std::io::stdout(), counts.as_bytes()).expect("stdout");
+    assert!(resumed > 0, "{counts}");
+}
+
+#[test]
+fn a_plan_is_printed_and_nothing_is_made() {
+    let place = Place::new();
+    let output = place.tune(&["run", "job.toml", "--plan", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(plan["steps"], 6);
+    let parts = plan["memory"].as_object().expect("the parts");
+    let sum: u64 = parts.values().filter_map(Value::as_u64).sum();
+    assert_eq!(plan["total"], sum);
+    assert!(plan["largest_batch"]["tokens"].as_u64() > plan["largest_batch"]["targets"].as_u64());
+    assert!(!place.path("runs").exists());
+    assert!(stdout(&place.tune(&["run", "job.toml", "--plan"])).contains("activations"));
 }
 
 #[test]

@@ -14,11 +14,16 @@ use tune::dashboard::view::{Scene, Theme, render, tick};
 use tune::dashboard::{Drawing, Trainer, export};
 use tune::monitor::Snapshot;
 
+/// A run by itself.
+fn lone<'a>(snapshot: &Snapshot<'a>) -> Scene<'a> {
+    Scene { snapshot: *snapshot, runs: &[], shown: 0, system: None }
+}
+
 fn draw(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme, size: (u16, u16)) -> (String, Extent) {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     let mut extent = Extent::default();
     let frame = terminal
-        .draw(|frame| extent = render(frame, frame.area(), Some(&Scene::lone(*snapshot)), ui, theme))
+        .draw(|frame| extent = render(frame, frame.area(), Some(&lone(snapshot)), ui, theme))
         .unwrap();
     (text(frame.buffer), extent)
 }
@@ -281,7 +286,7 @@ fn colours_only_where_they_are_wanted() {
         let theme = Theme::new(color, Drawing::Braille);
         let frame = terminal
             .draw(|frame| {
-                render(frame, frame.area(), Some(&Scene::lone(story.snapshot())), &ended(), theme);
+                render(frame, frame.area(), Some(&lone(&story.snapshot())), &ended(), theme);
             })
             .unwrap();
         let coloured = frame.buffer.content.iter().any(|c| c.fg != Color::Reset || c.bg != Color::Reset);

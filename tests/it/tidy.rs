@@ -15,16 +15,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("config", &[]),
     ("fmt", &[]),
+    ("files", &[]),
     ("device", &[]),
     ("kernel", &[]),
     ("data", &["config"]),
-    ("model", &["config", "device", "kernel"]),
-    ("train", &["event", "config", "device", "kernel", "data", "model"]),
+    ("model", &["config", "files", "device", "kernel"]),
+    ("train", &["event", "config", "files", "device", "kernel", "data", "model"]),
     ("curve", &["event"]),
     ("diagnosis", &["event", "curve"]),
     ("monitor", &["event", "fmt", "curve", "diagnosis"]),
     ("report", &["event", "fmt", "curve", "diagnosis", "monitor"]),
-    ("store", &["event"]),
+    ("store", &["event", "files"]),
     ("ingest", &["event"]),
     ("dashboard", &["event", "fmt", "curve", "diagnosis", "monitor"]),
     ("cli", ANY),
@@ -366,6 +367,18 @@ fn the_table_is_the_module_list() {
             assert!(table[..i].contains(name), "{module} may know {name}, which comes after it");
         }
     }
+}
+
+#[test]
+fn the_pure_modules_are_those_of_the_page() {
+    let lib = std::fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
+    let (_, list) = lib.split_once("No files, clock, randomness or printing in ").expect("the rule");
+    let (list, _) = list.split_once(": the same records").expect("its end");
+    let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let module = |path: &&str| {
+        path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches('/').replace('/', "::")
+    };
+    assert_eq!(listed, PURE.iter().map(module).collect::<Vec<_>>(), "src/lib.rs and tests/it/tidy.rs");
 }
 
 #[test]

@@ -91,8 +91,11 @@ fn what_is_piped_in_is_judged_and_passed_through() {
 fn mistakes_are_named() {
     let place = place();
     for (arguments, expected) in [
-        (&["watch", "--once", "none.log"][..], "error: none.log: no such file or folder\n"),
-        (&["watch", "-", "-"], "error: -: standard input can be read once only\n"),
+        (
+            &["watch", "--once", "none.log"][..],
+            "error: none.log: no such file or folder\n  hint: name a log, or a folder of them\n",
+        ),
+        (&["watch", "-", "-"], "error: -: standard input can be read once only\n  hint: name - once\n"),
         (
             &["watch", "x", "--map", "loss=a"],
             "error: --map loss=a: not one of eval, train and step\n  hint: --map eval=val_loss,train=loss,step=iteration\n",

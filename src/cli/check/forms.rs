@@ -3,7 +3,7 @@
 use crate::cli::source::Judged;
 use crate::curve::EvalPoint;
 use crate::diagnosis::{Severity, Verdict};
-use crate::event::num;
+use crate::event::num::json as number;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -36,11 +36,6 @@ pub(super) fn reasons(passed: &[Judged]) -> String {
         }
     }
     counts.iter().map(|(why, count)| format!("{count}\u{d7} {why}")).collect::<Vec<_>>().join(", ")
-}
-
-/// A number, or the name of one that JSON does not have.
-fn number(value: f64) -> Value {
-    if value.is_finite() { json!(value) } else { json!(num::name(value)) }
 }
 
 /// The best evaluation. Printed figures are rounded: of equals the last is taken, since of a curve

@@ -161,7 +161,7 @@ fn wait(mut process: Process, sender: Sender<Happening>) {
 #[cfg(not(unix))]
 fn listen(_sender: &Sender<Happening>) -> Result<()> {
     // The console sends Ctrl-C to the child too, which ends by it; tune stays to tell how.
-    Ok(ctrlc::set_handler(|| {})?)
+    crate::cli::signals::on_request(|| {})
 }
 
 #[cfg(unix)]
@@ -172,12 +172,13 @@ mod unix {
     //! Pseudo-terminals and signals.
 
     use super::{Ask, Channel, Child, Happening, read, wait};
+    use crate::cli::signals::requests;
     use anyhow::{Context, Result};
     use pty_process::Size;
     use pty_process::blocking::{Command, Pts, Pty, open};
     use rustix::process::{Pid, Signal, kill_process_group};
     use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
+    use signal_hook::consts::{SIGQUIT, SIGWINCH};
     use signal_hook::iterator::Signals;
     use std::ffi::{OsStr, OsString};
     use std::io::{IsTerminal, Read, Write};
@@ -250,7 +251,7 @@ mod unix {
 
     /// Collects the signals that `tune` is sent, on a thread of its own.
     pub(super) fn listen(sender: &Sender<Happening>) -> Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH])?;
+        let mut signals = Signals::new([SIGQUIT, SIGWINCH].into_iter().chain(requests()))?;
         let sender = sender.clone();
         thread::spawn(move || {
             for signal in signals.forever() {

@@ -40,6 +40,9 @@ const LAST_WORDS: usize = 15;
 /// The longest stretch of output without a line's end that is kept.
 const LONGEST: usize = 1 << 20;
 
+/// The longest time, in seconds, that a trainer may be given to save.
+const DAY: u64 = 24 * 60 * 60;
+
 #[derive(Args)]
 pub(super) struct ExecArgs {
     /// Stop the trainer when a finding is this grave: watch, warn or severe; without it, only look on
@@ -50,7 +53,7 @@ pub(super) struct ExecArgs {
     #[arg(long = "log", value_name = "PATH")]
     logs: Vec<PathBuf>,
     /// Seconds that the trainer is given to save when it is asked to stop
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=DAY))]
     grace: u64,
     /// The trainer's own output in place of the dashboard
     #[arg(long)]

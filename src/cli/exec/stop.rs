@@ -14,8 +14,8 @@ impl Stop {
     /// What to ask now, `since` the decision to stop; nothing while the last request may still be
     /// heeded. A trainer is given `grace` to save after the first one, and half of that after the second.
     pub(super) fn ask(&mut self, since: Duration, grace: Duration) -> Option<Ask> {
-        let steps =
-            [(Duration::ZERO, Ask::Interrupt), (grace, Ask::Terminate), (grace + grace / 2, Ask::Kill)];
+        let last = grace.saturating_add(grace / 2);
+        let steps = [(Duration::ZERO, Ask::Interrupt), (grace, Ask::Terminate), (last, Ask::Kill)];
         let (after, ask) = *steps.get(self.asked)?;
         if since < after {
             return None;
@@ -36,5 +36,12 @@ mod tests {
             .filter_map(|s| Some((s, stop.ask(Duration::from_secs(s), Duration::from_secs(30))?)))
             .collect();
         assert_eq!(asked, [(0, Ask::Interrupt), (30, Ask::Terminate), (45, Ask::Kill)]);
+    }
+
+    #[test]
+    fn the_longest_grace_is_no_mistake() {
+        let mut stop = Stop::default();
+        let asked = [0, 1, 2].map(|s| stop.ask(Duration::from_secs(s), Duration::MAX));
+        assert_eq!(asked, [Some(Ask::Interrupt), None, None]);
     }
 }

@@ -70,7 +70,7 @@ pub fn write(path: &Path, adapter: &Adapter, spec: &Spec, name: &str) -> Result<
     }
     head.resize(head.len().next_multiple_of(ALIGNMENT), 0);
     let data: Vec<Vec<u8>> = tensors.iter().map(|(_, tensor)| files::bytes(tensor)).collect::<Result<_>>()?;
-    files::replace_with(path, |file| {
+    crate::files::replace_with(path, |file| {
         file.write_all(&head)?;
         for bytes in &data {
             file.write_all(bytes)?;

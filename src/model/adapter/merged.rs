@@ -3,7 +3,7 @@
 //! Every tensor keeps its name and its type: a sum is computed in f32 and rounded to what the base is
 //! stored in. One tensor is in memory at a time.
 
-use super::files;
+use crate::files;
 use crate::kernel::Lora;
 use crate::model::lora::{Adapter, Module};
 use crate::model::spec::Spec;
@@ -40,7 +40,8 @@ pub fn write(folder: &Path, adapter: &Adapter, spec: &Spec, path: &str) -> Resul
                 let (out, input) = module.shape(spec);
                 ensure!(
                     weights.shape(&name).is_some_and(|shape| shape == [out, input]),
-                    "{path}: tensor {name} is not of the shape that config.json says"
+                    "{path}: tensor {name} is not of the shape that config.json says\n  \
+                     hint: take config.json and *.safetensors from the same model"
                 );
                 updates.insert(name, lora);
             }
@@ -92,7 +93,10 @@ fn add(dtype: Dtype, shape: &[usize], bytes: &[u8], lora: &Lora) -> Result<Vec<u
     let update = on_host(&lora.b)?.matmul(&on_host(&lora.a)?)?.affine(f64::from(lora.scale), 0.0)?;
     let sum: Vec<f32> =
         (Tensor::from_vec(floats, shape, &Device::Cpu)? + update)?.flatten_all()?.to_vec1()?;
-    ensure!(sum.iter().all(|x| x.is_finite()), "base and adapter do not add up to finite numbers");
+    ensure!(
+        sum.iter().all(|x| x.is_finite()),
+        "base and adapter do not add up to finite numbers\n  hint: take the adapter of a run that has not diverged"
+    );
     Ok(match dtype {
         Dtype::F16 => sum.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
         Dtype::BF16 => sum.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),

@@ -4,7 +4,8 @@
 //! `(r, out)`. It knows one rank and one scale for all modules: lower ranks are filled up with zeros, and
 //! where scales differ the difference goes into `b`. Neither changes what is computed.
 
-use super::files::{replace, serialize};
+use super::files::serialize;
+use crate::files::replace;
 use crate::model::lora::{Adapter, Module};
 use crate::model::spec::Spec;
 use anyhow::{Context, Result};

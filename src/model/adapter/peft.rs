@@ -3,7 +3,9 @@
 //! What is read is computed as PEFT computes it, or refused by the name of the key that asks for
 //! something else. What was read and is written again is the same adapter to PEFT.
 
-use super::files::{replace, serialize};
+use super::files::serialize;
+use crate::config::check::MAX_RANK;
+use crate::files::replace;
 use crate::kernel::Lora;
 use crate::model::lora::{Adapter, AdapterConfig, Module, PerModule};
 use crate::model::spec::Spec;
@@ -154,7 +156,7 @@ fn parse(text: &str) -> Result<Described> {
     }
     let get = |key: &str| config.get(key).filter(|value| !value.is_null());
     let size = |key: &str, value: &Value| {
-        let size = value.as_u64().filter(|&r| (1..=1 << 16).contains(&r));
+        let size = value.as_u64().filter(|&r| (1..=MAX_RANK as u64).contains(&r));
         size.map(|r| r as usize).with_context(|| format!("{key} = {value} is not a rank"))
     };
     let figure = |key: &str, value: &Value| {
@@ -166,8 +168,11 @@ fn parse(text: &str) -> Result<Described> {
         let patterns =
             patterns.as_object().with_context(|| format!("{key} = {patterns} is not an object"))?;
         let compile = |(name, value): (&String, &Value)| {
-            let regex = Regex::new(&format!("^(?:.*\\.)?(?:{name})$"))
-                .map_err(|error| anyhow!("{key}: {name:?} is no regular expression: {error}"))?;
+            let regex = Regex::new(&format!("^(?:.*\\.)?(?:{name})$")).map_err(|error| {
+                anyhow!(
+                    "{key}: {name:?} is no regular expression: {error}\n  hint: name the layers as PEFT does"
+                )
+            })?;
             Ok((name.clone(), regex, value.clone()))
         };
         patterns.iter().map(compile).collect()

@@ -18,7 +18,9 @@ fn parse(text: &str) -> Spec {
 }
 
 fn refused(text: &str) -> String {
-    format!("{:#}", Spec::parse(text).unwrap_err())
+    let error = format!("{:#}", Spec::parse(text).unwrap_err());
+    assert!(error.contains("\n  hint: "), "{error}");
+    error
 }
 
 #[test]
@@ -146,5 +148,9 @@ fn figures_that_cannot_be_are_refused() {
     );
     assert!(refused(&config(r#", "head_dim": 7"#)).contains("head_dim = 7 is odd"));
     assert!(refused(r#"{"model_type": "llama"}"#).starts_with("hidden_size is missing\n  hint: "));
+    assert!(
+        refused(&config(r#", "rope_theta": -1"#)).starts_with("rope_theta = -1 is not a positive number")
+    );
+    assert!(refused(&config(r#", "dtype": 16"#)).starts_with("dtype = 16 is not a text"));
     assert!(refused("{").starts_with("not a JSON object\n  hint: "));
 }
