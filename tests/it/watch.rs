@@ -91,7 +91,10 @@ fn what_is_piped_in_is_judged_and_passed_through() {
 fn mistakes_are_named() {
     let place = place();
     for (arguments, expected) in [
-        (&["watch", "--once", "none.log"][..], "error: none.log: no such file or folder\n"),
+        (
+            &["watch", "--once", "none.log"][..],
+            "error: none.log: no such file or folder\n  hint: without --once tune waits for it\n",
+        ),
         (&["watch", "-", "-"], "error: -: standard input can be read once only\n"),
         (
             &["watch", "x", "--map", "loss=a"],
@@ -105,6 +108,23 @@ fn mistakes_are_named() {
             "{arguments:?}"
         );
     }
+}
+
+#[test]
+fn what_is_not_there_yet_is_waited_for_and_said_to_be() {
+    let place = place();
+    let mut child = Command::new(TUNE)
+        .args(["watch", "later.log", "--plain"])
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tune starts");
+    let said = BufReader::new(child.stderr.take().expect("stderr")).lines().next();
+    child.kill().expect("it is ended");
+    child.wait().expect("it has ended");
+    assert_eq!(said.expect("a line").expect("text"), "later.log does not exist yet; waiting for it");
 }
 
 #[test]

@@ -104,6 +104,7 @@ fn on_screen(
         owns_run: true,
         detaches: false,
         folder: Path::new("."),
+        notice: None,
         system: None,
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));
