@@ -33,6 +33,13 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
             )));
         }
     };
+    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    if let Some(folder) = folder {
+        return Err(Failure::usage(anyhow!(
+            "{name}: no such folder: {}\n  hint: make it, or name another",
+            folder.display()
+        )));
+    }
     let (monitor, config) = read(&args.source)?;
     let text = write(&monitor.snapshot(), &about(config, &args.source));
     write_whole(&args.output, &text).map_err(Failure::usage)?;
