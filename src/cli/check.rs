@@ -8,7 +8,8 @@ use crate::diagnosis::Severity;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -62,6 +63,18 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     let judged: Vec<anyhow::Result<Judged>> =
         sources.par_iter().map(|source| source::judge(source, &options)).collect();
     let judged = judged.into_iter().collect::<anyhow::Result<Vec<_>>>().map_err(Failure::usage)?;
+    if !judged.iter().any(|run| run.found || !run.is_empty()) {
+        let names: Vec<&str> = judged.iter().map(|run| run.name.as_str()).collect();
+        let hint = if judged.iter().any(|run| is_rows(&run.file)) {
+            "these are rows to train on: tune data looks at them"
+        } else {
+            "give the log that the trainer wrote, or say what its columns are with --map eval=COLUMN"
+        };
+        return Err(Failure::usage(anyhow!(
+            "{}: no losses were found in it\n  hint: {hint}",
+            names.join(", ")
+        )));
+    }
     let (passed, runs): (Vec<_>, Vec<_>) = judged.into_iter().partition(|run| run.found && run.is_empty());
     if runs.is_empty() {
         return Err(Failure::usage(anyhow!(
@@ -84,4 +97,20 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         forms::text(&runs, &passed, colors, args.output.quiet)
     });
     Ok(if runs.iter().any(failed) { code::FINDING } else { code::FINE })
+}
+
+/// Bytes of a file that are looked at for a row.
+const HEAD: u64 = 64 * 1024;
+/// What rows to train on have, and logs have not.
+const ROWS: [&str; 6] = ["messages", "conversations", "prompt", "instruction", "question", "text"];
+
+/// Whether a file begins with a row to train on, in JSON Lines.
+fn is_rows(path: &Path) -> bool {
+    let mut line = Vec::new();
+    let read = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
+    let Some(Ok(_)) = read.map(|file| BufReader::new(file.take(HEAD)).read_until(b'\n', &mut line)) else {
+        return false;
+    };
+    serde_json::from_slice::<serde_json::Value>(&line)
+        .is_ok_and(|row| ROWS.iter().any(|key| row.get(key).is_some()))
 }

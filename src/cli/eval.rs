@@ -9,6 +9,7 @@ use crate::data::encode::EncodeOptions;
 use crate::data::{self, Example};
 use crate::event::num::json as number;
 use crate::fmt;
+use crate::model::BUILTIN;
 use crate::model::adapter::peft;
 use crate::model::lora::Adapter;
 use crate::train::loss::{SetLoss, evaluate_with};
@@ -103,6 +104,11 @@ pub(super) fn eval(args: &EvalArgs) -> Outcome {
 /// The configuration that says how, and the adapter that is judged.
 fn asked(args: &EvalArgs) -> Result<(Config, Option<PathBuf>), Failure> {
     if let Some(run) = &args.run {
+        if run.as_os_str() == BUILTIN && !run.exists() {
+            return Err(Failure::usage(anyhow!(
+                "{BUILTIN}: no such run\n  hint: --model {BUILTIN} is the model"
+            )));
+        }
         let dir = open_run(run)?;
         let config = config::load::load(&dir.config(), &args.overrides).map_err(Failure::usage)?;
         if !dir.best().is_dir() {

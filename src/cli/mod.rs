@@ -160,7 +160,10 @@ impl Reading {
     fn options(&self) -> Result<crate::ingest::Options, Failure> {
         let known = crate::ingest::TRAINERS;
         if let Some(name) = self.format.as_ref().filter(|name| !known.contains(&name.as_str())) {
-            let near = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
+            let distance = |known: &str| strsim::damerau_levenshtein(known, name);
+            // A third of its letters may be wrong; beyond that another word was meant.
+            let near = known.iter().filter(|known| 3 * distance(known) <= known.len().max(name.len()));
+            let near = near.min_by_key(|known| distance(known));
             let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
             return Err(Failure::usage(anyhow::anyhow!(
                 "--format {name}: no such format\n  hint: {near}there are {}",

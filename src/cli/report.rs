@@ -34,6 +34,13 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
             )));
         }
     };
+    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    if let Some(folder) = folder {
+        return Err(Failure::usage(anyhow!(
+            "{name}: no such folder: {}\n  hint: make it, or name another",
+            folder.display()
+        )));
+    }
     let (monitor, config) = read(&args.source)?;
     let text = write(&monitor.snapshot(), &about(config, &args.source));
     replace(&args.output, text.as_bytes()).map_err(Failure::usage)?;

@@ -392,6 +392,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
         owns_run: true,
         detaches: detach::POSSIBLE,
         folder: dir.root(),
+        notice: None,
         system: Some(&measure),
     };
     let runs = dashboard::Runs::new(Limits::DEFAULT).with(OWN, dir.name(), monitor);

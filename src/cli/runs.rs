@@ -11,10 +11,13 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+/// The folder that holds the runs where no other is named; it need not be there yet.
+const RUNS: &str = "runs";
+
 #[derive(Args)]
 pub(super) struct RunsArgs {
     /// The folder that holds the runs
-    #[arg(default_value = "runs")]
+    #[arg(default_value = RUNS)]
     folder: PathBuf,
     #[command(flatten)]
     output: Output,
@@ -33,7 +36,7 @@ pub(super) fn runs(args: &RunsArgs) -> Outcome {
         let runs: Vec<_> = runs.iter().map(document).collect();
         print(&format!("{:#}\n", json!({"format": 1, "runs": runs})));
     } else if runs.is_empty() {
-        say(&format!("no runs in {}\n  hint: tune run CONFIG.toml makes one", args.folder.display()));
+        say(&format!("no runs in {} yet\n  hint: tune run CONFIG.toml makes one", args.folder.display()));
     } else {
         print(&table(&runs));
     }
@@ -43,6 +46,9 @@ pub(super) fn runs(args: &RunsArgs) -> Outcome {
 /// Newest first. A run whose log cannot be read is named and passed over.
 fn list(args: &RunsArgs) -> Result<Vec<Listed>, Failure> {
     let folder = args.folder.display();
+    if !args.folder.exists() && args.folder.as_os_str() == RUNS {
+        return Ok(Vec::new());
+    }
     let entries = std::fs::read_dir(&args.folder).map_err(|error| {
         Failure::usage(anyhow!(
             "{folder}: {error}\n  hint: name the folder of runs, output.dir of the configuration"

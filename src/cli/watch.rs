@@ -63,6 +63,10 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
             say(&format!("passed over: {name}: {why}"));
         }
     }
+    let awaited = awaited(args);
+    if let Some(awaited) = awaited.as_ref().filter(|_| !screen && !args.output.quiet) {
+        say(awaited);
+    }
     let side =
         Side { passes: Arc::new(AtomicBool::new(false)), echoes: !args.output.quiet && echoes(screen) };
     let piped = stdin.then(|| {
@@ -89,7 +93,13 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     })
     .map_err(Failure::failed)?;
     let look = Look::from_environment(args.output.colors(), |name| std::env::var(name).ok());
-    let shown = dashboard::Options { look, linger: true, owns_run: false, ..dashboard::Options::default() };
+    let shown = dashboard::Options {
+        look,
+        linger: true,
+        owns_run: false,
+        notice: awaited.as_deref(),
+        ..dashboard::Options::default()
+    };
     let ask = |id, command| trainers.ask(id, command);
     dashboard::run(&updates, Runs::new(Limits::DEFAULT), &ask, shown).map_err(Failure::failed)?;
     drop(updates);
@@ -122,11 +132,29 @@ fn check(args: &WatchArgs) -> Result<bool, Failure> {
     for source in args.sources.iter().filter(|source| !is_stdin(source)) {
         let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty());
         if !source.exists() && (args.once || folder.is_some_and(|folder| !folder.is_dir())) {
-            let error = "no such file or folder\n  hint: name a log, or a folder of them";
-            return Err(Failure::usage(anyhow!("{}: {error}", source.display())));
+            return Err(Failure::usage(anyhow!(
+                "{}: no such file or folder\n  hint: {}",
+                source.display(),
+                if args.once {
+                    "without --once tune waits for it"
+                } else {
+                    "make its folder, or name another"
+                }
+            )));
         }
     }
     Ok(stdin == 1)
+}
+
+/// Which sources are not there yet, in words.
+fn awaited(args: &WatchArgs) -> Option<String> {
+    let missing = args.sources.iter().filter(|source| !is_stdin(source) && !source.exists());
+    let missing: Vec<String> = missing.map(|source| source.display().to_string()).collect();
+    match &missing[..] {
+        [] => None,
+        [one] => Some(format!("{one} does not exist yet; waiting for it")),
+        many => Some(format!("{} do not exist yet; waiting for them", many.join(", "))),
+    }
 }
 
 /// Whether what comes in by standard input is repeated on stderr: not into the dashboard.

@@ -60,6 +60,8 @@ pub struct Options<'a> {
     pub detaches: bool,
     /// Where the files go that the user asks for.
     pub folder: &'a Path,
+    /// What is said until the first key, or the first record of any run.
+    pub notice: Option<&'a str>,
     /// Measures the machine; must not take long.
     pub system: Option<&'a dyn Fn() -> System>,
 }
@@ -113,6 +115,7 @@ impl Default for Options<'_> {
             owns_run: true,
             detaches: false,
             folder: Path::new("."),
+            notice: None,
             system: None,
         }
     }
@@ -136,6 +139,7 @@ pub fn run(
     let mut ui = Ui {
         owns_run,
         detaches: options.detaches,
+        notice: options.notice.map(str::to_owned),
         leave_at_end: !options.linger,
         drawing,
         light,
@@ -165,6 +169,13 @@ pub fn run(
         if intake != Intake::Nothing {
             news = Instant::now();
             dirty = true;
+            let begun = |run: &Run| !run.monitor.snapshot().log.is_empty();
+            if options.notice.is_some()
+                && ui.notice.as_deref() == options.notice
+                && runs.list().iter().any(begun)
+            {
+                ui.notice = None;
+            }
         }
         // Only a live run has a clock that runs on.
         let over = runs.get(ui.shown).is_some_and(Run::is_over);

@@ -52,6 +52,9 @@ pub struct RunInfo {
     pub total_steps: Option<u64>,
     /// Optimiser steps in one pass over the training rows.
     pub steps_per_epoch: Option<f64>,
+    /// Whether the log has no steps, so that epochs, or parts of them, are counted in their place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_epochs: bool,
     /// Optimiser steps between two evaluations.
     pub eval_every: Option<u64>,
     /// What the numbers of [`StepStats::loss`] mean.

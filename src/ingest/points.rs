@@ -220,6 +220,7 @@ impl Points {
         }
         self.started = true;
         self.info.trainer = self.trainer.into();
+        self.info.counts_epochs = matches!(self.scale, Some(Scale::Epochs | Scale::Thousandths));
         let event = Event::RunStarted(Box::new(self.info.clone()));
         self.records.push(Record { t: self.t, event });
         let text = match self.scale {

@@ -84,6 +84,20 @@ fn a_run_that_overfits_is_stopped_and_its_best_checkpoint_named() {
 }
 
 #[test]
+fn the_best_of_a_run_without_steps_is_at_its_epoch_and_matched_to_no_checkpoint() {
+    let mut script = String::from("mkdir -p out/checkpoint-10 out/checkpoint-90\n");
+    for (i, (eval, train)) in LOSSES.iter().enumerate() {
+        let epoch = i + 1;
+        let _ = writeln!(script, "echo \"{{'loss': {train}, 'epoch': {epoch}.0}}\"");
+        let _ = writeln!(script, "echo \"{{'eval_loss': {eval}, 'epoch': {epoch}.0}}\"");
+    }
+    let said = text(&exec(&place(), &[], &script).stderr);
+    let expected =
+        "best eval loss 1.3000 at epoch 6; which checkpoint is of it cannot be told: no steps are written";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn without_a_level_nothing_is_stopped() {
     let out = exec(&place(), &[], &format!("{}echo to the end", trainer("")));
     assert_eq!(out.status.code(), Some(0));

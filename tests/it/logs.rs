@@ -233,3 +233,23 @@ fn what_is_no_log_in_a_folder_is_passed_over_and_counted() {
     assert!(said.contains("passed over: a.out: a picture, no log\n"), "{said}");
     assert!(!lines.contains("a.out"), "{lines}");
 }
+
+#[test]
+fn a_file_without_any_loss_is_a_mistake_and_rows_are_sent_to_tune_data() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("notes"), "root:x:0:0\n").unwrap();
+    std::fs::write(dir.path().join("rows.jsonl"), "{\"prompt\": \"a\", \"completion\": \"b\"}\n").unwrap();
+    std::fs::write(dir.path().join("train.log"), "{'loss': 1.5, 'epoch': 0.5}\n").unwrap();
+    let check = |names: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tune"));
+        let output = command.arg("check").args(names).current_dir(dir.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let expected = "error: notes: no losses were found in it\n  hint: give the log that the trainer wrote, or say what \
+                    its columns are with --map eval=COLUMN\n";
+    assert_eq!(check(&["notes"]), (Some(2), expected.into()));
+    let expected = "error: rows.jsonl: no losses were found in it\n  hint: these are rows to train on: tune data looks at them\n";
+    assert_eq!(check(&["rows.jsonl"]), (Some(2), expected.into()));
+    // A log without evaluations is one, and a file beside it that is none stays in the list.
+    assert_eq!(check(&["notes", "train.log"]), (Some(0), String::new()));
+}

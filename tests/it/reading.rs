@@ -108,7 +108,27 @@ fn the_list_of_runs() {
     assert_eq!(output.status.code(), Some(2));
     let output = tune(place.path(), &["runs", "runs/no-run"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.contains("no runs in runs/no-run"), "{stderr}");
+    assert!(output.status.success() && stderr.contains("no runs in runs/no-run yet\n  hint: "), "{stderr}");
+}
+
+#[test]
+fn mistakes_are_answered_by_what_is_near() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("train.log"), "{'loss': 1.5, 'epoch': 0.5}\n").unwrap();
+    let said = |arguments: &[&str]| {
+        let output = tune(place.path(), arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = said(&["check", "train.log", "--format", "huh"]);
+    assert!(code == Some(2) && text.contains("hint: there are ") && !text.contains("did you mean"), "{text}");
+    let (_, text) = said(&["check", "train.log", "--format", "hf_trainer"]);
+    assert!(text.contains("hint: did you mean hf-trainer? there are "), "{text}");
+    let expected = "no runs in runs yet\n  hint: tune run CONFIG.toml makes one\n";
+    assert_eq!(said(&["runs"]), (Some(0), expected.into()));
+    let expected = "error: builtin: no such run\n  hint: --model builtin is the model\n";
+    assert_eq!(said(&["eval", "builtin", "--data", "x"]), (Some(2), expected.into()));
+    let expected = "error: none/r.html: no such folder: none\n  hint: make it, or name another\n";
+    assert_eq!(said(&["report", "train.log", "-o", "none/r.html"]), (Some(2), expected.into()));
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn info() -> RunInfo {
         }),
         total_steps: Some(560),
         steps_per_epoch: Some(PER_EPOCH),
+        counts_epochs: false,
         eval_every: Some(28),
         train_loss: LossMeaning::NATS_PER_TOKEN,
         eval_loss: LossMeaning::NATS_PER_TOKEN,

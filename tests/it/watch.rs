@@ -93,7 +93,7 @@ fn mistakes_are_named() {
     for (arguments, expected) in [
         (
             &["watch", "--once", "none.log"][..],
-            "error: none.log: no such file or folder\n  hint: name a log, or a folder of them\n",
+            "error: none.log: no such file or folder\n  hint: without --once tune waits for it\n",
         ),
         (&["watch", "-", "-"], "error: -: standard input can be read once only\n  hint: name - once\n"),
         (
@@ -108,6 +108,23 @@ fn mistakes_are_named() {
             "{arguments:?}"
         );
     }
+}
+
+#[test]
+fn what_is_not_there_yet_is_waited_for_and_said_to_be() {
+    let place = place();
+    let mut child = Command::new(TUNE)
+        .args(["watch", "later.log", "--plain"])
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tune starts");
+    let said = BufReader::new(child.stderr.take().expect("stderr")).lines().next();
+    child.kill().expect("it is ended");
+    child.wait().expect("it has ended");
+    assert_eq!(said.expect("a line").expect("text"), "later.log does not exist yet; waiting for it");
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn on_screen(
         owns_run: true,
         detaches: false,
         folder: Path::new("."),
+        notice: None,
         system: None,
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));
@@ -257,18 +258,29 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
         None => "tune: judged by what the trainer printed".into(),
     });
     if let Some(best) = snapshot.diagnosis.best.map(|best| &snapshot.curves.eval[best]) {
-        let roots = places::places(&args.command);
-        let saved = roots.iter().find_map(|root| checkpoint::nearest(root, best.step, begun));
-        let saved = saved.map_or_else(
-            || "no checkpoint was found".into(),
-            |(path, step)| {
-                let path = path.strip_prefix(".").unwrap_or(&path);
-                format!("the nearest checkpoint is {} (step {step})", path.display())
-            },
-        );
-        say(&format!("tune: best eval loss {:.4} at step {}; {saved}", best.loss, best.step));
+        let (place, saved) = match best.epoch.filter(|_| snapshot.run.counts_epochs) {
+            Some(epoch) => (
+                format!("epoch {}", (1000.0 * epoch).round() / 1000.0),
+                "which checkpoint is of it cannot be told: no steps are written".into(),
+            ),
+            None => (format!("step {}", best.step), saved(args, best.step, begun)),
+        };
+        say(&format!("tune: best eval loss {:.4} at {place}; {saved}", best.loss));
     }
     code
+}
+
+/// The checkpoint nearest to a step of the run, in words.
+fn saved(args: &ExecArgs, step: u64, begun: SystemTime) -> String {
+    let roots = places::places(&args.command);
+    let nearest = roots.iter().find_map(|root| checkpoint::nearest(root, step, begun));
+    nearest.map_or_else(
+        || "no checkpoint was found".into(),
+        |(path, step)| {
+            let path = path.strip_prefix(".").unwrap_or(&path);
+            format!("the nearest checkpoint is {} (step {step})", path.display())
+        },
+    )
 }
 
 /// Why the trainer is stopped: the gravest finding, in words.

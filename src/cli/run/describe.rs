@@ -49,6 +49,7 @@ pub(super) fn describe(
         }),
         total_steps: Some(plan.total_steps),
         steps_per_epoch: Some(plan.steps_per_epoch as f64),
+        counts_epochs: false,
         eval_every: Some(plan.eval_every),
         train_loss: LossMeaning::NATS_PER_TOKEN,
         eval_loss: LossMeaning::NATS_PER_TOKEN,
