@@ -26,8 +26,8 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
     let write: fn(&Snapshot, &About) -> String = match end.as_deref() {
         Some("html" | "htm") => html::page,
         Some("svg") => |snapshot, _| svg::chart(snapshot),
-        Some("md") => |snapshot, _| md::document(snapshot),
-        Some("json") => |snapshot, _| json::document(snapshot),
+        Some("md") => md::document,
+        Some("json") => json::document,
         _ => {
             return Err(Failure::usage(anyhow!(
                 "{name}: not a report that can be written\n  hint: name it FILE.html, FILE.svg, FILE.md or FILE.json"

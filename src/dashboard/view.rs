@@ -55,6 +55,9 @@ const WIDE: u16 = 104;
 /// Lines of the panels, their title included.
 const PANEL_LINES: (u16, u16) = (7, 12);
 
+/// Runs whose curves can be told apart in one chart.
+const MOST_CURVES: usize = 8;
+
 /// All that there is to show, beside the user's choices.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
@@ -78,6 +81,19 @@ impl<'a> Scene<'a> {
     fn name(&self) -> &'a str {
         let named = self.runs.get(self.shown).map_or("", |run| run.name.as_str());
         if self.snapshot.run.name.is_empty() { named } else { self.snapshot.run.name.as_str() }
+    }
+
+    /// The runs whose curves are laid over that of the one on the screen, each with its index: those that
+    /// are not hidden, and none where there are too many to tell apart.
+    fn others(&self, ui: &'a Ui) -> impl Iterator<Item = (usize, &'a Run)> {
+        let (shown, few) = (self.shown, !self.is_crowded());
+        let others = self.runs.iter().enumerate();
+        others.filter(move |(index, _)| few && *index != shown && !ui.hidden.contains(index))
+    }
+
+    /// Whether there are more runs than one chart can show.
+    fn is_crowded(&self) -> bool {
+        self.runs.len() > MOST_CURVES
     }
 
     /// How far the run on the screen has come: the one that this process trains, or another.

@@ -34,8 +34,8 @@ const MIN_RANK: usize = 16;
 
 /// What to do, most useful first; nothing for a healthy run.
 pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
-    if let Some(advice) = foreign::advise(diagnosis, run) {
-        return advice;
+    if run.trainer != "tune" {
+        return foreign::advise(diagnosis, run);
     }
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
         Evidence::Rise(rise) => against_overfitting(Some(rise), run),
@@ -52,6 +52,7 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         | Evidence::LeakSign(_)
         | Evidence::OtherScale(_)
         | Evidence::Flat(_)
+        | Evidence::NewestAbove(_)
         | Evidence::StillFalling(_)
         | Evidence::Gap(_) => Vec::new(),
         Evidence::NothingLearnt(_) => against_underfitting(run),

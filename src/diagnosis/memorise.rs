@@ -29,6 +29,7 @@ pub fn rule(case: &Case) -> Option<Finding> {
     // One such interval may be an easy stretch of rows.
     let severity = if in_a_row >= 2 { Severity::Warn } else { Severity::Watch };
     let step = eval[first].step;
-    let evidence = finding::NearZeroTrain { step, train_loss, eval_loss, limit: limits.near_zero_train };
+    let (limit, unit) = (limits.near_zero_train, case.run.train_loss.unit);
+    let evidence = finding::NearZeroTrain { step, train_loss, eval_loss, limit, unit };
     Some(Finding { severity, evidence: Evidence::NearZeroTrain(evidence) })
 }

@@ -57,6 +57,7 @@ const RULES: &[Rule] = &[
     remarks::leak,
     remarks::other_scale,
     remarks::flat,
+    remarks::newest_above,
     rate::still_falling,
 ];
 
@@ -115,7 +116,7 @@ impl Diagnosis {
 pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
     let case = Case { curves, run, limits, standing: standing::standing(&curves.eval, limits) };
     let found = RULES.iter().filter_map(|rule| rule(&case));
-    let (remarks, mut findings): (Vec<_>, Vec<_>) = found
+    let (mut remarks, mut findings): (Vec<_>, Vec<_>) = found
         .partition(|finding| finding.verdict() == Verdict::Healthy || finding.severity == Severity::None);
     // Where the task goes better the loss alone is no reason to stop.
     let task_improves = |found: &Finding| matches!(&found.evidence, Evidence::Disagreement(at) if at.of_task);
@@ -123,6 +124,8 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         let rises = findings.iter_mut().filter(|found| matches!(found.evidence, Evidence::Rise(_)));
         rises.for_each(|rise| rise.severity = rise.severity.min(Severity::Watch));
     }
+    // What a finding convicts is no chance.
+    remarks.retain(|remark| findings.is_empty() || !matches!(remark.evidence, Evidence::NewestAbove(_)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let undecided = too_little(curves, limits);
     let verdict = match findings.first() {

@@ -3,8 +3,9 @@
 //! Signs of a leak between the splits, a train loss on another scale, a curve that has gone flat. Each
 //! has an innocent explanation too, which its words give.
 
-use super::{Case, Evidence, Finding, Severity};
+use super::{Case, Evidence, Finding, Severity, finding};
 use crate::curve::smooth;
+use crate::event::LossUnit;
 use serde::Serialize;
 use std::fmt;
 
@@ -39,12 +40,22 @@ pub struct Flat {
 /// The gap between held-out rows and a sample of the trained ones, both evaluated alike.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Gap {
-    /// Nats per token at the best evaluation, and now.
+    /// At the best evaluation, and now.
     pub at_best: f64,
     pub now: f64,
     pub last_step: u64,
-    /// Growth in nats per token an epoch, where epochs are known.
+    /// Growth an epoch, where epochs are known.
     pub per_epoch: Option<f64>,
+    pub unit: LossUnit,
+}
+
+/// The newest evaluation is far above the best, and no rule calls that a rise.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NewestAbove {
+    pub step: u64,
+    pub loss: f64,
+    /// How far it is above the best, as a share of the best.
+    pub above: f64,
 }
 
 fn remark(evidence: Evidence) -> Finding {
@@ -114,6 +125,18 @@ pub fn flat(case: &Case) -> Option<Finding> {
     Some(remark(Evidence::Flat(flat)))
 }
 
+/// A newest evaluation so far above the best is not left without a word beside `healthy`.
+const NEWEST_ABOVE: f64 = 0.10;
+
+/// Whether the newest evaluation is far above the best; to be said where no rule has found a rise.
+pub fn newest_above(case: &Case) -> Option<Finding> {
+    let standing = case.standing.as_ref()?;
+    let (best, last) = (&case.curves.eval[standing.best], &case.curves.eval[standing.last]);
+    let above = last.loss / best.loss - 1.0;
+    (standing.finite >= case.limits.min_evals && above > NEWEST_ABOVE)
+        .then(|| remark(Evidence::NewestAbove(NewestAbove { step: last.step, loss: last.loss, above })))
+}
+
 /// Growth of the gap since the best evaluation that is worth a word, in shares of the best loss.
 const GAP_GROWTH: f64 = 0.10;
 
@@ -134,7 +157,8 @@ pub fn gap(case: &Case) -> Option<Finding> {
     let (best, last) = (&eval[standing.best], &eval[standing.last]);
     let epochs = last.epoch.zip(best.epoch).map(|(last, best)| last - best).filter(|epochs| *epochs > 0.0);
     let per_epoch = epochs.map(|epochs| (now - at_best) / epochs);
-    Some(remark(Evidence::Gap(Gap { at_best, now, last_step: last.step, per_epoch })))
+    let unit = case.run.eval_loss.unit;
+    Some(remark(Evidence::Gap(Gap { at_best, now, last_step: last.step, per_epoch, unit })))
 }
 
 impl fmt::Display for LeakSign {
@@ -176,12 +200,27 @@ impl fmt::Display for Flat {
     }
 }
 
+impl fmt::Display for NewestAbove {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "the newest eval loss ({:.3} at step {}) is {} the best: within what this log's noise, or its \
+             few evaluations, can do by chance",
+            self.loss,
+            self.step,
+            finding::above(self.above, None)
+        )
+    }
+}
+
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(
             f,
-            "held-out rows cost {:.3} nats per token more than trained ones, {:.3} at the best evaluation",
-            self.now, self.at_best
+            "held-out rows cost {:.3}{} more than trained ones, {:.3} at the best evaluation",
+            self.now,
+            finding::unit(self.unit),
+            self.at_best
         )?;
         self.per_epoch.map_or(Ok(()), |growth| write!(f, "; the gap grows by {growth:.3} an epoch"))
     }

@@ -158,6 +158,25 @@ fn remarks_have_their_runs() {
 }
 
 #[test]
+fn a_healthy_run_whose_newest_evaluation_is_far_above_the_best_is_remarked_on() {
+    let of = |last: f64| judge(&curves(falling_train, &[2.5, 2.2, 2.0, 2.1, last]));
+    let found = of(2.3);
+    assert_eq!((found.verdict, kinds(&found.remarks)), (Verdict::Healthy, vec!["newest_above".to_string()]));
+    assert!(found.remarks[0].message().contains("is 15.0 % above the best"), "{:?}", found.remarks);
+    assert_eq!(kinds(&of(2.15).remarks), [""; 0]);
+    // A rise that is convicted is no chance.
+    assert!(!kinds(&judge(&curves(falling_train, &RISING)).remarks).contains(&"newest_above".into()));
+}
+
+#[test]
+fn an_error_larger_than_its_figure_is_not_printed() {
+    let words = |rise, noise| finding::above(rise, noise);
+    assert_eq!(words(0.216, Some(0.01)), "21.6 % \u{b1} 1.0 % above");
+    assert_eq!(words(0.216, Some(0.3)), "21.6 % above");
+    assert_eq!(words(1.65, Some(10.51)), "2.6 times");
+}
+
+#[test]
 fn losses_that_cannot_be_right_are_named() {
     let above = [150.0, 180.0, 100.0, 60.0, 26.0, 14.0, 8.0];
     assert_eq!(judge(&curves(|_| 90.0, &above)).verdict, Verdict::Diverged);
@@ -251,7 +270,7 @@ fn a_second_evaluation_set_that_overfits_is_named() {
     let found = of(&RISING);
     assert_eq!((found.verdict, found.onset), (Verdict::Overfitting, None));
     let message = found.findings[0].message();
-    assert!(message.starts_with("on the evaluation set \"mails\" eval loss is"), "{message}");
+    assert!(message.starts_with("on the evaluation set \"mails\" eval loss ("), "{message}");
     assert_eq!(of(&FALLING).verdict, Verdict::Healthy);
 }
 
@@ -290,7 +309,8 @@ fn the_words_give_effect_error_and_chance() {
     }
     let message = judge(&curves).findings[0].message();
     assert!(
-        message.contains("eval loss is 22.5 %") && message.contains("p < 0.001, all looks counted"),
+        message.contains("eval loss (median of the last three) is 22.5 %")
+            && message.contains("p < 0.001, all looks counted"),
         "{message}"
     );
 }

@@ -6,7 +6,7 @@
 use super::svg::{self, Line};
 use super::text;
 use crate::curve::{Curves, EvalPoint, TrainPoint};
-use crate::diagnosis::{Severity, Verdict, advice};
+use crate::diagnosis::{Severity, Verdict, advice, finding};
 use crate::event::Split;
 use crate::fmt::{self, xml};
 use crate::monitor::{LogLine, Snapshot, samples, settings};
@@ -23,12 +23,19 @@ pub struct About {
     pub program: String,
 }
 
+impl About {
+    /// What a run is called: as it says itself, else as its source is.
+    pub(super) fn name<'a>(&'a self, snapshot: &Snapshot<'a>) -> &'a str {
+        if snapshot.run.name.is_empty() { &self.source } else { &snapshot.run.name }
+    }
+}
+
 /// Events that are listed, the newest ones.
 const EVENTS: usize = 300;
 
 /// The page.
 pub fn page(snapshot: &Snapshot, about: &About) -> String {
-    let name = if snapshot.run.name.is_empty() { &about.source } else { &snapshot.run.name };
+    let name = about.name(snapshot);
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -127,8 +134,8 @@ fn figures(out: &mut String, snapshot: &Snapshot) {
         }
     }
     if let Some(rise) = diagnosis.rise {
-        let noise = diagnosis.noise.map_or(String::new(), |noise| format!(" \u{b1} {:.1} %", 100.0 * noise));
-        figures.push(("rise above the best", format!("{:+.1} %{noise}", 100.0 * rise)));
+        let above = format!("{} the best", finding::above(rise, diagnosis.noise));
+        figures.push(("median of the last three", above));
     }
     if let Some(test) = &curves.test {
         figures.push(("test loss", fmt::loss(test.loss)));
@@ -213,8 +220,9 @@ fn spoken(out: &mut String, snapshot: &Snapshot) {
             let share = 100.0 * generated.exact.clamp(0.0, 1.0);
             let _ = write!(
                 out,
-                "<p><b>{title}</b>: recited {share:.0} %</p><div class=\"gauge\">\
+                "<p><b>{title}</b>: recited {}</p><div class=\"gauge\">\
                  <i style=\"width:{share:.0}%;background:var(--{colour})\"></i></div><p class=\"faint\">{}</p>",
+                samples::recited(generated),
                 xml(&samples::facts(generated))
             );
             for sample in &generated.samples {
@@ -397,7 +405,9 @@ fn events(out: &mut String, snapshot: &Snapshot) {
     );
     for LogLine { t, text, warning } in newest {
         let class = if *warning { " class=\"warning\"" } else { "" };
-        let _ = write!(out, "<tr{class}><th class=\"n\">{}</th><td>{}</td></tr>", fmt::clock(*t), xml(text));
+        // Most trainers' logs have no times.
+        let clock = if snapshot.progress.elapsed_s > 0.0 { fmt::clock(*t) } else { String::new() };
+        let _ = write!(out, "<tr{class}><th class=\"n\">{clock}</th><td>{}</td></tr>", xml(text));
     }
     out.push_str("</table></details>\n");
 }

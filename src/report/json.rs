@@ -1,6 +1,7 @@
 //! A run as one JSON document, for programs. Numbers that are none are the strings `"nan"`, `"inf"`
 //! and `"-inf"`, as in the run log; what is not known is `null`.
 
+use super::html::About;
 use crate::curve::EvalPoint;
 use crate::event::num::json as number;
 use crate::monitor::Snapshot;
@@ -10,8 +11,11 @@ use serde_json::{Value, json};
 const FORMAT: u32 = 1;
 
 /// The document, indented.
-pub fn document(snapshot: &Snapshot) -> String {
+pub fn document(snapshot: &Snapshot, about: &About) -> String {
     let (run, curves, diagnosis) = (snapshot.run, snapshot.curves, snapshot.diagnosis);
+    // A log without times has zero for all of them.
+    let timed = snapshot.progress.elapsed_s > 0.0;
+    let point = |found: &EvalPoint| point(found, timed);
     let at = |index: Option<usize>| index.and_then(|index| curves.eval.get(index));
     let findings = diagnosis.findings.iter().map(|finding| {
         json!({
@@ -34,7 +38,7 @@ pub fn document(snapshot: &Snapshot) -> String {
         curves.train.iter().map(|point| json!([point.step, number(point.loss)])).collect();
     let document = json!({
         "format": FORMAT,
-        "name": run.name,
+        "name": about.name(snapshot),
         "trainer": run.trainer,
         "verdict": diagnosis.verdict,
         "severity": diagnosis.severity,
@@ -52,7 +56,7 @@ pub fn document(snapshot: &Snapshot) -> String {
         "progress": {
             "step": snapshot.progress.step,
             "total_steps": snapshot.progress.total_steps,
-            "seconds": number(snapshot.progress.elapsed_s),
+            "seconds": timed.then(|| number(snapshot.progress.elapsed_s)),
             "tokens_per_s": snapshot.progress.tokens_per_s.map(number),
         },
         "ended": snapshot.ended.map(|ended| json!({"reason": ended.reason, "step": ended.step})),
@@ -70,12 +74,12 @@ pub fn document(snapshot: &Snapshot) -> String {
 }
 
 /// One evaluation, without the losses of its examples.
-fn point(point: &EvalPoint) -> Value {
+fn point(point: &EvalPoint, timed: bool) -> Value {
     let metrics: serde_json::Map<String, Value> =
         point.metrics.iter().map(|metric| (metric.name.clone(), number(metric.value))).collect();
     json!({
-        "step": point.step, "epoch": point.epoch, "seconds": number(point.t), "loss": number(point.loss),
-        "train_loss": point.train_loss.map(number), "tokens": point.tokens,
+        "step": point.step, "epoch": point.epoch, "seconds": timed.then(|| number(point.t)), "loss": number(point.loss),
+        "train_loss": point.train_loss.map(number), "tokens": Some(point.tokens).filter(|tokens| *tokens > 0),
         "token_accuracy": point.token_accuracy, "metrics": metrics,
     })
 }

@@ -1,5 +1,6 @@
 //! A run as Markdown, to paste into an issue or a review.
 
+use super::html::About;
 use super::text;
 use crate::diagnosis::advice;
 use crate::event::Split;
@@ -11,10 +12,9 @@ use std::fmt::Write as _;
 const EVALS: usize = 40;
 
 /// The whole story.
-pub fn document(snapshot: &Snapshot) -> String {
+pub fn document(snapshot: &Snapshot, about: &About) -> String {
     let (run, curves, diagnosis) = (snapshot.run, snapshot.curves, snapshot.diagnosis);
-    let name = if run.name.is_empty() { "run" } else { &run.name };
-    let mut out = format!("# {}\n\n**{}**\n\n", plain(name), plain(&text::verdict(snapshot)));
+    let mut out = format!("# {}\n\n**{}**\n\n", plain(about.name(snapshot)), plain(&text::verdict(snapshot)));
     for finding in &diagnosis.findings {
         let _ = writeln!(out, "- {}: {}", finding.severity, plain(&finding.message()));
     }
@@ -56,13 +56,14 @@ pub fn document(snapshot: &Snapshot) -> String {
     }
     for (split, side) in [(Split::TrainProbe, "trained on"), (Split::Valid, "held out")] {
         if let Some(generated) = samples::newest(curves, split) {
-            let share = 100.0 * generated.exact;
-            let _ = writeln!(out, "Rows {side}: {share:.0} % recited ({}).\n", samples::facts(generated));
+            let (recited, facts) = (samples::recited(generated), samples::facts(generated));
+            let _ = writeln!(out, "Rows {side}: {recited} recited ({facts}).\n");
         }
     }
-    out.push_str("## Settings\n\n| | |\n|---|---|\n");
-    for (name, value) in settings::settings(run).iter().filter(|(_, value)| value != "-") {
-        let _ = writeln!(out, "| {name} | {} |", plain(value));
+    let known = settings::settings(run).into_iter().filter(|(_, value)| value != "-");
+    for (index, (name, value)) in known.enumerate() {
+        let head = if index == 0 { "## Settings\n\n| | |\n|---|---|\n" } else { "" };
+        let _ = writeln!(out, "{head}| {name} | {} |", plain(&value));
     }
     if let Some(audit) = &run.audit {
         out.push_str("\n## The rows\n\n| | rows | tokens | with loss | cut | twice | nearly twice |\n|---|---:|---:|---:|---:|---:|---:|\n");

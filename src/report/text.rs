@@ -4,7 +4,7 @@
 
 use crate::curve::{EvalPoint, TrainPoint};
 use crate::diagnosis::advice;
-use crate::diagnosis::{Severity, Verdict};
+use crate::diagnosis::{Severity, Verdict, finding};
 use crate::event::{RunInfo, Settings};
 use crate::fmt;
 use crate::monitor::{Snapshot, log};
@@ -137,9 +137,8 @@ pub fn summary(snapshot: &Snapshot) -> String {
         field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(best))]);
         field(&mut out, "tied", as_good(snapshot).into_iter().collect());
         if let (Some(rise), Some(last)) = (diagnosis.rise, curves.eval.last()) {
-            let noise =
-                diagnosis.noise.map_or(String::new(), |noise| format!(" \u{b1} {:.1} %", 100.0 * noise));
-            let above = format!("median of the last three {:.1} %{noise} above the best", 100.0 * rise);
+            let above =
+                format!("median of the last three {} the best", finding::above(rise, diagnosis.noise));
             let parts = if rise > 0.0 { vec![last_loss(last), above] } else { vec![last_loss(last)] };
             field(&mut out, "last", parts);
         }
@@ -206,7 +205,7 @@ pub(super) fn ending(snapshot: &Snapshot) -> Vec<String> {
         return vec![format!("still at step {}", snapshot.progress.step)];
     };
     let mut parts = vec![format!("{} after {} steps", log::reason(ended.reason), ended.step)];
-    parts.push(fmt::duration(snapshot.progress.elapsed_s));
+    parts.extend(Some(snapshot.progress.elapsed_s).filter(|s| *s > 0.0).map(fmt::duration));
     parts.extend(ended.best.map(|best| format!("best adapter (step {}) in best/", best.step)));
     parts
 }

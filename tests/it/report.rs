@@ -8,6 +8,7 @@ use tune::event::{
     Settings, Split, StepStats, StopReason,
 };
 use tune::monitor::Monitor;
+use tune::report::html::About;
 use tune::report::{html, json, md, svg, text};
 
 const PER_EPOCH: f64 = 56.0;
@@ -259,7 +260,7 @@ fn the_page_is_one_file_that_escapes_everything() {
         assert!(page.contains(words), "{words} is missing");
     }
     let page = html::page(&hostile().snapshot(), &about);
-    assert!(page.contains("word for word") && page.contains("recited 75 %"));
+    assert!(page.contains("word for word") && page.contains("recited 6 of 8"));
 }
 
 #[test]
@@ -267,12 +268,13 @@ fn the_document_for_programs_has_numbers_that_are_none() {
     let (mut monitor, _) = run(60);
     let event = Event::Step(StepStats { step: 61, loss: f64::NAN, ..StepStats::default() });
     monitor.apply(&Record { t: 99.0, event });
-    let document: serde_json::Value = serde_json::from_str(&json::document(&monitor.snapshot())).unwrap();
+    let document: serde_json::Value =
+        serde_json::from_str(&json::document(&monitor.snapshot(), &About::default())).unwrap();
     assert_eq!(document["train_curve"][60], serde_json::json!([61, "nan"]));
     assert_eq!(document["verdict"], "diverged");
     assert_eq!(document["eval_curve"].as_array().unwrap().len(), 3);
     let document: serde_json::Value =
-        serde_json::from_str(&json::document(&finished().0.snapshot())).unwrap();
+        serde_json::from_str(&json::document(&finished().0.snapshot(), &About::default())).unwrap();
     assert_eq!(
         (&document["verdict"], &document["ended"]["reason"]),
         (&"overfitting".into(), &"finished".into())
@@ -286,13 +288,13 @@ fn the_document_for_programs_has_numbers_that_are_none() {
 
 #[test]
 fn markdown_means_what_it_says() {
-    let document = md::document(&hostile().snapshot());
+    let document = md::document(&hostile().snapshot(), &About::default());
     assert!(document.starts_with("# \\</pre\\>\\<script"), "{document}");
     assert!(
         document.contains("- 2 rows are held out and also trained on, the first is \\<x\\>")
             && document.contains("| train | 450 |")
             && document.contains("| 560 | 10.00 |")
-            && document.contains("Rows trained on: 75 % recited"),
+            && document.contains("Rows trained on: 6 of 8 recited"),
         "{document}"
     );
 }

@@ -15,6 +15,8 @@ use ratatui::layout::Rect;
 
 /// Columns to the right of the plot for the names of the curves, from this width on.
 const GUTTER: u16 = 6;
+/// The same beside strips, which have their highest value there.
+const STRIP_GUTTER: u16 = 10;
 const GUTTER_FROM: u16 = 56;
 /// From this height on there are strips below the chart.
 const STRIPS_FROM: u16 = 17;
@@ -38,7 +40,11 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
     let (chart, below) =
         (Rect { height, ..area }, Rect { y: area.y + height, height: strips.len() as u16, ..area });
     let rows = height - 2;
-    let gutter = if area.width >= GUTTER_FROM { GUTTER } else { 1 };
+    let gutter = match area.width {
+        ..GUTTER_FROM => 1,
+        _ if strips.is_empty() => GUTTER,
+        _ => STRIP_GUTTER,
+    };
     let room = plot::Room { width: area.width, rows, gutter };
     let plot = Plot::new(scene, ui, theme, room);
     let left = area.x + plot.margin + 1;

@@ -73,14 +73,17 @@ fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
     if diagnosis.verdict == Verdict::Healthy && rise <= 0.0 {
         return Some(format!("{so_far}eval loss is at its best"));
     }
-    let mut words = format!("{so_far}eval loss {:+.1} %", rise * 100.0);
-    if let Some(noise) = diagnosis.noise {
-        words = format!("{words} {} {:.1} %", theme.sign("±", "+-"), noise * 100.0);
-        if rise <= noise {
-            words.push_str(", within its noise");
+    // In short for the median of the last three, which the findings spell out.
+    let noise = diagnosis.noise.unwrap_or(0.0);
+    let words = match () {
+        () if rise > 1.0 => format!("{:.1} times its best", 1.0 + rise),
+        () if rise <= noise => format!("{:+.1} %, within its noise", rise * 100.0),
+        () if noise > 0.0 => {
+            format!("{:+.1} % {} {:.1} %", rise * 100.0, theme.sign("±", "+-"), noise * 100.0)
         }
-    }
-    Some(words)
+        () => format!("{:+.1} %", rise * 100.0),
+    };
+    Some(format!("{so_far}eval median {words}"))
 }
 
 fn since(snapshot: &Snapshot<'_>) -> Option<String> {

@@ -23,7 +23,11 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
         buffer.set_line(area.x, area.y, &line, area.width);
         return;
     }
-    let name = title(&name, theme);
+    let mut name = title(&name, theme);
+    if scene.is_crowded() {
+        let place = format!("  run {} of {}", scene.shown + 1, scene.runs.len());
+        name.push_span(Span::styled(place, theme.faint()));
+    }
     buffer.set_line(area.x + 1, area.y, &name, area.width.saturating_sub(2));
     let room = area.width.saturating_sub(name.width() as u16 + 5);
     let about = Line::from(about(snapshot.run, room, theme)).style(theme.faint());

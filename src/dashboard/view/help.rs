@@ -32,6 +32,9 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     if !ui.search.is_empty() {
         keys.push(("Esc", "all lines"));
     }
+    if ui.runs > 1 {
+        keys.extend([("n", "next run"), ("r", "runs")]);
+    }
     keys.push(("l", if ui.y == Scale::Linear { "log" } else { "linear" }));
     let next = match ui.x {
         XAxis::Step => "epochs",
@@ -42,9 +45,6 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     keys.push(("Tab", if ui.panel == Panel::Verdict && !side_by_side { "events" } else { "next panel" }));
     keys.push((theme.sign("←→", "Left/Right"), "look"));
     keys.push(("+ -", "zoom"));
-    if ui.runs > 1 {
-        keys.push(("n", "next run"));
-    }
     keys.push((theme.sign("↑↓", "Up/Down"), "scroll"));
     let part = |(key, what): (&'static str, &'static str)| {
         vec![Span::styled(key, theme.key()), Span::styled(format!(" {what}"), theme.faint())]

@@ -141,9 +141,9 @@ fn readout<'a>(scene: &Scene<'_>, ui: &Ui, x: f64, width: u16, theme: Theme) -> 
     if let Some(norm) = step.and_then(TrainPoint::grad_norm) {
         parts.push(vec![Span::raw(format!("grad {norm:.3}"))]);
     }
-    for (index, run) in scene.runs.iter().enumerate().filter(|(index, _)| *index != scene.shown) {
+    for (index, run) in scene.others(ui) {
         let eval = &run.monitor.snapshot().curves.eval;
-        if let Some(point) = upto(eval).map(|at| &eval[at]).filter(|_| !ui.hidden.contains(&index)) {
+        if let Some(point) = upto(eval).map(|at| &eval[at]) {
             let text = format!("{} {}", runs::name(run), fmt::loss(ui.unit.of(point.loss)));
             parts.push(vec![Span::styled(text, theme.layer(Layer::Other(index as u8)))]);
         }

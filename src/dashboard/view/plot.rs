@@ -377,9 +377,7 @@ impl Plot {
 
 /// The eval curves of the other runs that are not hidden, each with its index.
 fn others(scene: &Scene<'_>, ui: &Ui, axis: XAxis) -> Vec<(usize, Vec<Point>)> {
-    let others = scene.runs.iter().enumerate();
-    let others = others.filter(|(index, _)| *index != scene.shown && !ui.hidden.contains(index));
     let points =
         |run: &crate::dashboard::runs::Run| series::eval(&run.monitor.snapshot().curves.eval, axis, ui.unit);
-    others.map(|(index, run)| (index, points(run))).collect()
+    scene.others(ui).map(|(index, run)| (index, points(run))).collect()
 }

@@ -5,7 +5,7 @@ use super::theme::{Layer, Theme};
 use super::{Line, Scene, Span, wrapped};
 use crate::dashboard::model::Ui;
 use crate::event::{Generated, Sample, Split};
-use crate::monitor::samples::{facts, newest, parts};
+use crate::monitor::samples::{facts, newest, parts, recited};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -76,11 +76,10 @@ fn text<'a>(
     whole: bool,
     theme: Theme,
 ) -> Vec<Line<'a>> {
-    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let full = (generated.exact.clamp(0.0, 1.0) * BAR as f64).round() as usize;
     let mut lines = vec![Line::from(vec![
         Span::styled(format!("{name}: "), style),
-        Span::raw(format!("recited {:>5} ", percent(generated.exact))),
+        Span::raw(format!("recited {:>5} ", recited(generated))),
         Span::styled(theme.sign("█", "#").repeat(full), style),
         Span::styled(theme.sign("░", "-").repeat(BAR - full), theme.faint()),
     ])];

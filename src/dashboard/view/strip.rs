@@ -106,8 +106,11 @@ pub fn render(buffer: &mut Buffer, row: Rect, strip: &Strip, plot: &Plot, theme:
     for (column, height) in heights.iter().enumerate().filter(|(_, height)| height.is_finite()) {
         buffer.set_string(left + column as u16, row.y, bar(height / highest, theme), theme.strip());
     }
-    let label =
-        if (1e-2..1e3).contains(&highest) { format!("{highest:.2}") } else { format!("{highest:.0e}") };
+    let label = if (1e-2..1e3).contains(&highest) {
+        format!("max {highest:.2}")
+    } else {
+        format!("max {highest:.0e}")
+    };
     let room = row.right().saturating_sub(left + plot.columns + 1);
     if usize::from(room) >= label.len() {
         buffer.set_string(left + plot.columns + 1, row.y, label, faint);

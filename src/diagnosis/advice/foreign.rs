@@ -3,7 +3,7 @@
 //! What another trainer was told is seldom in its log, so nothing here depends on settings but where
 //! they are known; and there is no command to paste, for nobody knows how it was started.
 
-use super::{Advice, exponent};
+use super::{Advice, exponent, more_data};
 use crate::diagnosis::finding::Rise;
 use crate::diagnosis::{Diagnosis, Evidence};
 use crate::event::RunInfo;
@@ -15,7 +15,7 @@ struct Options {
     /// Of the length of a run, and whether it counts epochs (else steps, or rounds).
     length: (&'static str, bool),
     /// What keeps or restores the best model.
-    keep_best: &'static str,
+    keep_best: Option<&'static str>,
     dropout: Option<&'static str>,
     decay: Option<&'static str>,
     rate: Option<&'static str>,
@@ -26,7 +26,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["hf-trainer", "trl", "llama-factory", "ms-swift"],
         length: ("--num_train_epochs", true),
-        keep_best: "--load_best_model_at_end true --metric_for_best_model eval_loss",
+        keep_best: Some("--load_best_model_at_end true --metric_for_best_model eval_loss"),
         dropout: Some("lora_dropout"),
         decay: Some("--weight_decay"),
         rate: Some("--learning_rate"),
@@ -35,7 +35,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["mlx-lm"],
         length: ("--iters", false),
-        keep_best: "--save-every, and the adapter file of the best iteration",
+        keep_best: Some("--save-every, and the adapter file of the best iteration"),
         dropout: Some("dropout under lora_parameters of the config"),
         decay: Some("weight_decay under optimizer_config of the config, or fewer --num-layers"),
         rate: Some("--learning-rate"),
@@ -44,7 +44,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["llama.cpp"],
         length: ("-epochs", true),
-        keep_best: "a shorter run: it saves the last model only",
+        keep_best: Some("a shorter run, for it saves the last model only"),
         dropout: None,
         decay: Some("-wd"),
         rate: Some("-lr"),
@@ -53,7 +53,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["torchtune"],
         length: ("epochs=", true),
-        keep_best: "the checkpoint of the best epoch",
+        keep_best: Some("the checkpoint of the best epoch"),
         dropout: Some("model.lora_dropout="),
         decay: Some("optimizer.weight_decay="),
         rate: Some("optimizer.lr="),
@@ -62,7 +62,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["litgpt"],
         length: ("--train.epochs", true),
-        keep_best: "the checkpoint nearest to the best evaluation (--train.save_interval)",
+        keep_best: Some("the checkpoint nearest to the best evaluation (--train.save_interval)"),
         dropout: Some("--lora_dropout"),
         decay: None,
         rate: None,
@@ -71,7 +71,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["nanogpt"],
         length: ("--max_iters", false),
-        keep_best: "--always_save_checkpoint=False, which keeps the best",
+        keep_best: Some("--always_save_checkpoint=False, which keeps the best"),
         dropout: Some("--dropout"),
         decay: Some("--weight_decay"),
         rate: Some("--learning_rate"),
@@ -80,7 +80,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["lightning"],
         length: ("Trainer(max_epochs=...)", true),
-        keep_best: "ModelCheckpoint(monitor=\"val_loss\") and EarlyStopping",
+        keep_best: Some("ModelCheckpoint(monitor=\"val_loss\") and EarlyStopping"),
         dropout: None,
         decay: None,
         rate: None,
@@ -89,7 +89,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["keras"],
         length: ("fit(epochs=...)", true),
-        keep_best: "EarlyStopping(restore_best_weights=True)",
+        keep_best: Some("EarlyStopping(restore_best_weights=True)"),
         dropout: Some("layers.Dropout"),
         decay: Some("AdamW(weight_decay=...)"),
         rate: Some("the optimizer's learning_rate"),
@@ -98,7 +98,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["fastai"],
         length: ("n_epoch", true),
-        keep_best: "SaveModelCallback(monitor=\"valid_loss\")",
+        keep_best: Some("SaveModelCallback(monitor=\"valid_loss\")"),
         dropout: None,
         decay: Some("wd"),
         rate: Some("lr_max"),
@@ -107,7 +107,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["xgboost"],
         length: ("num_boost_round", false),
-        keep_best: "early_stopping_rounds",
+        keep_best: Some("early_stopping_rounds"),
         dropout: None,
         decay: Some("lambda"),
         rate: Some("eta"),
@@ -116,7 +116,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["lightgbm"],
         length: ("num_iterations", false),
-        keep_best: "early_stopping_round",
+        keep_best: Some("early_stopping_round"),
         dropout: None,
         decay: Some("lambda_l2"),
         rate: Some("learning_rate"),
@@ -125,7 +125,7 @@ const TABLE: &[Options] = &[
     Options {
         trainers: &["catboost"],
         length: ("iterations", false),
-        keep_best: "use_best_model and od_wait",
+        keep_best: Some("use_best_model and od_wait"),
         dropout: None,
         decay: Some("l2_leaf_reg"),
         rate: Some("learning_rate"),
@@ -133,14 +133,31 @@ const TABLE: &[Options] = &[
     },
 ];
 
-/// What to do, most useful first; `None` where the trainer's options are not known.
-pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Option<Vec<Advice>> {
-    let options = TABLE.iter().find(|options| options.trainers.contains(&run.trainer.as_str()))?;
+/// Of a trainer that nobody knows: a plain table, or a container that many write to.
+const UNKNOWN: Options = Options {
+    trainers: &[],
+    length: ("", true),
+    keep_best: None,
+    dropout: None,
+    decay: None,
+    rate: None,
+    warmup: None,
+};
+
+/// What to do, most useful first.
+pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
+    let known = TABLE.iter().find(|options| options.trainers.contains(&run.trainer.as_str()));
+    let options = known.unwrap_or(&UNKNOWN);
+    // The best is known from the rise alone, whatever else was found.
+    let risen = diagnosis.findings.iter().find_map(|finding| match &finding.evidence {
+        Evidence::Rise(rise) => Some(rise),
+        _ => None,
+    });
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
-        Evidence::Rise(rise) => against_overfitting(options, Some(rise)),
-        Evidence::SetRise(found) => against_overfitting(options, Some(&found.rise)),
+        Evidence::Rise(rise) => against_overfitting(options, Some(rise), run),
+        Evidence::SetRise(found) => against_overfitting(options, Some(&found.rise), run),
         Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
-            against_overfitting(options, None)
+            against_overfitting(options, risen, run)
         }
         Evidence::Thrown(found) => against_divergence(options, found.throw.learning_rate),
         Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => {
@@ -150,23 +167,31 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Option<Vec<Advice>
         _ => Vec::new(),
     });
     // As for our own runs: the gravest that has a cure.
-    Some(cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default())
+    cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default()
 }
 
-fn against_overfitting(options: &Options, rise: Option<&Rise>) -> Vec<Advice> {
-    let (length, epochs) = options.length;
+fn against_overfitting(options: &Options, rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
     let mut texts = Vec::new();
     if let Some(rise) = rise {
-        let place = match rise.best_epoch.filter(|epoch| epochs && *epoch > 0.0) {
-            Some(epoch) => format!("epoch {epoch:.1}"),
-            None => format!("step {}", rise.best_step),
-        };
+        let epoch = rise.best_epoch.filter(|epoch| *epoch > 0.0);
+        let place = epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch:.1})"));
+        let keep = options.keep_best.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
+        texts.push(if rise.best_step == 0 {
+            format!(
+                "Use the model as it was before the training: eval loss was lowest then ({:.3}).",
+                rise.best_loss
+            )
+        } else {
+            format!(
+                "Use the checkpoint at step {}{place}: eval loss was lowest there ({:.3}).{keep}",
+                rise.best_step, rise.best_loss
+            )
+        });
         texts.push(if rise.never_improved {
             lower_rate(options, None, "the first evaluation is still the best one")
         } else {
-            format!("Train no longer than to {place} ({length}): eval loss was lowest there.")
+            train_shorter(options, rise, run)
         });
-        texts.push(format!("Keep the model of {place}: {}.", options.keep_best));
     }
     if let Some(dropout) = options.dropout {
         texts.push(format!(
@@ -178,7 +203,27 @@ fn against_overfitting(options: &Options, rise: Option<&Rise>) -> Vec<Advice> {
             "Raise the weight decay ({decay}): it keeps weights small where rows do not insist."
         ));
     }
+    if options.dropout.or(options.decay).is_none() {
+        texts.push(more_data(run).text);
+    }
     said(texts)
+}
+
+/// No longer than to the best, in the unit that the trainer counts in.
+fn train_shorter(options: &Options, rise: &Rise, run: &RunInfo) -> String {
+    let (length, epochs) = options.length;
+    let option = if length.is_empty() { String::new() } else { format!(" ({length})") };
+    let (best, last) = (rise.best_step, rise.last_step);
+    let why = "eval loss turned there";
+    if let Some(epoch) = rise.best_epoch.filter(|epoch| epochs && *epoch > 0.0) {
+        // Without a word on the plan, as many as there were until the newest evaluation.
+        let done = epoch * last as f64 / best.max(1) as f64;
+        let planned = run.settings.epochs.unwrap_or(done);
+        format!("Train for about {epoch:.1} epochs, not {planned:.1}{option}: {why}.")
+    } else {
+        let planned = run.total_steps.unwrap_or(last);
+        format!("Train for about {best} steps, not {planned}{option}: {why}.")
+    }
 }
 
 fn against_divergence(options: &Options, rate: Option<f64>) -> Vec<Advice> {

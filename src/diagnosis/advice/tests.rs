@@ -41,6 +41,10 @@ fn judged(evidence: Evidence) -> Diagnosis {
     }
 }
 
+fn own() -> RunInfo {
+    RunInfo { trainer: "tune".into(), ..RunInfo::default() }
+}
+
 fn run() -> RunInfo {
     let settings = Settings {
         config: Some("configs/quick start.toml".into()),
@@ -57,7 +61,7 @@ fn run() -> RunInfo {
     };
     let data = DataInfo { train_rows: 450, train_tokens: 40_000, ..DataInfo::default() };
     let model = ModelInfo { trainable: 300_000, ..ModelInfo::default() };
-    RunInfo { settings, data: Some(data), model: Some(model), ..RunInfo::default() }
+    RunInfo { settings, data: Some(data), model: Some(model), ..own() }
 }
 
 fn patches(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<String> {
@@ -113,9 +117,9 @@ fn a_diverged_run_is_told_to_take_smaller_steps() {
 fn nothing_is_advised_without_a_finding_or_a_known_setting() {
     let healthy = Diagnosis { findings: Vec::new(), ..overfit(2.0) };
     assert_eq!(advise(&healthy, &run()), []);
-    let advice = advise(&overfit(2.0), &RunInfo::default());
+    let advice = advise(&overfit(2.0), &own());
     assert_eq!(advice.len(), 1);
-    assert_eq!(command(&RunInfo::default(), &advice), None);
+    assert_eq!(command(&own(), &advice), None);
 }
 
 #[test]
@@ -178,8 +182,18 @@ fn another_trainer_is_told_its_own_options() {
         assert!(hf.contains(option), "{option}: {hf}");
     }
     let mlx = texts("mlx-lm");
-    assert!(mlx.contains("to step 120 (--iters)") && mlx.contains("lora_parameters"), "{mlx}");
+    assert!(
+        mlx.contains("Train for about 120 steps, not 280 (--iters)") && mlx.contains("lora_parameters"),
+        "{mlx}"
+    );
     assert!(texts("llama.cpp").contains("-epochs") && !texts("llama.cpp").contains("dropout"));
     // Who wrote a plain table is not known, and so are its options.
-    assert!(!texts("csv").contains("--"));
+    let plain = texts("csv");
+    assert!(plain.starts_with("Use the checkpoint at step 120 (epoch 3.0)"), "{plain}");
+    assert!(plain.contains("Train for about 3.0 epochs, not 7.0"), "{plain}");
+    assert!(!plain.contains("--"), "{plain}");
+    let found = crate::diagnosis::finding::NonFinite { step: 9, series: "train loss", recovered: false };
+    let run = RunInfo { trainer: "csv".into(), ..RunInfo::default() };
+    let advice = advise(&judged(Evidence::NonFinite(found)), &run);
+    assert!(advice.iter().all(|advice| advice.patch.is_empty()) && !advice.is_empty());
 }
