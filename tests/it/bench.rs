@@ -21,9 +21,12 @@ fn the_figures_are_those_of_the_contract() {
         assert_eq!(figures["impl"], name);
         let [median, best, ms] = ["tok_s", "best", "ms"].map(|key| figures[key].as_f64().expect(key));
         assert!(best >= median && median > 0.0);
-        // Both are rounded to a tenth.
-        let tokens = median * ms / 1000.0;
-        assert!((tokens - 32.0).abs() < 0.01 * 32.0, "{tokens} tokens in a step of 2 rows of 16");
+        // Both are rounded to a tenth, which of a few milliseconds is much.
+        let (tokens, rounding) = (median * ms / 1000.0, 0.05 / ms + 0.05 / median);
+        assert!(
+            (tokens - 32.0).abs() < (rounding + 1e-6) * 32.0,
+            "{tokens} tokens in a step of 2 rows of 16"
+        );
         if cfg!(target_os = "linux") {
             assert!(figures["peak_mb"].as_u64().is_some_and(|mb| mb > 1));
         }
