@@ -162,8 +162,7 @@ impl Adam {
 
 /// Does work that is made of many kernels on one of the threads that compute.
 ///
-/// From any other thread, each kernel would hand its work over and wait to be woken: a sixth of the time of a
-/// small model.
+/// From any other thread, each kernel would hand its work over and wait to be woken, hundreds of times a step.
 pub fn on_a_worker<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())
 }

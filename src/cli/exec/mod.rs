@@ -20,7 +20,7 @@ use clap::Args;
 use figures::Figures;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,18 +103,13 @@ fn on_screen(
     keeper.wished = Arc::clone(&wishes);
     let options = dashboard::Options {
         look: Look::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
-        linger: true,
-        owns_run: true,
-        detaches: false,
-        folder: Path::new("."),
-        notice: None,
-        system: None,
+        ..dashboard::Options::default()
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));
     // What only a trainer of our own can do is not asked of someone else's.
     let ask = |_, command| {
-        use dashboard::Command::{Interrupt, Stop, StopAfterEval};
-        wishes.fetch_or(matches!(command, Stop | StopAfterEval | Interrupt), Ordering::SeqCst);
+        use dashboard::Command::{Interrupt, Stop};
+        wishes.fetch_or(matches!(command, Stop | Interrupt), Ordering::SeqCst);
         Ok(())
     };
     let outcome = dashboard::run(received, Runs::new(Limits::DEFAULT), &ask, options);

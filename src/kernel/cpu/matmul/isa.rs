@@ -65,12 +65,8 @@ const AVX512: Isa = Isa {
 const AVX512_BF16: Isa = Isa {
     name: "avx512-bf16",
     pairs: true,
-    rows: tile::AVX512_ROWS,
-    lanes: tile::AVX512_LANES,
-    panel: 1,
-    around: None,
     tiles: [tile::avx512_bf16::<1, true>, tile::avx512_bf16::<2, true>],
-    unpacked: Some([tile::avx512::<1, false>, tile::avx512::<2, false>]),
+    ..AVX512
 };
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
