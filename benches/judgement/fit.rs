@@ -36,8 +36,6 @@ const KNOBS: &[Knob] = &[
     ("idle_rise, to", |limits| &mut limits.idle_rise.1, &[0.08, 0.10, 0.12, 0.15]),
     ("few_rise", |limits| &mut limits.few_rise, &[0.10, 0.13, 0.16, 0.19]),
     ("few_learnt", |limits| &mut limits.few_learnt, &[0.0, 0.3, 0.6, 0.9]),
-    ("recovered_watch", |limits| &mut limits.recovered_watch, &[1.0, 1.3, 1.6]),
-    ("recovered_warn", |limits| &mut limits.recovered_warn, &[1.0, 1.5, 2.0]),
     ("assumed_noise", |limits| &mut limits.assumed_noise, &[0.005, 0.0075, 0.01]),
     ("assumed_wander", |limits| &mut limits.assumed_wander, &[0.0075, 0.01, 0.0125, 0.015]),
     ("wander_worth", |limits| &mut limits.wander_worth, &[2.0, 3.0, 5.0, 8.0]),

@@ -10,8 +10,6 @@
 //!   was set by hand, so that the real logs of `tests/logs` that overfit are warned
 //!   about; those logs are no independent test of it.
 //! - `idle_rise` was set by hand after a curve that ended 11 % above its best was called healthy.
-//! - `recovered_watch` and `recovered_warn` are careful, no more: no curve that was tried is judged otherwise
-//!   without them.
 //! - The rest are conventions (`false_paired`) or round figures set by hand.
 //!
 //! None is fitted to a labelled exam.
@@ -50,9 +48,6 @@ pub struct Limits {
     pub idle_rise: (f64, f64),
     /// The share of what is added with few evaluations that it takes away.
     pub few_learnt: f64,
-    /// The least rise for `watch` and for `warn`, in times of one that the curve has come back from.
-    pub recovered_watch: f64,
-    pub recovered_warn: f64,
     /// For `warn`, what it must be there.
     pub strength_warn_learnt: f64,
     /// The least that noise is taken for, in times of what one evaluation wanders from the next: for
@@ -124,8 +119,6 @@ impl Limits {
         idle_evals: 20.0,
         idle_rise: (0.05, 0.10),
         few_learnt: 0.6,
-        recovered_watch: 1.3,
-        recovered_warn: 1.5,
         strength_warn_learnt: 11.0,
         wanders_watch: 0.8,
         wanders_warn: 1.1,

@@ -104,8 +104,12 @@ impl Diagnosis {
     /// What a reader should know beside the findings, as sentences without a full stop: the remarks, then
     /// the tie with the best.
     pub fn notes(&self, curves: &Curves) -> Vec<String> {
-        let remarks = self.remarks.iter().map(Finding::message);
-        remarks.chain(self.as_good_words(curves)).collect()
+        self.remarked().chain(self.as_good_words(curves)).collect()
+    }
+
+    /// The remarks alone: for who tells of the tie among the evaluations.
+    pub fn remarked(&self) -> impl Iterator<Item = String> {
+        self.remarks.iter().map(Finding::message)
     }
 }
 

@@ -150,7 +150,7 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     // What is far above the best is no noise, however wild the run.
     let noise = (1.0 - 0.5 * learnt) * limits.held_noise * climb.noise;
     let noisy = climb.held < noise && standing.rise < limits.explosion;
-    let watch = (climb.rise > least.max(limits.recovered_watch * climb.recovered) && to_watch > strong)
+    let watch = (climb.rise > least && to_watch > strong)
         || (climb.held > limits.held_watch && !noisy)
         || (standing.rise > limits.paired_rise && sure(limits.strength_paired));
     if !watch {
@@ -159,7 +159,6 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let weight = to_warn * climb.rise.max(0.0).powf(1.5);
     // A train loss that went on falling is no chance: with it, few evaluations are enough.
     let heavy = climb.rise > limits.warn_rise + (1.0 - learnt) * few
-        && climb.rise > limits.recovered_warn * climb.recovered
         && (weight > limits.weight_warn || (learnt == 1.0 && to_warn > limits.strength_warn_learnt));
     let held = learnt == 1.0 && climb.held > limits.held_warn;
     let warn = heavy || held || (standing.rise > limits.warn_rise && sure(limits.strength_paired_warn));

@@ -50,9 +50,6 @@ pub struct Climb {
     /// it: whatever the noise is like, the curve has not been back for so long. It counts in part where a
     /// third is fewer than `Limits::held_evals`.
     pub held: f64,
-    /// How far the curve had risen above its best so far before it came back and fell to its lowest: a
-    /// rise of that size has been chance before.
-    pub recovered: f64,
 }
 
 impl Climb {
@@ -135,8 +132,7 @@ fn climb(eval: &[EvalPoint], best: usize, finite: &[usize], limits: &Limits) -> 
     let counts = if third < LEAST_HELD { 0.0 } else { (third as f64 / limits.held_evals).sqrt().min(1.0) };
     let held = counts * (floor / lowest - 1.0).max(0.0);
     let wander = wander(&tamed, &fit, low, limits);
-    let recovered = recovered(&tamed, &fit);
-    Some(Climb { onset: finite[onset(&tamed, &fit, noise)], rise, strength, noise, wander, held, recovered })
+    Some(Climb { onset: finite[onset(&tamed, &fit, noise)], rise, strength, noise, wander, held })
 }
 
 /// Evaluations of a third of the run that can hold a level at all.
@@ -219,21 +215,6 @@ fn wander(tamed: &[f64], fit: &trend::VFit, low: f64, limits: &Limits) -> f64 {
     let (fall, rise) = (about(&steps(&tamed[about_turn(fit)..=fit.lowest])), about(&rise));
     let assumed = limits.wander_worth * (limits.assumed_wander * low).powi(2);
     ((0.5 * (fall.0 + rise.0) + assumed) / (fall.1 + rise.1 + limits.wander_worth)).sqrt() / low
-}
-
-/// Evaluations before the lowest whose rises count: those of a learning rate long past do not.
-const RECOVERED_WITHIN: usize = 40;
-
-/// The largest rise, by medians of three, above the lowest before it, of those that the curve has come
-/// back from; as a share.
-fn recovered(tamed: &[f64], fit: &trend::VFit) -> f64 {
-    let before = &tamed[fit.lowest.saturating_sub(RECOVERED_WITHIN)..=fit.lowest];
-    let (mut lowest, mut largest) = (f64::INFINITY, 0.0_f64);
-    for three in before.windows(3).map(median3) {
-        lowest = lowest.min(three);
-        largest = largest.max(three / lowest - 1.0);
-    }
-    largest
 }
 
 /// Index from which on the fall is no higher than a third of the rise: the fall before it says

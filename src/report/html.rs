@@ -182,7 +182,7 @@ fn findings(out: &mut String, snapshot: &Snapshot) {
         }
         out.push_str("</div>\n");
     }
-    let notes = snapshot.diagnosis.notes(snapshot.curves);
+    let notes: Vec<String> = snapshot.diagnosis.remarked().collect();
     if !notes.is_empty() {
         out.push_str("<h2>Also noted</h2>\n<ul>");
         for note in notes {

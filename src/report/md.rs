@@ -18,7 +18,7 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
     for finding in &diagnosis.findings {
         let _ = writeln!(out, "- {}: {}", finding.severity, plain(&finding.message()));
     }
-    let notes = diagnosis.notes(curves);
+    let notes: Vec<String> = diagnosis.remarked().collect();
     for note in &notes {
         let _ = writeln!(out, "- note: {}", plain(note));
     }

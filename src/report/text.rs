@@ -129,7 +129,7 @@ pub fn summary(snapshot: &Snapshot) -> String {
     for finding in &diagnosis.findings {
         line(&mut out, &format!("  {}: {}.", finding.severity, finding.message()));
     }
-    for note in diagnosis.notes(curves) {
+    for note in diagnosis.remarked() {
         line(&mut out, &format!("  note: {note}."));
     }
     line(&mut out, "");
