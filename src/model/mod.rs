@@ -78,6 +78,13 @@ pub struct Training {
     pub grad_scale: f32,
 }
 
+impl Default for Training {
+    /// Plain gradients of the sum of the losses.
+    fn default() -> Self {
+        Self { keep: Keep::Activations, dropout: Dropout::OFF, noise: Noise::OFF, grad_scale: 1.0 }
+    }
+}
+
 /// What was kept of one layer.
 enum Kept {
     Activations(Box<Saved>),
@@ -126,20 +133,9 @@ impl CausalLm {
         Ok(x)
     }
 
-    /// The loss of every target, and the gradients of `grad_scale * sum of the losses`.
+    /// The loss of every target, and the gradients of `grad_scale * sum of the losses`. What is kept changes no
+    /// bit of the outcome.
     pub fn forward_backward(
-        &self,
-        batch: &Batch,
-        adapter: &Adapter,
-        dropout: Dropout,
-        grad_scale: f32,
-    ) -> Result<(TargetLoss, Gradients)> {
-        let training = Training { keep: Keep::Activations, dropout, noise: Noise::OFF, grad_scale };
-        self.forward_backward_with(training, batch, adapter)
-    }
-
-    /// As [`CausalLm::forward_backward`], told everything. What is kept changes no bit of the outcome.
-    pub fn forward_backward_with(
         &self,
         training: Training,
         batch: &Batch,

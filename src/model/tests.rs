@@ -112,7 +112,7 @@ fn assert_equals_oracle(model: &CausalLm, targets: &[Module]) {
         }
     }
     let batch = pack(&rows);
-    let (loss, gradients) = model.forward_backward(&batch, &adapter, Dropout::OFF, 1.0).unwrap();
+    let (loss, gradients) = model.forward_backward(Training::default(), &batch, &adapter).unwrap();
     let total: f64 = loss.nats.iter().map(|&n| f64::from(n)).sum();
     assert!((total - expected_loss).abs() < 1e-5 * expected_loss, "loss {total}, oracle {expected_loss}");
     let gradients = gradients.tensors();
@@ -155,10 +155,12 @@ fn dropout_in_the_backward_pass_is_that_of_the_forward_pass() {
     let batch = pack(&rows(&model));
     let dropout = Dropout::new(0.25, 99);
     let objective = |adapter: &Adapter| -> f64 {
-        let (loss, _) = model.forward_backward(&batch, adapter, dropout, 1.0).unwrap();
+        let (loss, _) =
+            model.forward_backward(Training { dropout, ..Training::default() }, &batch, adapter).unwrap();
         loss.nats.iter().map(|&n| f64::from(n)).sum()
     };
-    let (_, gradients) = model.forward_backward(&batch, &adapter, dropout, 1.0).unwrap();
+    let (_, gradients) =
+        model.forward_backward(Training { dropout, ..Training::default() }, &batch, &adapter).unwrap();
     let names: Vec<String> = adapter.tensors().into_iter().map(|(name, _)| name).collect();
     for (index, gradient) in gradients.tensors().into_iter().enumerate() {
         // Along the gradient itself the derivative is its squared length.
@@ -186,7 +188,7 @@ fn what_is_kept_does_not_change_a_bit() {
     let pass = |keep| {
         let dropout = Dropout::new(0.25, 99);
         let training = Training { keep, dropout, noise: Noise::new(5.0, 3, 4), grad_scale: 1.0 };
-        let (loss, gradients) = model.forward_backward_with(training, &batch, &adapter).unwrap();
+        let (loss, gradients) = model.forward_backward(training, &batch, &adapter).unwrap();
         let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         (loss.nats, gradients.tensors().into_iter().map(numbers).collect::<Vec<_>>())
     };
@@ -202,7 +204,7 @@ fn nothing_is_computed_below_the_first_adapted_layer() {
     let mut adapter = adapter(&model, &Module::ALL);
     adapter.layers[0] = [const { None }; 7];
     assert_eq!(adapter.first_layer(), 1);
-    let (_, gradients) = model.forward_backward(&pack(&rows(&model)), &adapter, Dropout::OFF, 1.0).unwrap();
+    let (_, gradients) = model.forward_backward(Training::default(), &pack(&rows(&model)), &adapter).unwrap();
     assert!(gradients.layers[0].iter().all(Option::is_none));
     assert!(gradients.layers[1].iter().all(Option::is_some));
 }

@@ -146,7 +146,7 @@ impl<'a> Stepper<'a> {
                 noise: self.noise(step, index),
                 grad_scale: 1.0 / tokens as f32,
             };
-            let (loss, part) = self.model.forward_backward_with(training, batch, adapter)?;
+            let (loss, part) = self.model.forward_backward(training, batch, adapter)?;
             nats += total(&loss);
             gradients.add(part)?;
         }

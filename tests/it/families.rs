@@ -12,7 +12,7 @@ use tune::config::Dtype;
 use tune::kernel::{Dropout, Kernels, Layout};
 use tune::model::adapter::peft;
 use tune::model::lora::Adapter;
-use tune::model::{Batch, CausalLm};
+use tune::model::{Batch, CausalLm, Training};
 use tune::train::optim::AdamW;
 
 const FAMILIES: &[&str] = &["llama2", "llama3", "llama-bias", "smollm2", "mistral", "qwen2", "qwen3"];
@@ -120,8 +120,10 @@ fn loss_and_gradients_are_those_of_peft() {
     everywhere(|fixture| {
         let batch = fixture.whole();
         let share = 1.0 / batch.targets.len() as f32;
-        let (loss, gradients) =
-            fixture.model.forward_backward(&batch, &fixture.adapter, Dropout::OFF, share).unwrap();
+        let (loss, gradients) = fixture
+            .model
+            .forward_backward(Training { grad_scale: share, ..Training::default() }, &batch, &fixture.adapter)
+            .unwrap();
         let mean = sum(&loss.nats) * f64::from(share);
         let expected = fixture.expected.loss;
         assert!((mean - expected).abs() < 1e-5 * expected, "{}: loss {mean}, {expected}", fixture.name);
@@ -143,8 +145,10 @@ fn twenty_steps_are_those_of_transformers_and_peft() {
         for (step, expected) in curve.iter().enumerate() {
             let part = fixture.batch((0..*batch).map(|i| (batch * step + i) % rows.len()));
             let share = 1.0 / part.targets.len() as f32;
-            let (loss, gradients) =
-                fixture.model.forward_backward(&part, &adapter, Dropout::OFF, share).unwrap();
+            let (loss, gradients) = fixture
+                .model
+                .forward_backward(Training { grad_scale: share, ..Training::default() }, &part, &adapter)
+                .unwrap();
             let mean = sum(&loss.nats) * f64::from(share);
             let off = (mean - expected).abs() / expected;
             assert!(off < 1e-3, "{}: step {step}: {mean}, {expected}", fixture.name);
@@ -160,7 +164,12 @@ fn with_dropout_gradients_agree_with_finite_differences() {
     everywhere(|fixture| {
         let batch = fixture.whole();
         let dropout = Dropout::new(0.2, 31);
-        let pass = |adapter: &Adapter| fixture.model.forward_backward(&batch, adapter, dropout, 1.0).unwrap();
+        let pass = |adapter: &Adapter| {
+            fixture
+                .model
+                .forward_backward(Training { dropout, ..Training::default() }, &batch, adapter)
+                .unwrap()
+        };
         let (loss, gradients) = pass(&fixture.adapter);
         let plain = fixture.model.evaluate(&batch, &fixture.adapter).unwrap();
         assert_ne!(loss.nats, plain.nats, "{}: nothing was dropped", fixture.name);
