@@ -106,18 +106,47 @@ pub(super) struct Term<'a> {
     pub right: Source<'a>,
 }
 
+/// What room holds before it is written, in debug builds: halves of a signalling NaN, which no arithmetic gives.
+const UNWRITTEN: u16 = 0x7FA5;
+
 /// A vector that `fill` has written, every element of it: who calls this answers for that, by asserting the
 /// shapes on which it rests.
+///
+/// # Panics
+/// In debug builds, and so in every test, when an element was left out.
 pub(super) fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
     let mut data = Vec::with_capacity(len);
-    fill(&mut data.spare_capacity_mut()[..len]);
+    let room = &mut data.spare_capacity_mut()[..len];
+    if cfg!(debug_assertions) {
+        halves(room).fill(MaybeUninit::new(UNWRITTEN));
+    }
+    fill(room);
     #[expect(unsafe_code, reason = "clearing what is overwritten would cost a twentieth of a step")]
     // SAFETY: the kernels beside this module are its only callers. Each walks the whole of the room in chunks, in
-    // step with operands whose lengths it has asserted, or by `multiply`, which has tiles for all of it.
+    // step with operands whose lengths it has asserted, or by `multiply`, which has tiles for all of it; debug
+    // builds look.
     unsafe {
+        if cfg!(debug_assertions) {
+            let each = size_of::<T>() / size_of::<u16>();
+            let unwritten =
+                |of_one: &[MaybeUninit<u16>]| of_one.iter().all(|half| half.assume_init() == UNWRITTEN);
+            let left_out = halves(room).chunks_exact(each).position(unwritten);
+            assert_eq!(left_out, None, "an element of {len} was never written");
+        }
         data.set_len(len);
     }
     data
+}
+
+/// Room as its 16-bit halves.
+fn halves<T: Copy>(room: &mut [MaybeUninit<T>]) -> &mut [MaybeUninit<u16>] {
+    const { assert!(align_of::<T>() >= align_of::<u16>() && size_of::<T>().is_multiple_of(size_of::<u16>())) };
+    let len = size_of_val(room) / size_of::<u16>();
+    #[expect(unsafe_code, reason = "looks at elements of several types in one way")]
+    // SAFETY: the same bytes, which may be uninitialised, for as long.
+    unsafe {
+        std::slice::from_raw_parts_mut(room.as_mut_ptr().cast(), len)
+    }
 }
 
 /// Where a product goes: rows of a matrix, `stride` elements apart.
