@@ -1,6 +1,9 @@
 //! Tables of rows as spreadsheets write them: CSV by RFC 4180, separated by comma, semicolon or tab.
 //!
 //! The first line names the columns, which are the keys of a row. What a row means is told in `read`.
+//!
+//! Our own reader, for one error: a quote that is never closed swallows all rows after it, and the `csv` crate
+//! reads that without a word.
 
 use super::error::RowFault;
 use serde_json::{Map, Value};
