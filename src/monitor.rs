@@ -139,11 +139,13 @@ impl Monitor {
                 self.best_saved = self.best_saved.filter(kept);
                 self.last_saved = self.last_saved.filter(kept);
                 self.earliest_saved = self.earliest_saved.filter(kept);
-                self.say(record.t, format!("resumed from step {}", resumed.step), false);
+                self.say(record.t, format!("resumed from {}", self.run.places().at(resumed.step)), false);
                 self.judge(record.t);
             }
             Event::Step(stats) => {
                 (self.progress.step, self.progress.epoch) = (stats.step, stats.epoch);
+                // A foreign trainer may go on after what looked like its end.
+                self.ended.take_if(|ended| stats.step > ended.step);
                 // The first step is news, and so is a number that is none, or is one again.
                 if self.curves.train.len() == 1 || !is_finite(stats) || self.is_broken() {
                     self.judge(record.t);
@@ -153,7 +155,7 @@ impl Monitor {
                 self.progress.step = self.progress.step.max(stats.step);
                 let furthest = [self.progress.epoch, stats.epoch].into_iter().flatten();
                 self.progress.epoch = furthest.reduce(f64::max);
-                self.say(record.t, log::eval(stats, best_before), false);
+                self.say(record.t, log::eval(stats, best_before, self.run.places()), false);
                 if stats.split == Split::Valid {
                     self.judge(record.t);
                 }
@@ -174,7 +176,7 @@ impl Monitor {
             }
             Event::RunEnded(ended) => {
                 self.progress.step = self.progress.step.max(ended.step);
-                self.say(record.t, log::ended(ended), false);
+                self.say(record.t, log::ended(ended, self.run.places()), false);
                 self.ended = Some(ended.clone());
             }
             Event::Generated(_) | Event::Unknown => {}
@@ -209,7 +211,7 @@ impl Monitor {
 
     fn judge(&mut self, t: f64) {
         let diagnosis = diagnose(&self.curves, &self.run, &self.limits);
-        let news = log::changes(&self.diagnosis, &diagnosis);
+        let news = log::changes(&self.diagnosis, &diagnosis, self.run.places());
         self.advice = advice::advise(&diagnosis, &self.run);
         self.diagnosis = diagnosis;
         self.log.extend(news.into_iter().map(|(text, warning)| LogLine { t, text, warning }));

@@ -124,8 +124,7 @@ fn table(
     };
     let (a, b) = both(&held_out);
     rows.push(("rows, held-out rows".into(), a, b));
-    let epoch = |point: &EvalPoint| point.epoch.map_or(String::new(), |epoch| format!(", epoch {epoch:.1}"));
-    let (a, b) = both(&|i| format!("step {}{}", best[i].step, epoch(best[i])));
+    let (a, b) = both(&|i| snapshots[i].run.places().with_epoch(best[i].step, best[i].epoch));
     rows.push(("best at".into(), a, b));
     let (a, b) = both(&|i| format!("{:.4}", best[i].loss));
     rows.push(("best eval loss".into(), a, b));

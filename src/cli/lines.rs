@@ -49,6 +49,7 @@ impl Lines {
             Update::Run { id, .. }
             | Update::Output { id, .. }
             | Update::Trainer { id, .. }
+            | Update::Quiet { id, .. }
             | Update::Gone { id } => (*id, None),
         };
         let fresh = matches!(update, Update::Run { .. });
@@ -66,6 +67,7 @@ impl Lines {
     fn show(&mut self, index: usize, record: &Record) {
         let Some(run) = self.runs.get(index) else { return };
         let snapshot = run.monitor.snapshot();
+        let places = snapshot.run.places();
         if !self.quiet {
             if self.json {
                 json(&Happened { run: &run.name, record });
@@ -76,8 +78,8 @@ impl Lines {
                         at.map(|at| text::eval_line(&snapshot, at))
                     }
                     Event::Note(note) => Some(note.text.clone()),
-                    Event::RunResumed(resumed) => Some(format!("resumed from step {}", resumed.step)),
-                    Event::RunEnded(ended) => Some(crate::monitor::log::ended(ended)),
+                    Event::RunResumed(resumed) => Some(format!("resumed from {}", places.at(resumed.step))),
+                    Event::RunEnded(ended) => Some(crate::monitor::log::ended(ended, places)),
                     _ => None,
                 };
                 if let Some(line) = line.filter(|line| !line.is_empty()) {
@@ -97,15 +99,15 @@ impl Lines {
                 step: snapshot.progress.step,
                 verdict: now.0.to_string(),
                 severity: now.1.to_string(),
-                message: finding.map(crate::diagnosis::Finding::message),
+                message: finding.map(|finding| finding.message(places)),
             });
         } else {
-            let why = finding.map_or(String::new(), |finding| format!(": {}", finding.message()));
+            let why = finding.map_or(String::new(), |finding| format!(": {}", finding.message(places)));
             print(&format!(
-                "{}{} at step {}{why}\n",
+                "{}{} at {}{why}\n",
                 self.prefix(index),
                 text::verdict(&snapshot),
-                snapshot.progress.step
+                places.at(snapshot.progress.step)
             ));
         }
     }

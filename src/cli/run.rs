@@ -16,7 +16,7 @@ use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, s
 use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Exit, Look};
 use crate::data::{self, Augmenter, Dataset, Encoder};
-use crate::diagnosis::{Finding, Limits, advice};
+use crate::diagnosis::{Limits, advice};
 use crate::event::record::Record;
 use crate::event::{BestPoint, Event, Resumed, RunEnded, RunInfo, StopReason};
 use crate::model::lora::{Adapter, AdapterConfig};
@@ -188,7 +188,7 @@ fn conclusion(dir: &RunDir, ended: &RunEnded, monitor: &Monitor) -> String {
         verdict: diagnosis.verdict.to_string(),
         severity: diagnosis.severity.to_string(),
         best: ended.best,
-        message: diagnosis.findings.first().map(Finding::message),
+        message: diagnosis.findings.first().map(|finding| finding.message(snapshot.run.places())),
         command: advice::command(snapshot.run, snapshot.advice),
     };
     serde_json::to_string(&line).map_or_else(|_| String::new(), |line| line + "\n")

@@ -178,8 +178,8 @@ pub fn run(
             }
         }
         // Only a live run has a clock that runs on.
-        let over = runs.get(ui.shown).is_some_and(Run::is_over);
-        let idle_s = if over { 0 } else { news.elapsed().as_secs() };
+        runs.tick(Instant::now());
+        let idle_s = runs.get(ui.shown).map_or(0, |run| run.idle_s);
         ticks |= idle_s != ui.idle_s;
         ui.idle_s = idle_s;
         if let Some(exit) = ui.exit {

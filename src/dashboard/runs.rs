@@ -6,11 +6,15 @@ use crate::event::StopReason;
 use crate::event::record::Record;
 use crate::monitor::Monitor;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Lines of a foreign trainer's output that are kept.
 const OUTPUT_LINES: usize = 5000;
 /// Characters of such a line that are kept.
 const OUTPUT_WIDTH: usize = 500;
+
+/// A log to which nothing was added for so many seconds is not said to be running.
+pub const STALE_S: u64 = 600;
 
 /// What reaches the dashboard. The sender chooses the ids; they need not follow each other.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub enum Update {
     Output { id: usize, line: String },
     /// Whether the run's trainer can be asked for something has changed, or whether it waits.
     Trainer { id: usize, trainer: Trainer },
+    /// The run's source was last written to so long ago.
+    Quiet { id: usize, age: Duration },
     /// No more will come of this run.
     Gone { id: usize },
 }
@@ -53,6 +59,13 @@ pub struct Run {
     pub trainer: Trainer,
     /// No more will come.
     pub gone: bool,
+    /// How old the newest that was heard of it was when it came, where that was since the last
+    /// [`Runs::tick`].
+    news: Option<Duration>,
+    /// When that was written.
+    heard: Option<Instant>,
+    /// Seconds since then, as of the last [`Runs::tick`].
+    pub idle_s: u64,
 }
 
 /// All runs, in the order in which they appeared.
@@ -64,12 +77,28 @@ pub struct Runs {
 
 impl Run {
     fn new(id: usize, name: String, monitor: Monitor) -> Self {
-        Self { id, name, monitor, output: VecDeque::new(), trainer: Trainer::Deaf, gone: false }
+        Self {
+            id,
+            name,
+            monitor,
+            output: VecDeque::new(),
+            trainer: Trainer::Deaf,
+            gone: false,
+            news: None,
+            heard: None,
+            idle_s: 0,
+        }
     }
 
     /// As its sender knows it.
     pub fn id(&self) -> usize {
         self.id
+    }
+
+    /// For how long nothing has been written, where that is so long that it may well be over: whoever writes
+    /// it cannot be asked.
+    pub fn stale_s(&self) -> Option<u64> {
+        Some(self.idle_s).filter(|idle| *idle >= STALE_S && self.trainer == Trainer::Deaf && !self.is_over())
     }
 
     /// Whether its newest session ended by an interrupt.
@@ -129,19 +158,38 @@ impl Runs {
                     None => self.list.push(run),
                 }
             }
-            Update::Record { id, record } => self.run(id).monitor.apply(&record),
+            Update::Record { id, record } => {
+                let run = self.run(id);
+                run.news = Some(Duration::ZERO);
+                run.monitor.apply(&record);
+            }
             Update::Output { id, line } => {
-                let output = &mut self.run(id).output;
+                let run = self.run(id);
+                run.news = Some(Duration::ZERO);
+                let output = &mut run.output;
                 if output.len() == OUTPUT_LINES {
                     output.pop_front();
                 }
                 output.push_back(line.chars().take(OUTPUT_WIDTH).collect());
             }
             Update::Trainer { id, trainer } => self.run(id).trainer = trainer,
+            Update::Quiet { id, age } => self.run(id).news = Some(age),
             Update::Gone { id } => {
                 let run = self.run(id);
                 (run.gone, run.trainer) = (true, Trainer::Deaf);
             }
+        }
+    }
+
+    /// It is `now`: works out how long nothing was heard of each run.
+    pub fn tick(&mut self, now: Instant) {
+        for run in &mut self.list {
+            if let Some(age) = run.news.take() {
+                run.heard = now.checked_sub(age);
+            }
+            let over = run.is_over();
+            let heard = run.heard.filter(|_| !over);
+            run.idle_s = heard.map_or(0, |heard| now.duration_since(heard).as_secs());
         }
     }
 

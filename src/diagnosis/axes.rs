@@ -4,8 +4,10 @@
 //! 1706.04599): the model is surer of everything, and wrong ones cost more. Of thirty public runs
 //! that ended above their lowest eval loss most had a better task metric there.
 
+use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
 use crate::curve::EvalPoint;
+use crate::event::Places;
 use serde::Serialize;
 use std::fmt;
 
@@ -119,14 +121,22 @@ fn disagreement(
     })
 }
 
-impl fmt::Display for Disagreement {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for Disagreement {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "eval loss is up but {} is better: {:.4} at the lowest loss (step {}), {:.4} now; ",
-            self.metric, self.at_lowest_loss, self.loss_step, self.now
+            "eval loss is up but {} is better: {:.4} at the lowest loss ({}), {:.4} now; ",
+            self.metric,
+            self.at_lowest_loss,
+            places.at(self.loss_step),
+            self.now
         )?;
-        write!(f, "its best is {:.4} at step {}, so keep both checkpoints", self.at_best, self.metric_step)
+        write!(
+            f,
+            "its best is {:.4} at {}, so keep both checkpoints",
+            self.at_best,
+            places.at(self.metric_step)
+        )
     }
 }
 

@@ -10,7 +10,7 @@ pub use super::sanity::{AboveChance, ExactZeros};
 pub use super::sets::SetRise;
 pub use super::underfit::NothingLearnt;
 
-use crate::event::LossUnit;
+use crate::event::{LossUnit, Places};
 use serde::Serialize;
 use std::fmt;
 
@@ -149,6 +149,11 @@ pub struct NonFinite {
     pub recovered: bool,
 }
 
+/// Evidence as a sentence.
+pub(super) trait Words {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result;
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.pad(match self {
@@ -222,10 +227,14 @@ impl Finding {
     }
 
     /// What was found, with its numbers, as a sentence without a full stop.
-    pub fn message(&self) -> String {
-        let found: &dyn fmt::Display = match &self.evidence {
+    pub fn message(&self, places: Places) -> String {
+        let mut out = String::new();
+        let found: &dyn Words = match &self.evidence {
             Evidence::Rise(rise) => rise,
-            Evidence::Explosion(rise) => return format!("train and eval loss rise together: {rise}"),
+            Evidence::Explosion(rise) => {
+                out.push_str("train and eval loss rise together: ");
+                rise
+            }
             Evidence::NearZeroTrain(found) => found,
             Evidence::NonFinite(found) => found,
             Evidence::AboveChance(found) => found,
@@ -243,7 +252,9 @@ impl Finding {
             Evidence::NewestAbove(found) => found,
             Evidence::StillFalling(found) => found,
         };
-        found.to_string()
+        // A string takes everything.
+        let _ = found.words(&mut out, places);
+        out
     }
 
     /// Where in the run it is, as an optimiser step; `None` where it is of the whole run.
@@ -296,15 +307,11 @@ pub(super) fn times(count: usize) -> String {
     }
 }
 
-impl fmt::Display for Rise {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for Rise {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         let above = above(self.rise, self.noise);
         write!(f, "eval loss (median of the last three) is {above} its best ")?;
-        write!(f, "({:.3} at step {}", self.best_loss, self.best_step)?;
-        if let Some(epoch) = self.best_epoch.filter(|epoch| *epoch > 0.0) {
-            write!(f, ", epoch {epoch:.1}")?;
-        }
-        f.write_str(")")?;
+        write!(f, "({:.3} at {})", self.best_loss, places.with_epoch(self.best_step, self.best_epoch))?;
         if let Some(p) = self.p.filter(|p| *p < 0.05) {
             let p = if p < 0.001 { "< 0.001".into() } else { format!("= {p:.3}") };
             write!(f, ", over the same rows (p {p}, all looks counted)")?;
@@ -330,16 +337,16 @@ impl fmt::Display for Rise {
     }
 }
 
-impl fmt::Display for NearZeroTrain {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for NearZeroTrain {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "train loss is {:.3}{}, below {} since step {}{}, while eval loss is {:.3} and no better than \
+            "train loss is {:.3}{}, below {} since {}{}, while eval loss is {:.3} and no better than \
              before that",
             self.train_loss,
             unit(self.unit),
             self.limit,
-            self.step,
+            places.at(self.step),
             // Rows are recited where they are text.
             if self.unit == LossUnit::NatsPerToken { ": the rows are being recited" } else { "" },
             self.eval_loss
@@ -347,11 +354,11 @@ impl fmt::Display for NearZeroTrain {
     }
 }
 
-impl fmt::Display for NonFinite {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for NonFinite {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         let state =
             if self.recovered { "was not a finite number at" } else { "is not a finite number since" };
-        write!(f, "{} {state} step {}", self.series, self.step)?;
+        write!(f, "{} {state} {}", self.series, places.at(self.step))?;
         if self.recovered { f.write_str(", and recovered") } else { Ok(()) }
     }
 }

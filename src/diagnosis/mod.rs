@@ -27,7 +27,7 @@ pub use finding::{Evidence, Finding, Severity, Verdict};
 pub use limits::Limits;
 
 use crate::curve::Curves;
-use crate::event::RunInfo;
+use crate::event::{Places, RunInfo};
 use standing::Standing;
 
 /// What a rule looks at: the run, and the facts that several rules need, worked out once.
@@ -90,26 +90,27 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// The earliest evaluation that is as good as the best, as a sentence without a full stop; `None` where
     /// there is no such one.
-    pub fn as_good_words(&self, curves: &Curves) -> Option<String> {
+    pub fn as_good_words(&self, curves: &Curves, places: Places) -> Option<String> {
         let (earlier, best) = (curves.eval.get(self.as_good?)?, curves.eval.get(self.best?)?);
-        let epoch = earlier.epoch.filter(|epoch| *epoch > 0.0);
-        let epoch = epoch.map_or(String::new(), |epoch| format!(", epoch {epoch:.1}"));
         Some(format!(
-            "step {}{epoch} ({:.3}) is within one standard error of the best ({:.3} at step {}): as good for \
+            "{} ({:.3}) is within one standard error of the best ({:.3} at {}): as good for \
              all that can be told, and trained for less long",
-            earlier.step, earlier.loss, best.loss, best.step
+            places.with_epoch(earlier.step, earlier.epoch),
+            earlier.loss,
+            best.loss,
+            places.at(best.step)
         ))
     }
 
     /// What a reader should know beside the findings, as sentences without a full stop: the remarks, then
     /// the tie with the best.
-    pub fn notes(&self, curves: &Curves) -> Vec<String> {
-        self.remarked().chain(self.as_good_words(curves)).collect()
+    pub fn notes(&self, curves: &Curves, places: Places) -> Vec<String> {
+        self.remarked(places).chain(self.as_good_words(curves, places)).collect()
     }
 
     /// The remarks alone: for who tells of the tie among the evaluations.
-    pub fn remarked(&self) -> impl Iterator<Item = String> {
-        self.remarks.iter().map(Finding::message)
+    pub fn remarked(&self, places: Places) -> impl Iterator<Item = String> {
+        self.remarks.iter().map(move |remark| remark.message(places))
     }
 }
 

@@ -4,9 +4,10 @@
 //! Told by what the losses do, since most logs do not give the rate. How far the eval loss has risen,
 //! and whether that is noise, is for `overfit` to say.
 
-use super::finding::Rise;
+use super::finding::{Rise, Words};
 use super::{Case, Evidence, Finding, Severity, overfit};
 use crate::curve::{EvalPoint, TrainPoint, smooth};
+use crate::event::Places;
 use serde::Serialize;
 use std::fmt;
 
@@ -125,19 +126,21 @@ pub fn still_falling(case: &Case) -> Option<Finding> {
     Some(Finding { severity: Severity::None, evidence: Evidence::StillFalling(evidence) })
 }
 
-impl fmt::Display for Thrown {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for Thrown {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         let Throw { peak_step, train_peak, train_before, learning_rate } = self.throw;
-        write!(f, "train loss was thrown from {train_before:.3} to {train_peak:.3} by step {peak_step}")?;
+        write!(f, "train loss was thrown from {train_before:.3} to {train_peak:.3} by ")?;
+        f.write_str(&places.at(peak_step))?;
         if let Some(rate) = learning_rate {
             write!(f, " (learning rate up to {rate:.1e})")?;
         }
-        write!(f, ", and eval loss has not come back: {}", self.rise)
+        f.write_str(", and eval loss has not come back: ")?;
+        self.rise.words(f, places)
     }
 }
 
-impl fmt::Display for StillFalling {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for StillFalling {
+    fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
             "eval loss falls as fast at the end as before ({:.1} % over the second half of the run, {:.1} % over \

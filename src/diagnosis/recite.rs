@@ -3,9 +3,10 @@
 //! Two witnesses: what the model writes when it is given prompts of both sides, and the staircase
 //! that the train loss makes where each new pass meets rows that the last one taught.
 
+use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
 use crate::curve::{TrainPoint, smooth};
-use crate::event::Split;
+use crate::event::{Places, Split};
 use serde::Serialize;
 use std::fmt;
 
@@ -121,8 +122,8 @@ fn stair(train: &[TrainPoint], begin: f64) -> Option<f64> {
     Some(1.0 - after / before - within)
 }
 
-impl fmt::Display for Recited {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for Recited {
+    fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
             "of {} trained prompts {:.0} % come back word for word, of held-out ones {:.0} %; {:.0} % and {:.0} % \
@@ -136,8 +137,8 @@ impl fmt::Display for Recited {
     }
 }
 
-impl fmt::Display for Staircase {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for Staircase {
+    fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
             "train loss steps down where an epoch begins ({} so far, the last by {:.0} % at epoch {:.0}): rows \

@@ -3,9 +3,10 @@
 //! Signs of a leak between the splits, a train loss on another scale, a curve that has gone flat. Each
 //! has an innocent explanation too, which its words give.
 
+use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity, finding};
 use crate::curve::smooth;
-use crate::event::LossUnit;
+use crate::event::{LossUnit, Places};
 use serde::Serialize;
 use std::fmt;
 
@@ -161,8 +162,8 @@ pub fn gap(case: &Case) -> Option<Finding> {
     Some(remark(Evidence::Gap(Gap { at_best, now, last_step: last.step, per_epoch, unit })))
 }
 
-impl fmt::Display for LeakSign {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for LeakSign {
+    fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
             "after {:.0} epochs eval loss ({:.3}) is no higher than train loss ({:.3}): the task is easy, or \
@@ -172,8 +173,8 @@ impl fmt::Display for LeakSign {
     }
 }
 
-impl fmt::Display for OtherScale {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for OtherScale {
+    fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
             "train loss is {:.1} times eval loss throughout: it looks like a sum over {} accumulated batches, \
@@ -183,38 +184,41 @@ impl fmt::Display for OtherScale {
     }
 }
 
-impl fmt::Display for Flat {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for Flat {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         if self.never_improved {
             return write!(
                 f,
-                "eval loss has never improved on its first evaluation ({:.3} at step {})",
-                self.best_loss, self.best_step
+                "eval loss has never improved on its first evaluation ({:.3} at {})",
+                self.best_loss,
+                places.at(self.best_step)
             );
         }
         write!(
             f,
-            "eval loss is flat: no better than {:.3} at step {} for {} evaluations",
-            self.best_loss, self.best_step, self.evals
+            "eval loss is flat: no better than {:.3} at {} for {} evaluations",
+            self.best_loss,
+            places.at(self.best_step),
+            self.evals
         )
     }
 }
 
-impl fmt::Display for NewestAbove {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for NewestAbove {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "the newest eval loss ({:.3} at step {}) is {} the best: within what this log's noise, or its \
+            "the newest eval loss ({:.3} at {}) is {} the best: within what this log's noise, or its \
              few evaluations, can do by chance",
             self.loss,
-            self.step,
+            places.at(self.step),
             finding::above(self.above, None)
         )
     }
 }
 
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for Gap {
+    fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
             "held-out rows cost {:.3}{} more than trained ones, {:.3} at the best evaluation",

@@ -3,7 +3,9 @@
 //! The sign of a broken set-up (labels, masks, a sum over accumulated batches) or of one that has
 //! blown up; whether a right loss is a good one is for the other rules.
 
+use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
+use crate::event::Places;
 use serde::Serialize;
 use std::fmt;
 
@@ -90,21 +92,21 @@ pub fn exact_zeros(case: &Case) -> Option<Finding> {
     Some(Finding { severity: Severity::Warn, evidence: Evidence::ExactZeros(evidence) })
 }
 
-impl fmt::Display for AboveChance {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "most eval losses since step {} are above {:.1}", self.step, self.chance_loss)?;
+impl Words for AboveChance {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
+        write!(f, "most eval losses since {} are above {:.1}", places.at(self.step), self.chance_loss)?;
         let whom = if self.vocab_known { "this vocabulary" } else { "any vocabulary" };
         write!(f, ", what knowing nothing costs with {whom}; the newest is {:.2}", self.eval_loss)
     }
 }
 
-impl fmt::Display for ExactZeros {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for ExactZeros {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "train loss is exactly 0 since step {}, which no cross entropy is: NaN was filtered to 0, or every \
+            "train loss is exactly 0 since {}, which no cross entropy is: NaN was filtered to 0, or every \
              token is masked",
-            self.step
+            places.at(self.step)
         )
     }
 }

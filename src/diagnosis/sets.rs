@@ -2,9 +2,10 @@
 //!
 //! The first set makes the figures of a run; here the same rule is applied to each of the others.
 
-use super::finding::Rise;
+use super::finding::{Rise, Words};
 use super::{Case, Evidence, Finding, overfit, standing};
 use crate::curve::EvalPoint;
+use crate::event::Places;
 use serde::Serialize;
 use std::fmt;
 
@@ -49,12 +50,12 @@ fn with_train(case: &Case, points: &[EvalPoint]) -> Vec<EvalPoint> {
     points.iter().map(|point| EvalPoint { train_loss: train(point.step), ..point.clone() }).collect()
 }
 
-impl fmt::Display for SetRise {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for SetRise {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(f, "on the evaluation set {:?} ", self.set)?;
         if !self.also.is_empty() {
             write!(f, "(and on {}) ", self.also.join(", "))?;
         }
-        write!(f, "{}", self.rise)
+        self.rise.words(f, places)
     }
 }

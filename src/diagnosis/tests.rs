@@ -1,7 +1,7 @@
 //! The rules, each on a run that it must speak of and on one that it must not.
 
 use super::*;
-use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Settings, Split, StepStats};
+use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Places, Settings, Split, StepStats};
 
 mod guards;
 
@@ -66,7 +66,11 @@ fn a_task_metric_that_still_improves_tempers_the_alarm_and_token_accuracy_does_n
     let parted = with(better, true);
     assert_eq!((parted.verdict, parted.severity), (Verdict::Overfitting, Severity::Watch));
     assert_eq!(kinds(&parted.remarks), ["disagreement"]);
-    assert!(parted.remarks[0].message().contains("keep both checkpoints"), "{}", parted.remarks[0].message());
+    assert!(
+        parted.remarks[0].message(Places::default()).contains("keep both checkpoints"),
+        "{}",
+        parted.remarks[0].message(Places::default())
+    );
     assert_eq!(with(|index| 0.9 - 0.04 * index as f64, true).severity, Severity::Severe);
     let tokens = with(better, false);
     assert_eq!(
@@ -141,7 +145,7 @@ fn a_gap_is_of_the_probe_and_not_of_dropout() {
     }
     let found = judge(&curves);
     let gap = found.remarks.iter().find(|remark| remark.kind() == "gap").expect("a gap");
-    assert!(gap.message().contains("grows by 0.2"), "{}", gap.message());
+    assert!(gap.message(Places::default()).contains("grows by 0.2"), "{}", gap.message(Places::default()));
 }
 
 #[test]
@@ -162,7 +166,11 @@ fn a_healthy_run_whose_newest_evaluation_is_far_above_the_best_is_remarked_on() 
     let of = |last: f64| judge(&curves(falling_train, &[2.5, 2.2, 2.0, 2.1, last]));
     let found = of(2.3);
     assert_eq!((found.verdict, kinds(&found.remarks)), (Verdict::Healthy, vec!["newest_above".to_string()]));
-    assert!(found.remarks[0].message().contains("is 15.0 % above the best"), "{:?}", found.remarks);
+    assert!(
+        found.remarks[0].message(Places::default()).contains("is 15.0 % above the best"),
+        "{:?}",
+        found.remarks
+    );
     assert_eq!(kinds(&of(2.15).remarks), [""; 0]);
     // A rise that is convicted is no chance.
     assert!(!kinds(&judge(&curves(falling_train, &RISING)).remarks).contains(&"newest_above".into()));
@@ -236,7 +244,7 @@ fn a_learning_rate_that_throws_the_run_is_told_from_too_many_epochs() {
     };
     let found = judge(&curves(train, &evals));
     assert_eq!(found.verdict, Verdict::Diverged, "{:?}", found.findings);
-    let message = found.findings[0].message();
+    let message = found.findings[0].message(Places::default());
     assert!(message.contains("was thrown from 3.000 to 5.500"), "{message}");
     // Without the jump it is overfitting, however early the turn.
     assert_eq!(judge(&curves(falling_train, &evals)).verdict, Verdict::Overfitting);
@@ -269,7 +277,7 @@ fn a_second_evaluation_set_that_overfits_is_named() {
     };
     let found = of(&RISING);
     assert_eq!((found.verdict, found.onset), (Verdict::Overfitting, None));
-    let message = found.findings[0].message();
+    let message = found.findings[0].message(Places::default());
     assert!(message.starts_with("on the evaluation set \"mails\" eval loss ("), "{message}");
     assert_eq!(of(&FALLING).verdict, Verdict::Healthy);
 }
@@ -307,7 +315,7 @@ fn the_words_give_effect_error_and_chance() {
         let examples = rows(*loss, 0.1 + 0.01 * index as f64);
         curves.apply(0.0, &Event::Eval(EvalStats { examples, ..eval(index as u64 * EVERY, *loss) }));
     }
-    let message = judge(&curves).findings[0].message();
+    let message = judge(&curves).findings[0].message(Places::default());
     assert!(
         message.contains("eval loss (median of the last three) is 22.5 %")
             && message.contains("p < 0.001, all looks counted"),

@@ -3,8 +3,10 @@
 //! A run that still falls at its end is no case for this rule: that is `plateau`'s opposite and an
 //! advice at most, for nobody can tell from a curve how low it would go.
 
+use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
 use crate::curve::smooth;
+use crate::event::Places;
 use serde::Serialize;
 use std::fmt;
 
@@ -57,13 +59,16 @@ pub fn rule(case: &Case) -> Option<Finding> {
     Some(Finding { severity: Severity::Watch, evidence: Evidence::NothingLearnt(evidence) })
 }
 
-impl fmt::Display for NothingLearnt {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Words for NothingLearnt {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "nothing has been learnt: eval loss was {:.3} at step {} and is {:.3} at step {}, and train \
+            "nothing has been learnt: eval loss was {:.3} at {} and is {:.3} at {}, and train \
              loss has not moved either",
-            self.first_loss, self.first_step, self.last_loss, self.last_step
+            self.first_loss,
+            places.at(self.first_step),
+            self.last_loss,
+            places.at(self.last_step)
         )?;
         self.learning_rate.map_or(Ok(()), |rate| write!(f, " (learning rate at most {rate:.1e})"))
     }

@@ -5,8 +5,11 @@
 //! by [`record::Record`], and [`sink::Sink`] says where events go.
 
 pub mod num;
+mod places;
 pub mod record;
 pub mod sink;
+
+pub use places::Places;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +53,7 @@ pub struct RunInfo {
     pub data: Option<DataInfo>,
     /// Optimiser steps that the run will take if nothing stops it.
     pub total_steps: Option<u64>,
-    /// Optimiser steps in one pass over the training rows.
+    /// Optimiser steps in one pass over the training rows; what an epoch counts where epochs are counted.
     pub steps_per_epoch: Option<f64>,
     /// Whether the log has no steps, so that epochs, or parts of them, are counted in their place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

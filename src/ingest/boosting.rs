@@ -112,7 +112,8 @@ impl Format for Lightgbm {
     }
 }
 
-/// CatBoost, whose lines do not name the metric. Several sets are `test0`, `test1`...; the first decides.
+/// CatBoost, whose lines do not name the metric. Of several sets, `test`, `test1` and so on, the last decides,
+/// as it does there: its `best` is that of the last.
 pub(super) struct Catboost(Rows);
 
 impl Catboost {
@@ -132,12 +133,15 @@ impl Format for Catboost {
         let from = head.len() - head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         let Some((step, _)) = scan::whole(&head[from..]) else { return false };
         self.0.begin();
-        for part in line[tab + 1..].split(|&byte| byte == b'\t') {
+        let several = scan::has(line, b"\ttest1: ");
+        // The set that comes first decides.
+        for part in line[tab + 1..].rsplit(|&byte| byte == b'\t') {
             let Some(colon) = memchr(b':', part) else { continue };
             let value = part[colon + 1..].trim_ascii();
             let Cell::Number(value) = Cell::of(value) else { continue };
             match part[..colon].trim_ascii() {
                 b"learn" => self.0.cell(b"learn loss", Cell::Number(value)),
+                b"test" if several => self.0.cell(b"test 0 loss", Cell::Number(value)),
                 b"test" => self.0.cell(b"test loss", Cell::Number(value)),
                 name => match name.strip_prefix(b"test") {
                     Some(set) if set.iter().all(u8::is_ascii_digit) => {

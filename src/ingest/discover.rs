@@ -165,6 +165,8 @@ impl Search<'_> {
             let mut files = self.metrics(&folder.join("metrics"), depth);
             files.sort_by_key(|file| !super::mlflow::is_beside(file));
             if !files.is_empty() {
+                let status = folder.join(super::mlflow::STATUS);
+                files.extend(status.is_file().then_some(status));
                 self.runs.push(Found { name: folder.to_owned(), files: vec![files] });
                 return;
             }

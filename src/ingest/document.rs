@@ -9,6 +9,7 @@ use super::points::At;
 use super::rows::{Cell, Rows};
 use super::text::Text;
 use super::{Options, Parsed, Points, Reader, names, scan};
+use crate::event::StopReason;
 
 /// The longest flat object, and the longest name or number.
 const LONGEST: usize = 1 << 20;
@@ -41,10 +42,21 @@ pub(super) struct Document {
     trainer: &'static str,
     /// Whether the file is called after results: an array named after a side only is a loss.
     results: bool,
+    run: Whole,
     /// Text that comes after the document, which was not all.
     text: Option<Text>,
     name_of_file: String,
     options: Options,
+}
+
+/// What a document says of the run as a whole.
+#[derive(Clone, Copy, Default)]
+struct Whole {
+    /// `global_step` and `max_steps`.
+    step: Option<f64>,
+    steps: Option<f64>,
+    /// Whether a row sums it up.
+    summed: bool,
 }
 
 impl Document {
@@ -53,6 +65,7 @@ impl Document {
         let map = &options.map;
         Self {
             results: name.contains("evals_result"),
+            run: Whole::default(),
             text: None,
             name_of_file: name.to_owned(),
             options: options.clone(),
@@ -109,7 +122,7 @@ impl Document {
                 self.object = None;
             }
             b'}' => {
-                self.word.clear();
+                self.number();
                 self.close();
                 if let Some(object) = self.object.take() {
                     self.points.line = self.line;
@@ -156,12 +169,20 @@ impl Document {
         self.points.fine_epochs();
         let trainer = self.trainer;
         self.jsonl.object_of(object, trainer, &mut self.points);
+        self.run.summed |= self.jsonl.is_summary();
     }
 
     /// A number of an array is complete: one row of the column that the array is.
     fn number(&mut self) {
         let read = scan::number(&self.word).filter(|(_, length)| *length == self.word.len());
         self.word.clear();
+        if let (Some((value, _)), [(_, None)]) = (read, self.open.as_slice()) {
+            match self.name.as_slice() {
+                b"global_step" => self.run.step = Some(value),
+                b"max_steps" => self.run.steps = Some(value),
+                _ => {}
+            }
+        }
         let (Some((value, _)), 0, Some((_, Some(count)))) = (read, self.too_deep, self.open.last_mut())
         else {
             return;
@@ -184,6 +205,18 @@ impl Document {
         {
             self.numbers += 1;
             column.push(value);
+        }
+    }
+
+    /// Gives out what is known once the document is whole: its columns, and whether the run is over.
+    fn conclude(&mut self) {
+        self.give_columns();
+        let Whole { step, steps, summed } = self.run;
+        if let Some(steps) = steps.filter(|steps| *steps > 0.0) {
+            self.points.info().total_steps = Some(steps as u64);
+        }
+        if summed || steps.is_some() && step >= steps {
+            self.points.end(StopReason::Finished);
         }
     }
 
@@ -247,7 +280,7 @@ impl Reader for Document {
     fn settle(&mut self, out: &mut Parsed) {
         // Not of one that is being written.
         if self.open.is_empty() && self.text.is_none() {
-            self.give_columns();
+            self.conclude();
             self.points.drain(out);
         }
     }
@@ -256,7 +289,7 @@ impl Reader for Document {
         if let Some(text) = &mut self.text {
             return text.finish(out);
         }
-        self.give_columns();
+        self.conclude();
         self.points.drain(out);
     }
 

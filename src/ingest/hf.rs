@@ -8,6 +8,7 @@
 use super::points::At;
 use super::rows::Rows;
 use super::{Format, Map, Points, dict, scan};
+use crate::event::StopReason;
 use memchr::memchr;
 
 pub(super) struct Hf {
@@ -41,8 +42,8 @@ impl Hf {
     }
 
     /// What the trainer says of the run before its first step.
-    fn start(&mut self, line: &[u8], started: bool) {
-        if !started && self.trainer == "hf-trainer" && scan::has(line, b"llamafactory") {
+    fn start(&mut self, line: &[u8], points: &mut Points) {
+        if !points.started() && self.trainer == "hf-trainer" && scan::has(line, b"llamafactory") {
             self.trainer = "llama-factory";
         }
         if memchr(b'=', line).is_none() {
@@ -50,6 +51,9 @@ impl Hf {
         }
         if let Some(epochs) = scan::number_after(line, b"Num Epochs = ") {
             (self.epochs, self.steps, self.per_epoch) = (Some(epochs), None, None);
+            if epochs >= 1.0 {
+                points.epochs_in_all(epochs as u64);
+            }
         }
         if let Some(steps) = scan::whole_after(line, b"Total optimization steps = ") {
             self.steps = Some(steps);
@@ -135,7 +139,7 @@ impl Format for Hf {
                 self.settle(None, points);
             }
             if line.len() < 400 {
-                self.start(line, points.started());
+                self.start(line, points);
             }
             return false;
         };
@@ -159,6 +163,9 @@ impl Format for Hf {
             self.bar = bar.0;
         }
         if !self.rows.is_point() {
+            if self.rows.is_summary() {
+                points.end(StopReason::Finished);
+            }
             return false;
         }
         if trl && self.trainer == "hf-trainer" {

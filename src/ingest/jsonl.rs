@@ -4,6 +4,7 @@
 use super::points::At;
 use super::rows::Rows;
 use super::{Format, Map, Points, dict};
+use crate::event::StopReason;
 
 pub(super) struct Jsonl {
     rows: Rows,
@@ -19,6 +20,11 @@ impl Jsonl {
     pub(super) fn object_of(&mut self, text: &[u8], trainer: &'static str, points: &mut Points) -> bool {
         self.trainer = trainer;
         self.object(text, points)
+    }
+
+    /// Whether the newest object is about the whole run.
+    pub(super) fn is_summary(&self) -> bool {
+        self.rows.is_summary()
     }
 
     /// One object, from its brace on.
@@ -48,6 +54,11 @@ impl Format for Jsonl {
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
         let line = line.trim_ascii_start();
-        line.starts_with(b"{") && self.object(line, points)
+        let row = line.starts_with(b"{");
+        let point = row && self.object(line, points);
+        if row && !point && self.is_summary() {
+            points.end(StopReason::Finished);
+        }
+        point
     }
 }

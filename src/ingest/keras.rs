@@ -26,7 +26,7 @@ impl Keras {
 
     fn give(&mut self, points: &mut Points) {
         let epoch = self.epoch.map(|epoch| epoch as f64);
-        self.rows.give(At { step: self.epoch, from_bar: false, epoch }, points);
+        self.rows.give(At { epoch, ..At::default() }, points);
     }
 }
 
@@ -42,9 +42,11 @@ impl Format for Keras {
             // `Epoch 3/40` and nothing more.
             if let Some((epoch, digits)) = scan::whole(rest)
                 && let Some(rest) = rest[digits..].strip_prefix(b"/")
-                && scan::whole(rest).is_some_and(|(_, digits)| digits == rest.len())
+                && let Some((epochs, digits)) = scan::whole(rest)
+                && digits == rest.len()
             {
                 self.epoch = Some(epoch);
+                points.epochs_in_all(epochs);
             }
             return false;
         }

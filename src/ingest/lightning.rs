@@ -6,21 +6,25 @@
 use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, scan};
+use crate::event::StopReason;
 use memchr::memchr;
 
 pub(super) struct Lightning {
     rows: Rows,
     /// The epoch and the batches of the full bar that waits.
     full: Option<(u64, u64)>,
+    /// The epoch that was given out: its full bar may be drawn again.
+    given: Option<u64>,
 }
 
 impl Lightning {
     pub(super) fn new(map: &Map) -> Self {
-        Self { rows: Rows::new(map), full: None }
+        Self { rows: Rows::new(map), full: None, given: None }
     }
 
     fn settle(&mut self, points: &mut Points) {
         let Some((epoch, batches)) = self.full.take() else { return };
+        self.given = Some(epoch);
         let step = epoch.saturating_add(1).saturating_mul(batches).saturating_sub(1);
         self.rows.give(At { step: Some(step), from_bar: true, epoch: Some(epoch as f64) }, points);
     }
@@ -54,8 +58,15 @@ impl Format for Lightning {
                 self.rows.cell(part[..equals].trim_ascii(), Cell::Number(value));
             }
         }
-        if done >= all {
+        if done < all {
+            self.given = None;
+        } else if self.given != Some(epoch) {
             self.full = Some((epoch, all));
+        }
+        // Behind the bar, or on a line of its own.
+        if scan::has(&rest[open..], b"`Trainer.fit` stopped: `max_") {
+            self.settle(points);
+            points.end(StopReason::Finished);
         }
         own
     }

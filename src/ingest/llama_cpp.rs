@@ -23,6 +23,10 @@ impl Format for LlamaCpp {
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
         if memchr(b'=', line).is_none() {
+            if let Some(epochs) = scan::whole_after(line, b" -epochs ").filter(|_| !points.started()) {
+                // They are counted from 0.
+                points.epochs_in_all(epochs.saturating_sub(1));
+            }
             return false;
         }
         if let Some(epoch) = scan::after(line, b" epoch ").filter(|_| scan::has(line, b"lr=")) {
@@ -55,5 +59,5 @@ impl Format for LlamaCpp {
 }
 
 fn place(epoch: u64) -> At {
-    At { step: Some(epoch), from_bar: false, epoch: Some(epoch as f64) }
+    At::epoch(epoch as f64)
 }

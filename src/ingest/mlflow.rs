@@ -6,10 +6,12 @@
 
 use super::roles::{Role, Side, role};
 use super::scalars::{Figure, Scalars};
-use super::{Parsed, Reader};
+use super::{Parsed, Reader, scan};
+use crate::event::record::Record;
+use crate::event::{Event, RunEnded, StopReason};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The longest line that can be one of these.
 const LINE: usize = 256;
@@ -41,19 +43,83 @@ const STEPS: usize = 1 << 20;
 
 /// What the metrics of one run say of each other's points: by step, the figures named in [`BESIDE`].
 #[derive(Clone, Debug, Default)]
-pub(super) struct Beside(Arc<Mutex<BTreeMap<u64, [Option<f32>; 3]>>>);
+pub(super) struct Beside(Arc<Mutex<Shared>>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    steps: BTreeMap<u64, [Option<f32>; 3]>,
+    /// The furthest step of any figure.
+    furthest: u64,
+}
 
 impl Beside {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn put(&self, step: u64, which: usize, value: f64) {
-        let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = &mut self.shared().steps;
         if steps.len() < STEPS || steps.contains_key(&step) {
             steps.entry(step).or_default()[which] = Some(value as f32);
         }
     }
 
+    /// What is said of a step at which there is a figure.
     fn get(&self, step: u64) -> [Option<f32>; 3] {
-        let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        steps.get(&step).copied().unwrap_or_default()
+        let mut shared = self.shared();
+        shared.furthest = shared.furthest.max(step);
+        shared.steps.get(&step).copied().unwrap_or_default()
+    }
+}
+
+/// The name of the file that says what became of a run.
+pub(super) const STATUS: &str = "meta.yaml";
+
+/// Reads what became of a run: `status: 3` in its `meta.yaml`, which is the last of its files.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    beside: Beside,
+    text: Vec<u8>,
+    said: bool,
+}
+
+impl Status {
+    /// Of a longer file the beginning is read.
+    const LONGEST: usize = 1 << 16;
+
+    pub(super) fn of_run(beside: Beside) -> Self {
+        Self { beside, ..Self::default() }
+    }
+}
+
+impl Reader for Status {
+    fn push(&mut self, chunk: &[u8], _out: &mut Parsed) {
+        let room = Self::LONGEST.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+
+    fn settle(&mut self, out: &mut Parsed) {
+        let lines = self.text.split(|&byte| byte == b'\n');
+        let status = lines.filter_map(|line| line.strip_prefix(b"status: ")).find_map(scan::whole);
+        // `RunStatus` of its protocol: 1 running, 2 scheduled, 3 finished, 4 failed, 5 killed.
+        let reason = match status {
+            Some((3, _)) => StopReason::Finished,
+            Some((4 | 5, _)) => StopReason::Interrupted,
+            _ => return,
+        };
+        let step = self.beside.shared().furthest;
+        if step > 0 && !std::mem::replace(&mut self.said, true) {
+            let ended = RunEnded { reason, step, epoch: None, best: None, restored_best: false };
+            out.records.push(Record { t: 0.0, event: Event::RunEnded(ended) });
+        }
+    }
+
+    fn finish(&mut self, out: &mut Parsed) {
+        self.settle(out);
+    }
+
+    fn trainer(&self) -> &'static str {
+        "mlflow"
     }
 }
 

@@ -23,6 +23,13 @@ impl Format for Mlx {
             return old(rest, points);
         }
         let line = line.trim_ascii_start();
+        if !points.started() {
+            // `Starting training..., iters: 120`, or `batch · iters   4 · 120` in a box.
+            let boxed = || scan::after(scan::after(line, "batch · iters".as_bytes())?, "· ".as_bytes());
+            if let Some((total, _)) = scan::after(line, b", iters: ").or_else(boxed).and_then(scan::whole) {
+                points.info().total_steps = Some(total);
+            }
+        }
         if !self.table {
             self.table = line.starts_with(b"iter") && scan::after(line, b"train_loss").is_some();
             return false;

@@ -20,6 +20,7 @@ mod boosting;
 mod dict;
 pub mod discover;
 mod document;
+mod ending;
 mod general;
 mod hf;
 mod jsonl;
@@ -139,6 +140,9 @@ fn by_name(path: &Path, beside: &mlflow::Beside) -> Option<Box<dyn Reader>> {
     if name.contains("tfevents") {
         let side = folder(1).and_then(|folder| Side::of_folder(&folder));
         return Some(Box::new(tfevents::TfEvents::new(side)));
+    }
+    if name == mlflow::STATUS && folder(1).is_some_and(|run| mlflow::is_run(&run)) {
+        return Some(Box::new(mlflow::Status::of_run(beside.clone())));
     }
     // A slash in the name of a metric is a folder.
     let metrics = (1..4).find(|&up| folder(up).is_some_and(|folder| folder == "metrics"))?;

@@ -25,6 +25,8 @@ pub enum What {
     Step(u8),
     /// `10/840`: the step in words, of so many.
     StepOf,
+    /// How many steps the run will take.
+    Total,
     Epoch,
     LearningRate,
     GradNorm,
@@ -92,6 +94,7 @@ pub fn read(name: &[u8]) -> Name {
         b"loss" => return Name { side: None, ..other(What::Loss(0)) },
         b"eval_loss" => return Name { side: Some(Side::Valid), ..other(What::Loss(0)) },
         b"global_step/max_steps" => return other(What::StepOf),
+        b"total_steps" => return other(What::Total),
         b"_step" => return other(What::Step(5)),
         _ => {}
     }
@@ -324,7 +327,8 @@ mod tests {
         check("eval_runtime, eval_samples_per_second", What::Pace, Some(Side::Valid), None);
         check("train_runtime, train_samples_per_second", What::Pace, Some(Side::Train), None);
         check("train_speed(iter/s), memory(GiB), tok/sec", What::Aside, None, None);
-        check("entropy, accuracy, total_steps", What::Metric, None, None);
+        check("entropy, accuracy", What::Metric, None, None);
+        check("total_steps", What::Total, None, None);
         check("eval_iters, eval_steps", What::Metric, Some(Side::Valid), None);
     }
 

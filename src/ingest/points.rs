@@ -6,7 +6,9 @@
 
 use super::{Parsed, Skipped};
 use crate::event::record::Record;
-use crate::event::{EvalStats, Event, Note, NoteLevel, Resumed, RunInfo, Split, StepStats};
+use crate::event::{
+    EvalStats, Event, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StepStats, StopReason,
+};
 
 /// Evaluation sets whose order is followed.
 const MOST_SETS: usize = 1000;
@@ -57,6 +59,9 @@ enum Scale {
     Ordinal,
 }
 
+/// What an epoch counts where no more than the epoch is known.
+const THOUSANDTHS: f64 = 1000.0;
+
 /// Makes records of points.
 #[derive(Debug)]
 pub struct Points {
@@ -88,6 +93,12 @@ pub struct Points {
     fine_epochs: bool,
     /// Steps before the current epoch, where steps begin anew in every one.
     before_epoch: u64,
+    /// Epochs that the run will take if nothing stops it, where they are counted.
+    epochs: Option<u64>,
+    /// Steps between the two newest train points.
+    spacing: u64,
+    /// The step at which it was said that the run is over.
+    ended: Option<u64>,
 }
 
 impl Points {
@@ -110,6 +121,9 @@ impl Points {
             last_epoch: None,
             fine_epochs: false,
             before_epoch: 0,
+            epochs: None,
+            spacing: 0,
+            ended: None,
         }
     }
 
@@ -146,6 +160,28 @@ impl Points {
         self.fine_epochs = true;
     }
 
+    /// How many epochs the run will take, for where epochs are what is counted.
+    pub fn epochs_in_all(&mut self, epochs: u64) {
+        self.epochs = Some(epochs);
+    }
+
+    /// The run is over, as its log says. More points may come all the same: a last evaluation is of the
+    /// run still, and a step beyond the end shows that it goes on.
+    pub fn end(&mut self, reason: StopReason) {
+        let newest = self.sets.iter().map(|(.., last)| *last).chain(self.last_train).max();
+        let Some(newest) = newest.filter(|_| self.started && self.ended.is_none()) else { return };
+        self.ended = Some(newest);
+        // A rule of the trainer's may have ended it without a word. The last steps may go without a figure.
+        let missing = self.info.total_steps.map_or(0, |total| total.saturating_sub(newest));
+        let all = missing <= self.spacing;
+        let (reason, step) = match (reason, self.info.total_steps) {
+            (StopReason::Finished, Some(total)) if all => (StopReason::Finished, total.max(newest)),
+            (StopReason::Finished, Some(_)) => (StopReason::EarlyStopping, newest),
+            (reason, _) => (reason, newest),
+        };
+        self.push(Event::RunEnded(RunEnded { reason, step, epoch: None, best: None, restored_best: false }));
+    }
+
     /// The step of the newest train point.
     pub fn last_train(&self) -> Option<u64> {
         self.last_train
@@ -166,8 +202,14 @@ impl Points {
     pub fn restart(&mut self) {
         let (info, records, skipped) =
             (self.info.clone(), std::mem::take(&mut self.records), std::mem::take(&mut self.skipped));
-        let (line, t, fine_epochs) = (self.line, self.t, self.fine_epochs);
-        *self = Self { info, records, skipped, line, t, fine_epochs, ..Self::new(self.trainer) };
+        let (line, t, fine_epochs, epochs) = (self.line, self.t, self.fine_epochs, self.epochs);
+        // How it counts will be seen.
+        let info = if info.counts_epochs {
+            RunInfo { counts_epochs: false, steps_per_epoch: None, total_steps: None, ..info }
+        } else {
+            info
+        };
+        *self = Self { info, records, skipped, line, t, fine_epochs, epochs, ..Self::new(self.trainer) };
     }
 
     /// A training figure.
@@ -184,10 +226,14 @@ impl Points {
             learning_rate: train.learning_rate,
             grad_norm: train.grad_norm,
         }));
+        let before = self.last_train.replace(step);
         self.first_train = self.first_train.or(Some(step));
-        self.last_train = Some(step);
+        if let Some(before) = before.filter(|before| *before < step) {
+            (self.spacing, self.ended) = (step - before, None);
+        }
         self.trained += 1;
         self.train_since_eval = true;
+        self.end_at_total(step);
     }
 
     /// An evaluation, whose `step` and `epoch` are taken from `at`.
@@ -208,6 +254,14 @@ impl Points {
         self.evaluated += 1;
         self.train_since_eval = false;
         self.push(Event::Eval(EvalStats { step, epoch: at.epoch, ..stats }));
+        self.end_at_total(step);
+    }
+
+    /// All steps are taken.
+    fn end_at_total(&mut self, step: u64) {
+        if self.info.total_steps.is_some_and(|total| step == total) {
+            self.end(StopReason::Finished);
+        }
     }
 
     fn push(&mut self, event: Event) {
@@ -220,7 +274,16 @@ impl Points {
         }
         self.started = true;
         self.info.trainer = self.trainer.into();
-        self.info.counts_epochs = matches!(self.scale, Some(Scale::Epochs | Scale::Thousandths));
+        let counted = match self.scale {
+            Some(Scale::Epochs) => Some(1.0),
+            Some(Scale::Thousandths) => Some(THOUSANDTHS),
+            _ => None,
+        };
+        if counted.is_some() {
+            (self.info.counts_epochs, self.info.steps_per_epoch) = (true, counted);
+            let total = self.epochs.zip(counted).map(|(epochs, counted)| epochs * counted as u64);
+            self.info.total_steps = total;
+        }
         let event = Event::RunStarted(Box::new(self.info.clone()));
         self.records.push(Record { t: self.t, event });
         let text = match self.scale {
@@ -228,7 +291,7 @@ impl Points {
             Some(Scale::PerEpoch(_)) => "steps are worked out from the epoch and the number of steps in one",
             Some(Scale::Epochs) => "no steps are written: epochs are counted in their place",
             Some(Scale::Thousandths) => {
-                "no steps are written: thousandths of an epoch are counted in their place"
+                "no steps are written: epochs are counted in their place, in thousandths"
             }
             Some(Scale::Ordinal) => "neither steps nor epochs are written: the figures are counted",
             Some(Scale::Written) | None => return,
@@ -280,7 +343,7 @@ impl Points {
         let step = match scale {
             Scale::PerEpoch(per_epoch) => by_epoch(per_epoch),
             Scale::Epochs => by_epoch(1.0),
-            Scale::Thousandths => by_epoch(1000.0),
+            Scale::Thousandths => by_epoch(THOUSANDTHS),
             _ => None,
         };
         let ordinal = if train {

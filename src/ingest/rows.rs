@@ -1,6 +1,6 @@
 //! A row of named figures into points: the way of every format that writes names beside numbers.
 //!
-//! Of several losses in one row the plainest counts; the others are its parts. A train loss beside
+//! Of several losses in one row the plainest counts; the others are its parts. A `train_loss` beside
 //! the run's seconds is a summary and no point.
 
 use super::names::{self, Name, Side, What};
@@ -54,8 +54,13 @@ struct Row {
     learning_rate: Option<f64>,
     grad_norm: Option<f64>,
     phase: Option<Side>,
-    summary: bool,
+    /// Whether it says how long the whole training took, or how fast it was.
+    paced: bool,
+    /// Steps of the whole run.
+    total: Option<u64>,
     train: Option<(u8, f64)>,
+    /// Whether the train loss is called that: `train_loss`, not `loss`.
+    named: bool,
     evals: Vec<Eval>,
     metrics: Vec<(Option<Side>, Metric)>,
 }
@@ -88,7 +93,7 @@ impl Rows {
     pub fn begin(&mut self) {
         let row = &mut self.row;
         (row.step, row.epoch, row.learning_rate, row.grad_norm) = (None, None, None, None);
-        (row.phase, row.summary, row.train) = (None, false, None);
+        (row.phase, row.paced, row.total, row.train, row.named) = (None, false, None, None, false);
         row.evals.clear();
         row.metrics.clear();
     }
@@ -102,7 +107,12 @@ impl Rows {
             Cell::Number(value) => value,
             Cell::Words(words) => {
                 match found.what {
-                    What::StepOf => row.step = scan::whole(words).map(|(step, _)| (0, step)),
+                    What::StepOf => {
+                        let step = scan::whole(words);
+                        row.step = step.map(|(step, _)| (0, step));
+                        let rest = step.and_then(|(_, digits)| words[digits..].strip_prefix(b"/"));
+                        row.total = rest.and_then(scan::whole).map(|(total, _)| total);
+                    }
                     What::Phase => {
                         let word = String::from_utf8_lossy(&words[..words.len().min(20)]).to_lowercase();
                         row.phase = names::side(&word);
@@ -117,23 +127,25 @@ impl Rows {
             What::Step(rank) if value >= 0.0 && row.step.is_none_or(|(known, _)| rank < known) => {
                 row.step = Some((rank, value as u64));
             }
+            What::Total if value >= 1.0 => row.total = Some(value as u64),
             What::Epoch => row.epoch = Some(value),
             What::LearningRate => row.learning_rate = Some(value),
             What::GradNorm => row.grad_norm = Some(value),
             What::Loss(rank) => self.loss(index, side, rank, value),
             // The worst rank: only where there is no loss.
             What::Perplexity => self.loss(index, side, 5, value.ln()),
-            What::Pace => row.summary |= found.side == Some(Side::Train),
+            What::Pace => row.paced |= found.side == Some(Side::Train),
             What::Metric => {
                 let name = String::from_utf8_lossy(name).into_owned();
                 row.metrics.push((side, Metric { name, value }));
             }
-            What::Step(_) | What::StepOf | What::Phase | What::Aside => {}
+            What::Step(_) | What::StepOf | What::Total | What::Phase | What::Aside => {}
         }
     }
 
     fn loss(&mut self, index: usize, side: Option<Side>, rank: u8, loss: f64) {
         let name = &self.known[index].1;
+        let named = name.side.is_some();
         let (side, of_epoch) = (side.or(self.row.phase).unwrap_or(Side::Train), name.of_epoch);
         if side == Side::Train {
             // The mean of an epoch and that of a step are not of one curve.
@@ -143,7 +155,7 @@ impl Rows {
             }
             let wanted = of_epoch || !self.epoch_means;
             if wanted && self.row.train.is_none_or(|(known, _)| rank < known) {
-                self.row.train = Some((rank, loss));
+                (self.row.train, self.row.named) = (Some((rank, loss)), named);
             }
             return;
         }
@@ -201,7 +213,13 @@ impl Rows {
 
     /// Whether the row that was gathered is a train or an eval point; a summary is neither.
     pub fn is_point(&self) -> bool {
-        self.row.train.is_some_and(|_| !self.row.summary) || !self.row.evals.is_empty()
+        self.row.train.is_some_and(|_| !self.is_summary()) || !self.row.evals.is_empty()
+    }
+
+    /// Whether the row is what the trainer says of the whole run at its end: `train_loss` beside
+    /// `train_runtime`. A figure of one step is called `loss`, which some put beside their speed.
+    pub fn is_summary(&self) -> bool {
+        self.row.paced && (self.row.named || self.row.train.is_none()) && self.row.evals.is_empty()
     }
 
     /// The step that the row says, and its epoch.
@@ -214,13 +232,17 @@ impl Rows {
         if !self.is_point() {
             return false;
         }
+        let summary = self.is_summary();
         let row = std::mem::take(&mut self.row);
+        if row.total.is_some() {
+            points.info().total_steps = row.total;
+        }
         let at = At {
             step: row.step.map(|(_, step)| step).or(hint.step),
             from_bar: row.step.is_none() && hint.from_bar,
             epoch: row.epoch.or(hint.epoch),
         };
-        let mut train = row.train.filter(|_| !row.summary);
+        let mut train = row.train.filter(|_| !summary);
         let mut evals = row.evals;
         if self.last_decides && train.is_none() && evals.len() > 1 {
             let first = evals.remove(0);

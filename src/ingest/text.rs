@@ -3,6 +3,7 @@
 //! Until then anyone's lines are read for what they are worth. When a trainer is known after all,
 //! its run begins anew, and those figures are forgotten.
 
+use super::ending::ending;
 use super::lines::Lines;
 use super::names::{self, Side};
 use super::{Format, Options, Parsed, Points, Reader};
@@ -86,7 +87,11 @@ impl Reading {
         }
         self.points.line = number;
         if self.known {
-            self.formats[0].line(line, &mut self.points);
+            if !self.formats[0].line(line, &mut self.points)
+                && let Some(reason) = ending(line)
+            {
+                self.points.end(reason);
+            }
             return;
         }
         for index in 0..self.formats.len() {
@@ -100,8 +105,10 @@ impl Reading {
             }
         }
         self.loose.line = number;
-        if self.general.line(line, &mut self.loose) && self.rank.is_none() {
-            self.rank = rank;
+        if self.general.line(line, &mut self.loose) {
+            self.rank = self.rank.or(rank);
+        } else if let Some(reason) = ending(line) {
+            self.loose.end(reason);
         }
     }
 

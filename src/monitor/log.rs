@@ -1,7 +1,9 @@
 //! The lines of the event list: what happened, each in a few words.
 
 use crate::diagnosis::{Diagnosis, Finding};
-use crate::event::{CheckpointRole, CheckpointSaved, EvalStats, RunEnded, RunInfo, Split, StopReason};
+use crate::event::{
+    CheckpointRole, CheckpointSaved, EvalStats, Places, RunEnded, RunInfo, Split, StopReason,
+};
 use crate::fmt;
 use std::mem::discriminant;
 
@@ -26,13 +28,13 @@ pub fn started(run: &RunInfo) -> impl Iterator<Item = String> {
 }
 
 /// One evaluation; `best` is the lowest loss before it.
-pub fn eval(stats: &EvalStats, best: Option<f64>) -> String {
+pub fn eval(stats: &EvalStats, best: Option<f64>, places: Places) -> String {
     let name = match stats.split {
         Split::Valid => "eval",
         Split::Test => "test",
         Split::TrainProbe => "train probe",
     };
-    let text = format!("{name} at step {}: {:.3}", stats.step, stats.loss);
+    let text = format!("{name} at {}: {:.3}", places.at(stats.step), stats.loss);
     match (stats.split, best) {
         (Split::Valid, Some(best)) if stats.loss < best => text + ", new best",
         (Split::Valid, Some(best)) if stats.loss.is_finite() && best > 0.0 => {
@@ -53,11 +55,11 @@ pub fn saved(saved: &CheckpointSaved) -> String {
 }
 
 /// How the run ended.
-pub fn ended(ended: &RunEnded) -> String {
+pub fn ended(ended: &RunEnded, places: Places) -> String {
     let restored = ended.best.filter(|_| ended.restored_best);
     let restored = restored
         .map_or(String::new(), |best| format!("; the best adapter, of step {}, is in best/", best.step));
-    format!("{} at step {}{restored}", reason(ended.reason), ended.step)
+    format!("{} at {}{restored}", reason(ended.reason), places.at(ended.step))
 }
 
 /// Why a run stopped, in words.
@@ -73,19 +75,19 @@ pub fn reason(reason: StopReason) -> &'static str {
 
 /// What a new judgement changes: findings that are new, or graver or milder than before, or gone.
 /// The second of each pair says whether it is a warning.
-pub fn changes(before: &Diagnosis, after: &Diagnosis) -> Vec<(String, bool)> {
+pub fn changes(before: &Diagnosis, after: &Diagnosis, places: Places) -> Vec<(String, bool)> {
     let same = |a: &&Finding, b: &Finding| discriminant(&a.evidence) == discriminant(&b.evidence);
     let mut lines = Vec::new();
     for finding in &after.findings {
         let old = before.findings.iter().find(|old| same(old, finding));
         if old.is_none_or(|old| old.severity != finding.severity) {
             let level = finding.severity.to_string().to_uppercase();
-            lines.push((format!("{level}: {}", finding.message()), true));
+            lines.push((format!("{level}: {}", finding.message(places)), true));
         }
     }
     for remark in &after.remarks {
         if !before.remarks.iter().any(|old| same(&old, remark)) {
-            lines.push((format!("note: {}", remark.message()), false));
+            lines.push((format!("note: {}", remark.message(places)), false));
         }
     }
     for old in &before.findings {

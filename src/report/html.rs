@@ -7,7 +7,7 @@ use super::svg::{self, Line};
 use super::text;
 use crate::curve::{Curves, EvalPoint, TrainPoint};
 use crate::diagnosis::{Severity, Verdict, advice, finding};
-use crate::event::Split;
+use crate::event::{Places, Split};
 use crate::fmt::{self, xml};
 use crate::monitor::{LogLine, Snapshot, samples, settings};
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ pub fn page(snapshot: &Snapshot, about: &About) -> String {
     findings(&mut out, snapshot);
     advised(&mut out, snapshot);
     spoken(&mut out, snapshot);
-    strips(&mut out, snapshot.curves);
+    strips(&mut out, snapshot.curves, snapshot.run.places());
     evaluations(&mut out, snapshot);
     rows(&mut out, snapshot);
     made_of(&mut out, snapshot, about);
@@ -100,7 +100,7 @@ fn head(out: &mut String, snapshot: &Snapshot, name: &str) {
         standing.push(diagnosis.severity.to_string());
     }
     if let Some(onset) = diagnosis.onset.and_then(|onset| snapshot.curves.eval.get(onset)) {
-        standing.push(format!("since step {}", onset.step));
+        standing.push(format!("since {}", snapshot.run.places().at(onset.step)));
     }
     if let Some(why) = &diagnosis.undecided {
         standing.push(why.clone());
@@ -122,7 +122,8 @@ fn figures(out: &mut String, snapshot: &Snapshot) {
     let (diagnosis, curves) = (snapshot.diagnosis, snapshot.curves);
     let mut figures = Vec::new();
     if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
-        figures.push(("best eval loss", format!("{} at {}", fmt::loss(best.loss), text::place(best))));
+        figures
+            .push(("best eval loss", format!("{} at {}", fmt::loss(best.loss), text::place(snapshot, best))));
     }
     if let Some(tied) = text::as_good(snapshot) {
         figures.push(("as good", tied));
@@ -165,7 +166,7 @@ fn findings(out: &mut String, snapshot: &Snapshot) {
             "<div class=\"card\"><p><b>{}</b>, {}: {}.</p>",
             xml(&finding.kind()),
             finding.severity,
-            xml(&finding.message())
+            xml(&finding.message(snapshot.run.places()))
         );
         let numbers = serde_json::to_value(&finding.evidence).unwrap_or_default();
         if let Some(numbers) = numbers.as_object().filter(|numbers| !numbers.is_empty()) {
@@ -182,7 +183,7 @@ fn findings(out: &mut String, snapshot: &Snapshot) {
         }
         out.push_str("</div>\n");
     }
-    let notes: Vec<String> = snapshot.diagnosis.remarked().collect();
+    let notes: Vec<String> = snapshot.diagnosis.remarked(snapshot.run.places()).collect();
     if !notes.is_empty() {
         out.push_str("<h2>Also noted</h2>\n<ul>");
         for note in notes {
@@ -243,7 +244,7 @@ fn spoken(out: &mut String, snapshot: &Snapshot) {
 }
 
 /// Learning rate, gradient norm, accuracy and recitation over the steps.
-fn strips(out: &mut String, curves: &Curves) {
+fn strips(out: &mut String, curves: &Curves, places: Places) {
     let steps = |value: &dyn Fn(&TrainPoint) -> Option<f64>| -> Vec<(u64, f64)> {
         curves.train.iter().filter_map(|point| Some((point.step, value(point)?))).collect()
     };
@@ -273,7 +274,8 @@ fn strips(out: &mut String, curves: &Curves) {
         };
         charts.push((metric.name.as_str(), vec![Line::new(&metric.name, "eval", evals(&of))]));
     }
-    let mut drawn = charts.iter().filter_map(|(title, lines)| svg::strip(lines).map(|chart| (title, chart)));
+    let mut drawn =
+        charts.iter().filter_map(|(title, lines)| svg::strip(lines, places).map(|chart| (title, chart)));
     let mut first = true;
     for (title, chart) in &mut drawn {
         if first {

@@ -19,13 +19,13 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
     let at = |index: Option<usize>| index.and_then(|index| curves.eval.get(index));
     let findings = diagnosis.findings.iter().map(|finding| {
         json!({
-            "kind": finding.kind(), "severity": finding.severity, "message": finding.message(),
+            "kind": finding.kind(), "severity": finding.severity, "message": finding.message(run.places()),
             "evidence": serde_json::to_value(&finding.evidence).unwrap_or_default(),
         })
     });
     let remarks = diagnosis.remarks.iter().map(|remark| {
         json!({
-            "kind": remark.kind(), "message": remark.message(),
+            "kind": remark.kind(), "message": remark.message(run.places()),
             "evidence": serde_json::to_value(&remark.evidence).unwrap_or_default(),
         })
     });

@@ -16,9 +16,9 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
     let (run, curves, diagnosis) = (snapshot.run, snapshot.curves, snapshot.diagnosis);
     let mut out = format!("# {}\n\n**{}**\n\n", plain(about.name(snapshot)), plain(&text::verdict(snapshot)));
     for finding in &diagnosis.findings {
-        let _ = writeln!(out, "- {}: {}", finding.severity, plain(&finding.message()));
+        let _ = writeln!(out, "- {}: {}", finding.severity, plain(&finding.message(run.places())));
     }
-    let notes: Vec<String> = diagnosis.remarked().collect();
+    let notes: Vec<String> = diagnosis.remarked(run.places()).collect();
     for note in &notes {
         let _ = writeln!(out, "- note: {}", plain(note));
     }
@@ -36,13 +36,19 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         out.push('\n');
     }
     if !curves.eval.is_empty() {
-        out.push_str("## Evaluations\n\n| step | epoch | train | eval | against the best before |\n|---:|---:|---:|---:|---|\n");
+        // Without steps the epoch is all there is.
+        let of_steps = |cell: &str| if run.counts_epochs { String::new() } else { format!("{cell}|") };
+        let (name, rule) = (of_steps(" step "), of_steps("---:"));
+        let _ = writeln!(
+            out,
+            "## Evaluations\n\n|{name} epoch | train | eval | against the best before |\n|{rule}---:|---:|---:|---|"
+        );
         let skipped = curves.eval.len().saturating_sub(EVALS);
         for (index, point) in curves.eval.iter().enumerate().skip(skipped) {
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {} | {} |",
-                point.step,
+                "|{} {} | {} | {} | {} |",
+                of_steps(&format!(" {} ", point.step)),
                 point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}")),
                 point.train_loss.map_or(String::new(), fmt::loss),
                 fmt::loss(point.loss),

@@ -9,7 +9,8 @@ mod strip;
 pub use strip::{Line, strip};
 
 use crate::curve::{Curves, EvalPoint, TrainPoint};
-use crate::diagnosis::{Finding, Verdict, paired};
+use crate::diagnosis::{Verdict, paired};
+use crate::event::Places;
 use crate::fmt::{self, xml};
 use crate::monitor::Snapshot;
 use crate::report::text;
@@ -26,7 +27,7 @@ const BEST: &str = "#00664f";
 /// The chart of a run as it stands.
 pub fn chart(snapshot: &Snapshot) -> String {
     let curves = snapshot.curves;
-    let frame = Frame::around(curves, snapshot.progress.step);
+    let frame = Frame::around(curves, snapshot.progress.step, snapshot.run.places());
     let best = snapshot.diagnosis.best.and_then(|index| curves.eval.get(index));
     let onset = snapshot.diagnosis.onset.and_then(|index| curves.eval.get(index));
     let mut out = frame::open(&title(snapshot));
@@ -85,7 +86,8 @@ fn heading(out: &mut String, snapshot: &Snapshot) {
         _ => EVAL,
     };
     frame::text(out, (LEFT, 51.0), "start", colour, 13, &text::verdict(snapshot));
-    let message = snapshot.diagnosis.findings.first().map(Finding::message).unwrap_or_default();
+    let message = snapshot.diagnosis.findings.first();
+    let message = message.map_or(String::new(), |finding| finding.message(snapshot.run.places()));
     for (row, line) in wrapped(&message, 104).iter().take(2).enumerate() {
         frame::text(out, (LEFT, 69.0 + 16.0 * row as f64), "start", FAINT, 12, line);
     }
@@ -177,11 +179,25 @@ fn mark_labels(out: &mut String, frame: &Frame, best: Option<&EvalPoint>, onset:
         // The line of an onset close behind must not strike it through.
         let crossed = onset.is_some_and(|onset| (0.0..120.0).contains(&(frame.point(onset.step, 0.0).0 - x)));
         let (anchor, x) = if crossed && x > LEFT + 110.0 { ("end", x - 8.0) } else { side(x) };
-        frame::text(out, (x, BOTTOM - 8.0), anchor, BEST, 12, &format!("best, step {}", best.step));
+        frame::text(
+            out,
+            (x, BOTTOM - 8.0),
+            anchor,
+            BEST,
+            12,
+            &format!("best, {}", frame.places.at(best.step)),
+        );
     }
     if let Some(onset) = onset {
         let (anchor, x) = side(frame.point(onset.step, onset.loss).0);
-        frame::text(out, (x, TOP + 12.0), anchor, FAINT, 12, &format!("onset, step {}", onset.step));
+        frame::text(
+            out,
+            (x, TOP + 12.0),
+            anchor,
+            FAINT,
+            12,
+            &format!("onset, {}", frame.places.at(onset.step)),
+        );
     }
 }
 
@@ -207,7 +223,7 @@ fn evals(out: &mut String, frame: &Frame, curves: &Curves, best: Option<usize>) 
     let fill = if points.len() <= 80 { EVAL } else { "transparent" };
     let every = points.len().div_ceil(HOVERED).max(1);
     for ((x, y), point) in points.iter().zip(&curves.eval).step_by(every).filter(|(at, _)| at.1.is_finite()) {
-        let title = xml(&told(point));
+        let title = xml(&told(point, frame.places));
         let _ = write!(
             out,
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.8\" fill=\"{fill}\"><title>{title}</title></circle>"
@@ -226,12 +242,8 @@ fn evals(out: &mut String, frame: &Frame, curves: &Curves, best: Option<usize>) 
 const HOVERED: usize = 400;
 
 /// One evaluation in words, for whoever points at it.
-fn told(point: &EvalPoint) -> String {
-    let mut words = format!("step {}", point.step);
-    if let Some(epoch) = point.epoch {
-        let _ = write!(words, ", epoch {epoch:.2}");
-    }
-    let _ = write!(words, ": eval {}", fmt::loss(point.loss));
+fn told(point: &EvalPoint, places: Places) -> String {
+    let mut words = format!("{}: eval {}", places.with_epoch(point.step, point.epoch), fmt::loss(point.loss));
     if let Some(train) = point.train_loss {
         let _ = write!(words, ", train {}", fmt::loss(train));
     }

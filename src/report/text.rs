@@ -66,13 +66,18 @@ fn plan(run: &RunInfo) -> Vec<String> {
 pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.eval.get(index) else { return String::new() };
-    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{total}"));
+    let places = snapshot.run.places();
+    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{}", places.number(total)));
     let width = 2 * of_all.len().saturating_sub(1).max(3) + 1;
     let train = point.train_loss.map_or_else(|| "    -".into(), |loss| format!("{loss:.3}"));
     let mut out = format!(
-        "step {:>width$}{}  train {train}  eval {:.3}  {:<8}",
-        format!("{}{of_all}", point.step),
-        point.epoch.map_or(String::new(), |epoch| format!("  epoch {epoch:>5.2}")),
+        "{} {:>width$}{}  train {train}  eval {:.3}  {:<8}",
+        places.unit(),
+        format!("{}{of_all}", places.number(point.step)),
+        point
+            .epoch
+            .filter(|_| !snapshot.run.counts_epochs)
+            .map_or(String::new(), |epoch| format!("  epoch {epoch:>5.2}")),
         point.loss,
         standing(snapshot, index, point),
     );
@@ -95,10 +100,14 @@ pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
 pub fn step_line(snapshot: &Snapshot) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.train.last() else { return String::new() };
-    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{total}"));
-    let epoch = point.epoch().map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
+    let places = snapshot.run.places();
+    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{}", places.number(total)));
+    let epoch = point
+        .epoch()
+        .filter(|_| !snapshot.run.counts_epochs)
+        .map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
     let rate = point.learning_rate().map_or(String::new(), |rate| format!("  lr {rate:.1e}"));
-    let mut out = format!("step {}{of_all}{epoch}  train {:.3}{rate}", point.step, point.loss);
+    let mut out = format!("{}{of_all}{epoch}  train {:.3}{rate}", places.at(point.step), point.loss);
     if let Some(rate) = progress.tokens_per_s {
         let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));
     }
@@ -127,24 +136,28 @@ pub fn summary(snapshot: &Snapshot) -> String {
     let mut out = String::new();
     line(&mut out, &verdict(snapshot));
     for finding in &diagnosis.findings {
-        line(&mut out, &format!("  {}: {}.", finding.severity, finding.message()));
+        line(&mut out, &format!("  {}: {}.", finding.severity, finding.message(snapshot.run.places())));
     }
-    for note in diagnosis.remarked() {
+    for note in diagnosis.remarked(snapshot.run.places()) {
         line(&mut out, &format!("  note: {note}."));
     }
     line(&mut out, "");
     if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
-        field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(best))]);
+        field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(snapshot, best))]);
         field(&mut out, "tied", as_good(snapshot).into_iter().collect());
         if let (Some(rise), Some(last)) = (diagnosis.rise, curves.eval.last()) {
             let above =
                 format!("median of the last three {} the best", finding::above(rise, diagnosis.noise));
-            let parts = if rise > 0.0 { vec![last_loss(last), above] } else { vec![last_loss(last)] };
+            let parts = if rise > 0.0 {
+                vec![last_loss(snapshot, last), above]
+            } else {
+                vec![last_loss(snapshot, last)]
+            };
             field(&mut out, "last", parts);
         }
     }
     if let Some(onset) = diagnosis.onset.and_then(|onset| curves.eval.get(onset)) {
-        field(&mut out, "onset", vec![format!("eval loss turned after {}", place(onset))]);
+        field(&mut out, "onset", vec![format!("eval loss turned after {}", place(snapshot, onset))]);
     }
     if let Some(test) = &curves.test {
         field(&mut out, "test", vec![format!("{:.3}", test.loss)]);
@@ -184,27 +197,34 @@ pub(super) fn as_good(snapshot: &Snapshot) -> Option<String> {
     Some(format!(
         "eval {:.3} at {}, within one standard error of the best{adapter}",
         point.loss,
-        place(point)
+        place(snapshot, point)
     ))
 }
 
-pub(super) fn place(point: &EvalPoint) -> String {
-    match point.epoch.filter(|epoch| *epoch > 0.0) {
+pub(super) fn place(snapshot: &Snapshot, point: &EvalPoint) -> String {
+    match point.epoch.filter(|epoch| *epoch > 0.0 && !snapshot.run.counts_epochs) {
         Some(epoch) => format!("step {} (epoch {epoch:.1})", point.step),
-        None => format!("step {}", point.step),
+        None => snapshot.run.places().at(point.step),
     }
 }
 
-fn last_loss(last: &EvalPoint) -> String {
-    format!("eval {:.3} at {}", last.loss, place(last))
+fn last_loss(snapshot: &Snapshot, last: &EvalPoint) -> String {
+    format!("eval {:.3} at {}", last.loss, place(snapshot, last))
 }
 
 /// How it ended, how long it took, and what is on disk.
 pub(super) fn ending(snapshot: &Snapshot) -> Vec<String> {
+    let places = snapshot.run.places();
     let Some(ended) = snapshot.ended else {
-        return vec![format!("still at step {}", snapshot.progress.step)];
+        let at = places.at(snapshot.progress.step);
+        let foreign = snapshot.run.trainer != "tune";
+        return vec![if foreign { format!("the log ends at {at}") } else { format!("still at {at}") }];
     };
-    let mut parts = vec![format!("{} after {} steps", log::reason(ended.reason), ended.step)];
+    let mut parts = vec![if snapshot.run.counts_epochs {
+        format!("{} after {}", log::reason(ended.reason), places.at(ended.step))
+    } else {
+        format!("{} after {} steps", log::reason(ended.reason), ended.step)
+    }];
     parts.extend(Some(snapshot.progress.elapsed_s).filter(|s| *s > 0.0).map(fmt::duration));
     parts.extend(ended.best.map(|best| format!("best adapter (step {}) in best/", best.step)));
     parts

@@ -116,7 +116,8 @@ fn differs(expected: &Expected, found: &Diagnosis, eval: &[tune::curve::EvalPoin
         && expected.remarks.as_ref().is_none_or(|expected| remarks == *expected)
         && (found.undecided == expected.undecided || expected.severity.is_none())
         && !far;
-    let messages: Vec<String> = found.findings.iter().map(tune::diagnosis::Finding::message).collect();
+    let messages: Vec<String> =
+        found.findings.iter().map(|finding| finding.message(tune::event::Places::default())).collect();
     (!same).then(|| {
         format!(
             "{} {} {kinds:?} {remarks:?} onset {onset:?} undecided {:?} rise {:?} noise {:?} {messages:?}",

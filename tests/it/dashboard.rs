@@ -8,10 +8,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
 use ratatui::{Frame, Terminal};
+use std::time::{Duration, Instant};
 use stories::{diverged, empty, full, healthy, machine, overfitting, several};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
 use tune::dashboard::view::{Scene, Theme, render, tick};
-use tune::dashboard::{Drawing, Trainer, export};
+use tune::dashboard::{Drawing, Runs, Trainer, Update, export};
+use tune::event::record::Record;
+use tune::event::{Event, StepStats};
 use tune::monitor::Snapshot;
 
 /// A run by itself.
@@ -242,11 +245,51 @@ fn the_clocks_run_on_as_in_a_new_frame() {
             };
             terminal.draw(draw).unwrap().buffer.clone()
         };
-        let mut kept = frame(2);
-        tick(&mut kept, area, &scene, &Ui { idle_s: 75, ..running() }, theme);
-        assert_eq!(kept, frame(75));
-        assert_eq!(kept != frame(2), height >= 9, "{width} by {height}");
+        for idle_s in [75, 4000] {
+            let mut kept = frame(2);
+            tick(&mut kept, area, &scene, &Ui { idle_s, ..running() }, theme);
+            assert_eq!(kept, frame(idle_s));
+            assert_eq!(kept != frame(2), height >= 9, "{width} by {height}");
+        }
     }
+}
+
+#[test]
+fn a_log_that_has_long_been_silent_is_not_said_to_be_running() {
+    let monitors = several();
+    let scene = Scene::of(&monitors, 0).unwrap();
+    let state = |ui: Ui| draw_scene(Some(&scene), &ui, (120, 40));
+    let idle = Ui { idle_s: 3 * 3600, ..Ui::default() };
+    assert!(state(Ui { idle_s: 30, ..idle.clone() }).contains("running"));
+    let silent = state(idle.clone());
+    assert!(silent.contains("no new line for 3h 00m") && !silent.contains(" running"), "{silent}");
+    assert!(state(Ui { owns_run: true, ..idle }).contains("running"), "a step may take long");
+}
+
+#[test]
+fn how_long_a_run_has_been_silent_is_told_by_its_source_and_by_the_clock() {
+    let record = |step| {
+        let event = Event::Step(StepStats { step, loss: 1.0, ..StepStats::default() });
+        Update::Record { id: 0, record: Record { t: 0.0, event } }
+    };
+    let (start, mut runs) = (Instant::now(), Runs::default());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    runs.apply(record(1));
+    runs.tick(at(100));
+    runs.tick(at(130));
+    assert_eq!((runs.get(0).unwrap().idle_s, runs.get(0).unwrap().stale_s()), (30, None));
+    runs.apply(Update::Quiet { id: 0, age: Duration::from_secs(80) });
+    runs.tick(at(130));
+    runs.tick(at(130 + 600));
+    assert_eq!(runs.get(0).unwrap().stale_s(), Some(80 + 600));
+    runs.apply(Update::Trainer { id: 0, trainer: Trainer::Listening });
+    assert_eq!(runs.get(0).unwrap().stale_s(), None, "whoever can be asked is there");
+    runs.apply(record(2));
+    runs.tick(at(2000));
+    assert_eq!(runs.get(0).unwrap().idle_s, 0);
+    runs.apply(Update::Gone { id: 0 });
+    runs.tick(at(9000));
+    assert_eq!(runs.get(0).unwrap().idle_s, 0, "nothing is waited for");
 }
 
 #[test]

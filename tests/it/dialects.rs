@@ -58,7 +58,7 @@ fn every_dialect_gives_the_same_run() {
 }
 
 #[test]
-fn several_test_sets_of_catboost_are_eval_sets_and_the_first_decides() {
+fn several_test_sets_of_catboost_are_eval_sets_and_the_last_decides() {
     let text = include_bytes!("../dialects/catboost-several-sets.log");
     let (parsed, _) = read(Path::new("x.log"), text, text.len());
     let mut curves = Curves::default();
@@ -66,6 +66,6 @@ fn several_test_sets_of_catboost_are_eval_sets_and_the_first_decides() {
     let losses = |points: &[EvalPoint]| points.iter().map(|point| point.loss).collect::<Vec<_>>();
     assert_eq!(losses(&curves.eval), EVAL);
     let others: Vec<_> = curves.others.iter().map(|(set, points)| (set.as_str(), losses(points))).collect();
-    assert_eq!(others, [("1", vec![2.6, 2.5, 2.4, 2.3, 2.2])]);
+    assert_eq!(others, [("0", vec![2.6, 2.5, 2.4, 2.3, 2.2])]);
     assert!(curves.test.is_none());
 }

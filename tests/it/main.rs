@@ -9,6 +9,7 @@ mod dataset;
 #[cfg(unix)]
 mod detach;
 mod dialects;
+mod endings;
 mod eval;
 #[cfg(unix)]
 mod exec;

@@ -251,7 +251,7 @@ fn the_page_is_one_file_that_escapes_everything() {
         "What to change",
         "--set",
         "best eval loss",
-        "<title>step 168, epoch 3.00: eval",
+        "<title>step 168, epoch 3.0: eval",
         "b = &quot;&lt;i&gt;&quot;",
         "the first is &lt;x&gt;",
         "<td class=\"n\">450</td>",

@@ -47,7 +47,7 @@ fn best(run: &Judged) -> Option<&EvalPoint> {
 }
 
 fn entry(run: &Judged, curves: bool) -> Value {
-    let diagnosis = &run.diagnosis;
+    let (diagnosis, places) = (&run.diagnosis, run.run.places());
     let (train, eval) = (&run.curves.train, &run.curves.eval);
     let place = |point: &EvalPoint| json!({"step": point.step, "epoch": point.epoch});
     let best =
@@ -71,12 +71,12 @@ fn entry(run: &Judged, curves: bool) -> Value {
         .map(|finding| {
             json!({
                 "kind": finding.kind(), "severity": finding.severity, "evidence": evidence(finding),
-                "message": finding.message(), "advice": advice.take().unwrap_or_default(),
+                "message": finding.message(places), "advice": advice.take().unwrap_or_default(),
             })
         })
         .collect();
     let remarks = diagnosis.remarks.iter().map(
-        |remark| json!({"kind": remark.kind(), "evidence": evidence(remark), "message": remark.message()}),
+        |remark| json!({"kind": remark.kind(), "evidence": evidence(remark), "message": remark.message(places)}),
     );
     let as_good = diagnosis
         .as_good
@@ -126,7 +126,7 @@ fn evidence(finding: &crate::diagnosis::Finding) -> Value {
 fn message(run: &Judged) -> String {
     let diagnosis = &run.diagnosis;
     match (diagnosis.findings.first(), &diagnosis.undecided) {
-        (Some(finding), _) => finding.message(),
+        (Some(finding), _) => finding.message(run.run.places()),
         (None, Some(_)) if run.is_empty() => "no loss was found in it".into(),
         (None, Some(reason)) => reason.clone(),
         (None, None) => figures(run),
@@ -138,23 +138,12 @@ fn figures(run: &Judged) -> String {
     let eval = &run.curves.eval;
     let best = best(run);
     let (Some(best), Some(last)) = (best, eval.last()) else { return String::new() };
-    let epoch = |point: &EvalPoint| point.epoch.map_or(String::new(), |epoch| format!(", epoch {epoch:.1}"));
+    let places = run.run.places();
+    let at = places.with_epoch(best.step, best.epoch);
     if best.step == last.step {
-        return format!(
-            "eval loss {:.4} at step {}{}: the last is the best",
-            last.loss,
-            last.step,
-            epoch(last)
-        );
+        return format!("eval loss {:.4} at {at}: the last is the best", last.loss);
     }
-    format!(
-        "best eval loss {:.4} at step {}{}; last {:.4} at step {}",
-        best.loss,
-        best.step,
-        epoch(best),
-        last.loss,
-        last.step
-    )
+    format!("best eval loss {:.4} at {at}; last {:.4} at {}", best.loss, last.loss, places.at(last.step))
 }
 
 /// For people: a line a run, and under it what there is to say.
@@ -192,7 +181,7 @@ pub(super) fn text(runs: &[Judged], passed: &[Judged], colors: bool, quiet: bool
         {
             let _ = writeln!(out, "    {}", figures(run));
         }
-        for note in diagnosis.notes(&run.curves) {
+        for note in diagnosis.notes(&run.curves, run.run.places()) {
             let _ = writeln!(out, "    {dim}note: {note}{off}");
         }
         for note in run.notes.iter().take(3) {

@@ -253,12 +253,11 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
         None => "tune: judged by what the trainer printed".into(),
     });
     if let Some(best) = snapshot.diagnosis.best.map(|best| &snapshot.curves.eval[best]) {
-        let (place, saved) = match best.epoch.filter(|_| snapshot.run.counts_epochs) {
-            Some(epoch) => (
-                format!("epoch {}", (1000.0 * epoch).round() / 1000.0),
-                "which checkpoint is of it cannot be told: no steps are written".into(),
-            ),
-            None => (format!("step {}", best.step), saved(args, best.step, begun)),
+        let place = snapshot.run.places().at(best.step);
+        let saved = if snapshot.run.counts_epochs {
+            "which checkpoint is of it cannot be told: no steps are written".into()
+        } else {
+            saved(args, best.step, begun)
         };
         say(&format!("tune: best eval loss {:.4} at {place}; {saved}", best.loss));
     }
@@ -284,7 +283,14 @@ fn reason(run: &Run) -> String {
     let diagnosis = snapshot.diagnosis;
     diagnosis.findings.first().map_or_else(
         || text::verdict(&snapshot),
-        |finding| format!("{} ({}): {}", diagnosis.verdict, diagnosis.severity, finding.message()),
+        |finding| {
+            format!(
+                "{} ({}): {}",
+                diagnosis.verdict,
+                diagnosis.severity,
+                finding.message(snapshot.run.places())
+            )
+        },
     )
 }
 

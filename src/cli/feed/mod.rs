@@ -35,6 +35,8 @@ pub(super) struct Run {
     options: Options,
     opener: Opener,
     announced: bool,
+    /// Whether it was said how old its newest line is.
+    dated: bool,
     started: Instant,
 }
 
@@ -154,7 +156,7 @@ impl Run {
     pub(super) fn new(id: usize, name: String, files: &[PathBuf], options: Options) -> Self {
         let opener = Opener::default();
         let files = files.iter().map(|path| File::new(path, &options, &opener)).collect();
-        Self { id, name, files, options, opener, announced: false, started: Instant::now() }
+        Self { id, name, files, options, opener, announced: false, dated: false, started: Instant::now() }
     }
 
     /// The same run, read once more from the start under another id.
@@ -209,7 +211,19 @@ impl Run {
             }
             self.give(index, records, send)?;
         }
+        if !any && !std::mem::replace(&mut self.dated, true) {
+            self.date(send)?;
+        }
         Ok(any)
+    }
+
+    /// Says how long ago its files were written to: what has just been read may be old.
+    fn date(&self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
+        let written = |file: &File| file.follower.path().metadata().ok()?.modified().ok()?.elapsed().ok();
+        match self.files.iter().filter_map(written).min() {
+            Some(age) => heard(send(Update::Quiet { id: self.id, age })),
+            None => Ok(()),
+        }
     }
 
     /// Turns until one of its files is looked at.

@@ -90,7 +90,7 @@ fn top(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme
 /// What the chart shows in which unit; of a chart that stands still, that it does.
 fn mode(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> (String, ratatui::style::Style) {
     if let Window::Fixed(lo, hi) = ui.window {
-        let x = series::x_axis(snapshot.curves, ui.x);
+        let x = series::x_axis(snapshot, ui.x);
         let dash = theme.sign("–", "-");
         let text = format!(" STANDS STILL at {}{dash}{}, f follows ", legend::place(x, lo), plain(x, hi));
         return (text, theme.notice());

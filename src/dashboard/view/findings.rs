@@ -87,20 +87,21 @@ fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
 }
 
 fn since(snapshot: &Snapshot<'_>) -> Option<String> {
+    let places = snapshot.run.places();
     let onset = snapshot.diagnosis.onset.and_then(|i| snapshot.curves.eval.get(i));
     if let Some(onset) = onset {
-        return Some(format!("since step {}", onset.step));
+        return Some(format!("since {}", places.at(onset.step)));
     }
     let first = snapshot.diagnosis.findings.first()?;
-    let place = if matches!(first.evidence, Evidence::NonFinite(_)) { "at" } else { "since" };
-    first.step().map(|step| format!("{place} step {step}"))
+    let since = if matches!(first.evidence, Evidence::NonFinite(_)) { "at" } else { "since" };
+    first.step().map(|step| format!("{since} {}", places.at(step)))
 }
 
 /// Evidence of every finding, the advice, and the notes.
 fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     for finding in &snapshot.diagnosis.findings {
-        item(&mut lines, theme.sign("•", "*"), &finding.message(), width, theme);
+        item(&mut lines, theme.sign("•", "*"), &finding.message(snapshot.run.places()), width, theme);
     }
     if snapshot.diagnosis.findings.is_empty()
         && let Some(saved) = snapshot.best_saved
@@ -120,7 +121,7 @@ fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<
         item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
         patch(&mut lines, advice, width, theme);
     }
-    let notes = snapshot.diagnosis.notes(snapshot.curves);
+    let notes = snapshot.diagnosis.notes(snapshot.curves, snapshot.run.places());
     if !notes.is_empty() {
         lines.push(Line::styled("Also noted", theme.strong()));
     }

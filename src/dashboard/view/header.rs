@@ -3,6 +3,7 @@
 use super::theme::Theme;
 use super::{Line, Scene, Span, fitted};
 use crate::dashboard::model::{Phase, Ui};
+use crate::dashboard::runs::{STALE_S, Trainer};
 use crate::event::{RunEnded, RunInfo, StopReason};
 use crate::fmt;
 use crate::monitor::{Progress, Snapshot};
@@ -41,7 +42,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
 
 /// Step and share, for the smallest screens.
 pub fn brief<'a>(snapshot: &Snapshot<'_>, width: u16) -> Line<'a> {
-    let mut parts = vec![vec![Span::raw(steps(&snapshot.progress))]];
+    let mut parts = vec![vec![Span::raw(steps(snapshot))]];
     if let Some(ended) = snapshot.ended {
         parts.push(vec![Span::raw(why(ended))]);
     } else if let Some(share) = share(&snapshot.progress) {
@@ -72,7 +73,7 @@ fn compact<'a>(snapshot: &Snapshot<'_>, name: &'a str, ui: &Ui, width: u16, them
             parts.push(vec![Span::raw(format!("ETA {eta}"))]);
         }
     }
-    parts.push(vec![Span::raw(steps(progress))]);
+    parts.push(vec![Span::raw(steps(snapshot))]);
     // A long name gives way to the state.
     let needed: usize = parts[1..].iter().take(2).flatten().map(|s| s.width() + 2).sum();
     if parts[0].iter().map(Span::width).sum::<usize>() + needed > usize::from(width) {
@@ -111,8 +112,8 @@ fn about(run: &RunInfo, width: u16, theme: Theme) -> String {
 fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<'a> {
     let progress = &snapshot.progress;
     let mut left = Line::from(Span::styled(state(snapshot, ui), theme.strong()));
-    left.push_span(format!("  {}", steps(progress)));
-    if let Some(epoch) = progress.epoch.filter(|epoch| *epoch > 0.0) {
+    left.push_span(format!("  {}", steps(snapshot)));
+    if let Some(epoch) = progress.epoch.filter(|epoch| *epoch > 0.0 && !snapshot.run.counts_epochs) {
         left.push_span(format!("  epoch {epoch:.1}"));
     }
     let mut right = Vec::new();
@@ -121,12 +122,13 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) ->
     }
     // Most trainers' logs have no times.
     if progress.elapsed_s > 0.0 || ui.owns_run {
-        right.push(fmt::clock(progress.elapsed_s + ui.idle_s as f64));
+        let since = if is_stale(ui) { 0 } else { ui.idle_s };
+        right.push(fmt::clock(progress.elapsed_s + since as f64));
     }
     if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none()) {
         right.push(format!("ETA {eta}"));
     }
-    if ui.idle_s >= QUIET_S {
+    if ui.idle_s >= QUIET_S && !is_stale(ui) {
         right.push(format!("no news for {}", fmt::duration(ui.idle_s as f64)));
     } else if let Some(rate) = progress.tokens_per_s {
         right.push(format!("{} tok/s", fmt::count(rate.max(0.0) as u64)));
@@ -158,8 +160,14 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
         (None, Phase::Interrupting) => "interrupted, saving".into(),
         (None, _) if ui.paused => "PAUSED".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),
+        (None, _) if is_stale(ui) => format!("no new line for {}", fmt::duration(ui.idle_s as f64)),
         (None, _) => "running".into(),
     }
+}
+
+/// Whether nothing has been written for so long that the run may well be over, and nobody can be asked.
+fn is_stale(ui: &Ui) -> bool {
+    ui.idle_s >= STALE_S && ui.trainer == Trainer::Deaf && !ui.owns_run
 }
 
 fn why(ended: &RunEnded) -> String {
@@ -173,11 +181,10 @@ fn why(ended: &RunEnded) -> String {
     .into()
 }
 
-fn steps(progress: &Progress) -> String {
-    match progress.total_steps {
-        Some(total) => format!("step {}/{total}", progress.step),
-        None => format!("step {}", progress.step),
-    }
+fn steps(snapshot: &Snapshot<'_>) -> String {
+    let (progress, places) = (&snapshot.progress, snapshot.run.places());
+    let of_all = progress.total_steps.map_or(String::new(), |total| format!("/{}", places.number(total)));
+    format!("{}{of_all}", places.at(progress.step))
 }
 
 fn share(progress: &Progress) -> Option<f64> {
@@ -186,5 +193,5 @@ fn share(progress: &Progress) -> Option<f64> {
 }
 
 fn eta(progress: &Progress, ui: &Ui) -> Option<String> {
-    progress.eta_s.map(|s| fmt::clock((s - ui.idle_s as f64).max(0.0)))
+    progress.eta_s.filter(|_| !is_stale(ui)).map(|s| fmt::clock((s - ui.idle_s as f64).max(0.0)))
 }

@@ -31,7 +31,7 @@ pub fn place(axis: XAxis, x: f64) -> String {
 /// The newest values and the best one: the longest form that fits.
 pub fn newest<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
     let curves = snapshot.curves;
-    let x_kind = series::x_axis(curves, ui.x);
+    let x_kind = series::x_axis(snapshot, ui.x);
     let train = series::train_now(curves).map(|loss| ui.unit.of(loss));
     let eval = curves.eval.last().map(|p| ui.unit.of(p.loss));
     let best = snapshot.diagnosis.best.and_then(|i| curves.eval.get(i));
@@ -47,7 +47,7 @@ pub fn newest<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: u16, theme: Theme) ->
         let loss = fmt::loss(ui.unit.of(best.loss));
         let at = place(x_kind, best.x(x_kind));
         long.push(named(theme.sign("◆ ", "@ "), "best ", format!("{loss} @ {at}"), green));
-        short.push(named("", "best ", format!("{loss}@{}", best.step), green));
+        short.push(named("", "best ", format!("{loss}@{}", snapshot.run.places().number(best.step)), green));
     }
     let needed = long.len();
     if let Some(probe) = curves.probe.last() {
@@ -79,7 +79,7 @@ pub fn newest<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: u16, theme: Theme) ->
 /// up to there.
 fn readout<'a>(scene: &Scene<'_>, ui: &Ui, x: f64, width: u16, theme: Theme) -> Line<'a> {
     let curves = scene.snapshot.curves;
-    let axis = series::x_axis(curves, ui.x);
+    let axis = series::x_axis(&scene.snapshot, ui.x);
     let none = || theme.sign("–", "-").to_owned();
     let half = ui.extent.plot.column_width() / 2.0;
     let mut here = series::between(&curves.train, axis, x - half, x + half);

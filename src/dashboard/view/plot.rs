@@ -58,7 +58,7 @@ impl Plot {
     pub fn new(scene: &Scene<'_>, ui: &Ui, theme: Theme, room: Room) -> Self {
         let snapshot = &scene.snapshot;
         let curves = snapshot.curves;
-        let x_kind = series::x_axis(curves, ui.x);
+        let x_kind = series::x_axis(snapshot, ui.x);
         let (x, whole, newest) = x_axis(snapshot, x_kind, ui);
         let lines = Lines {
             eval: series::eval(&curves.eval, x_kind, ui.unit),

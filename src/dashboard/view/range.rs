@@ -109,7 +109,7 @@ fn part(snapshot: &Snapshot<'_>, x: &Axis, eval: &[Point], train: &[Point], ui: 
     };
     let mut core = within(eval);
     core.extend(within(train));
-    let kind = series::x_axis(snapshot.curves, ui.x);
+    let kind = series::x_axis(snapshot, ui.x);
     let steps = snapshot.curves.train_summary(series::between(&snapshot.curves.train, kind, lo, hi));
     robust_range(&core, &[steps.low, steps.high].map(|loss| ui.unit.of(loss)), 1.0, ui.y)
 }

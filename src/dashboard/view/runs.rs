@@ -66,6 +66,7 @@ fn shortened(name: &str, columns: usize, theme: Theme) -> String {
 fn line<'a>(scene: &Scene<'a>, index: usize, name: &str, ui: &Ui, theme: Theme) -> Line<'a> {
     let run = &scene.runs[index];
     let snapshot = run.monitor.snapshot();
+    let places = snapshot.run.places();
     let pointer = if index == ui.selected { theme.sign("▸", ">") } else { " " };
     let shown = index == ui.shown;
     let drawn = shown || scene.others(ui).any(|(other, _)| other == index);
@@ -79,10 +80,15 @@ fn line<'a>(scene: &Scene<'a>, index: usize, name: &str, ui: &Ui, theme: Theme) 
         Span::styled(format!("{:<11}", snapshot.diagnosis.verdict), theme.strong()),
     ]);
     if let Some(best) = snapshot.diagnosis.best.and_then(|best| snapshot.curves.eval.get(best)) {
-        line.push_span(format!("  best {} @ {}", fmt::loss(best.loss), best.step));
+        line.push_span(format!("  best {} @ {}", fmt::loss(best.loss), places.number(best.step)));
     }
+    let standing = match run.stale_s() {
+        Some(idle) => format!(", no new line for {}", fmt::duration(idle as f64)),
+        None if run.is_over() => String::new(),
+        None => ", running".into(),
+    };
     line.push_span(Span::styled(
-        format!("  step {}{}", snapshot.progress.step, if run.is_over() { "" } else { ", running" }),
+        format!("  {}{}", places.at(snapshot.progress.step), standing),
         theme.faint(),
     ));
     line

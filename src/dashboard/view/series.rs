@@ -4,6 +4,7 @@
 use crate::curve::{Curves, EvalPoint, TrainPoint};
 use crate::dashboard::model::{Average, Unit, XAxis};
 use crate::event::ExampleLoss;
+use crate::monitor::Snapshot;
 use std::ops::Range;
 
 /// A place on the chart in units of the data; a `y` that is not finite is a gap.
@@ -40,7 +41,10 @@ impl Place for EvalPoint {
 }
 
 /// What is asked for where it is known; else steps.
-pub fn x_axis(curves: &Curves, wish: XAxis) -> XAxis {
+pub fn x_axis(snapshot: &Snapshot<'_>, wish: XAxis) -> XAxis {
+    let curves = snapshot.curves;
+    // A log without steps has nothing better.
+    let wish = if wish == XAxis::Step && snapshot.run.counts_epochs { XAxis::Epoch } else { wish };
     let newest = match (curves.train.last(), curves.eval.last()) {
         (Some(train), _) => train.x(wish),
         (None, Some(eval)) => eval.x(wish),

@@ -173,7 +173,7 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
 fn against_overfitting(options: &Options, rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
     let mut texts = Vec::new();
     if let Some(rise) = rise {
-        let epoch = rise.best_epoch.filter(|epoch| *epoch > 0.0);
+        let epoch = rise.best_epoch.filter(|epoch| *epoch > 0.0 && !run.counts_epochs);
         let place = epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch:.1})"));
         let keep = options.keep_best.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
         texts.push(if rise.best_step == 0 {
@@ -183,8 +183,9 @@ fn against_overfitting(options: &Options, rise: Option<&Rise>, run: &RunInfo) ->
             )
         } else {
             format!(
-                "Use the checkpoint at step {}{place}: eval loss was lowest there ({:.3}).{keep}",
-                rise.best_step, rise.best_loss
+                "Use the checkpoint at {}{place}: eval loss was lowest there ({:.3}).{keep}",
+                run.places().at(rise.best_step),
+                rise.best_loss
             )
         });
         texts.push(if rise.never_improved {
@@ -215,7 +216,7 @@ fn train_shorter(options: &Options, rise: &Rise, run: &RunInfo) -> String {
     let option = if length.is_empty() { String::new() } else { format!(" ({length})") };
     let (best, last) = (rise.best_step, rise.last_step);
     let why = "eval loss turned there";
-    if let Some(epoch) = rise.best_epoch.filter(|epoch| epochs && *epoch > 0.0) {
+    if let Some(epoch) = rise.best_epoch.filter(|epoch| (epochs || run.counts_epochs) && *epoch > 0.0) {
         // Without a word on the plan, as many as there were until the newest evaluation.
         let done = epoch * last as f64 / best.max(1) as f64;
         let planned = run.settings.epochs.unwrap_or(done);

@@ -2,6 +2,7 @@
 
 use super::{FAINT, INK};
 use crate::curve::{Curves, axis};
+use crate::event::Places;
 use crate::fmt::xml;
 use std::fmt::Write as _;
 
@@ -17,12 +18,14 @@ pub const BOTTOM: f64 = 362.0;
 pub struct Frame {
     steps: (f64, f64),
     losses: (f64, f64),
+    /// What the steps are called.
+    pub places: Places,
 }
 
 impl Frame {
     /// Shows every evaluation and the train curve but for its wildest steps; `None` where there is
     /// no finite loss.
-    pub fn around(curves: &Curves, step: u64) -> Option<Self> {
+    pub fn around(curves: &Curves, step: u64, places: Places) -> Option<Self> {
         let means = curves.eval.iter().filter_map(|p| p.train_loss);
         let mut losses: Vec<f64> = curves.eval.iter().map(|p| p.loss).chain(means).collect();
         let mut raw: Vec<f64> = curves.train.iter().map(|p| p.loss).filter(|loss| loss.is_finite()).collect();
@@ -42,7 +45,11 @@ impl Frame {
         let margin = (0.07 * (high - low)).max(1e-3 * high.abs()).max(1e-9);
         let last =
             curves.train.last().map(|p| p.step).max(curves.eval.last().map(|p| p.step)).unwrap_or(step);
-        Some(Self { steps: (0.0, (last as f64).max(1.0)), losses: (low - 2.0 * margin, high + margin) })
+        Some(Self {
+            steps: (0.0, (last as f64).max(1.0)),
+            losses: (low - 2.0 * margin, high + margin),
+            places,
+        })
     }
 
     /// Where a loss lies on the card; `y` is not finite where the loss is not.
@@ -64,9 +71,10 @@ impl Frame {
             );
             text(out, (LEFT - 8.0, y + 4.0), "end", FAINT, 12, &label);
         }
-        let steps = axis::ticks(self.steps.0, self.steps.1, 9);
+        let one = self.places.one();
+        let steps = axis::ticks(self.steps.0 / one, self.steps.1 / one, 9);
         for (tick, label) in steps.iter().zip(axis::labels(&steps)) {
-            let x = self.point(tick.round() as u64, self.losses.0).0;
+            let x = self.point((tick * one).round() as u64, self.losses.0).0;
             let _ = write!(
                 out,
                 "<line x1=\"{x:.1}\" y1=\"{BOTTOM}\" x2=\"{x:.1}\" y2=\"{:.1}\" stroke=\"{FAINT}\"/>",
@@ -78,7 +86,7 @@ impl Frame {
             out,
             "<line x1=\"{LEFT}\" y1=\"{BOTTOM}\" x2=\"{RIGHT}\" y2=\"{BOTTOM}\" stroke=\"{FAINT}\"/>"
         );
-        text(out, (RIGHT + 22.0, BOTTOM + 18.0), "start", FAINT, 12, "step");
+        text(out, (RIGHT + 22.0, BOTTOM + 18.0), "start", FAINT, 12, self.places.unit());
         text(out, (LEFT - 8.0, TOP - 12.0), "end", FAINT, 12, "loss");
     }
 }

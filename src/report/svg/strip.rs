@@ -1,6 +1,7 @@
 //! A low chart of figures beside the loss, for a page that has the colours.
 
 use crate::curve::axis;
+use crate::event::Places;
 use crate::fmt::{self, xml};
 use std::fmt::Write as _;
 
@@ -26,7 +27,7 @@ impl Line {
 }
 
 /// From zero to the highest; `None` where there are no two figures to connect.
-pub fn strip(lines: &[Line]) -> Option<String> {
+pub fn strip(lines: &[Line], places: Places) -> Option<String> {
     let all = || lines.iter().flat_map(|line| &line.points).filter(|point| point.1.is_finite());
     let last = all().map(|point| point.0).max().filter(|last| *last > 0)?;
     let high = all().map(|point| point.1).fold(0.0, f64::max);
@@ -54,12 +55,13 @@ pub fn strip(lines: &[Line]) -> Option<String> {
             y + 4.0
         );
     }
-    let ticks = axis::ticks(0.0, last as f64, 9);
+    let one = places.one();
+    let ticks = axis::ticks(0.0, last as f64 / one, 9);
     for (tick, label) in ticks.iter().zip(axis::labels(&ticks)) {
         let _ = write!(
             out,
             "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"var(--faint)\">{label}</text>",
-            x(*tick),
+            x(*tick * one),
             BOTTOM + 17.0
         );
     }
@@ -81,9 +83,10 @@ pub fn strip(lines: &[Line]) -> Option<String> {
         for (step, value) in drawn.iter().step_by(drawn.len().div_ceil(120).max(1)) {
             let _ = write!(
                 out,
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\" fill=\"transparent\"><title>step {step}: {} {}</title></circle>",
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\" fill=\"transparent\"><title>{}: {} {}</title></circle>",
                 x(*step as f64),
                 y(*value),
+                places.at(*step),
                 xml(&line.name),
                 short(*value)
             );

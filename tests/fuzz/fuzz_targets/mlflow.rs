@@ -1,7 +1,15 @@
-//! Metrics of `MLflow`.
+//! Metrics of `MLflow`: those of one run, a file each, with a byte 0 between them.
 #![no_main]
 
 mod parsers;
 pub use parsers::{event, ingest};
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| parsers::check("0/0123456789abcdef0123456789abcdef/metrics/eval_loss", data));
+/// In the order in which they are read.
+const METRICS: [&str; 5] = ["learning_rate", "epoch", "eval_loss", "loss", "eval/mails_loss"];
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let path = |name: &&str| format!("0/0123456789abcdef0123456789abcdef/metrics/{name}");
+    let paths: Vec<String> = METRICS.iter().map(path).collect();
+    let files = paths.iter().map(String::as_str).zip(data.split(|&byte| byte == 0));
+    parsers::check_files(&files.collect::<Vec<_>>(), &ingest::Options::default());
+});

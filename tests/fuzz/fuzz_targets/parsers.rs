@@ -5,24 +5,41 @@ pub mod event;
 #[path = "../../../src/ingest/mod.rs"]
 pub mod ingest;
 
-use ingest::{Options, Parsed, Reader};
+use ingest::{Opener, Options, Parsed, Reader};
 use std::path::Path;
 
 /// Reads `data` as a file of this name, whole and in pieces: no panic, and the same records.
 pub fn check(name: &str, data: &[u8]) {
-    let open = || ingest::open(Path::new(name), &Options::default());
-    let whole = read(open(), data.chunks(data.len().max(1)));
-    // The pieces are as long as the bytes say, so that the fuzzer finds the borders that matter.
-    let mut rest = data;
-    let pieces = data.iter().map_while(|&byte| {
-        let (piece, left) = rest.split_at(rest.len().min(1 + usize::from(byte)));
-        rest = left;
-        (!piece.is_empty()).then_some(piece)
-    });
-    let pieces = read(open(), pieces.collect::<Vec<_>>().into_iter());
-    // NaN is not equal to itself; its words are.
-    assert_eq!(format!("{:?}", whole.records), format!("{:?}", pieces.records));
-    assert_eq!(whole.skipped.total(), pieces.skipped.total());
+    check_files(&[(name, data)], &Options::default());
+}
+
+/// Reads a file in the way of those listed that the first byte says, `a` the first: its name, what
+/// `--format` says and the columns of `--map`.
+pub fn check_one_of(ways: &[(&str, Option<&str>, bool)], data: &[u8]) {
+    let Some((&which, data)) = data.split_first() else { return };
+    let (name, format, mapped) = ways[usize::from(which.wrapping_sub(b'a')) % ways.len()];
+    let column = |name: &str| mapped.then(|| name.to_owned());
+    let map = ingest::Map { eval: column("v"), train: column("t"), step: column("n") };
+    check_files(&[(name, data)], &Options { format: format.map(str::to_owned), map });
+}
+
+/// Reads the files of one run, one after the other, as [`check`] does.
+pub fn check_files(files: &[(&str, &[u8])], options: &Options) {
+    let (whole, pieces) = (Opener::default(), Opener::default());
+    for (name, data) in files {
+        let whole = read(whole.open(Path::new(name), options), data.chunks(data.len().max(1)));
+        // The pieces are as long as the bytes say, so that the fuzzer finds the borders that matter.
+        let mut rest = *data;
+        let cut = data.iter().map_while(|&byte| {
+            let (piece, left) = rest.split_at(rest.len().min(1 + usize::from(byte)));
+            rest = left;
+            (!piece.is_empty()).then_some(piece)
+        });
+        let pieces = read(pieces.open(Path::new(name), options), cut.collect::<Vec<_>>().into_iter());
+        // NaN is not equal to itself; its words are.
+        assert_eq!(format!("{:?}", whole.records), format!("{:?}", pieces.records));
+        assert_eq!(whole.skipped.total(), pieces.skipped.total());
+    }
 }
 
 fn read<'a>(mut reader: Box<dyn Reader>, pieces: impl Iterator<Item = &'a [u8]>) -> Parsed {

@@ -1,4 +1,4 @@
-//! What trainers print, whichever of them it is.
+//! What trainers print, whichever of them it is, and what else the first bytes of a stream may tell it to be.
 #![no_main]
 
 mod parsers;

@@ -1,0 +1,74 @@
+//! What a place in a run is called: its step, or the epoch where a log has no steps and epochs are
+//! counted in their place. Every sentence that names a place takes its words from here.
+
+use super::RunInfo;
+
+/// How the places of one run are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Places {
+    /// What one epoch counts, where epochs are counted in the place of steps.
+    per_epoch: Option<f64>,
+}
+
+impl RunInfo {
+    /// How the places of this run are called.
+    pub fn places(&self) -> Places {
+        Places { per_epoch: self.steps_per_epoch.filter(|per_epoch| self.counts_epochs && *per_epoch > 0.0) }
+    }
+}
+
+impl Places {
+    /// `step 120`, or `epoch 3.25`.
+    pub fn at(self, step: u64) -> String {
+        format!("{} {}", self.unit(), self.number(step))
+    }
+
+    /// The place with its epoch, where that says more: `step 120, epoch 3.0`.
+    pub fn with_epoch(self, step: u64, epoch: Option<f64>) -> String {
+        match epoch.filter(|epoch| *epoch > 0.0 && self.per_epoch.is_none()) {
+            Some(epoch) => format!("step {step}, epoch {epoch:.1}"),
+            None => self.at(step),
+        }
+    }
+
+    /// The number alone: `120`, or `3.25`.
+    pub fn number(self, step: u64) -> String {
+        let Some(per_epoch) = self.per_epoch else { return step.to_string() };
+        let number = format!("{:.2}", step as f64 / per_epoch);
+        number.trim_end_matches('0').trim_end_matches('.').into()
+    }
+
+    /// How many steps are one of what is counted.
+    pub fn one(self) -> f64 {
+        self.per_epoch.unwrap_or(1.0)
+    }
+
+    /// What is counted.
+    pub fn unit(self) -> &'static str {
+        if self.per_epoch.is_some() { "epoch" } else { "step" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_called_what_its_log_counts() {
+        let run = |counts_epochs, per_epoch| RunInfo {
+            counts_epochs,
+            steps_per_epoch: Some(per_epoch),
+            ..RunInfo::default()
+        };
+        let words = |run: RunInfo, step| (run.places().at(step), run.places().with_epoch(step, Some(1.25)));
+        for (run, step, at, with_epoch) in [
+            (run(false, 96.0), 120, "step 120", "step 120, epoch 1.2"),
+            (run(true, 1000.0), 1250, "epoch 1.25", "epoch 1.25"),
+            (run(true, 1000.0), 20_000, "epoch 20", "epoch 20"),
+            (run(true, 1.0), 40, "epoch 40", "epoch 40"),
+            (RunInfo::default(), 0, "step 0", "step 0, epoch 1.2"),
+        ] {
+            assert_eq!(words(run, step), (at.into(), with_epoch.into()));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What trainers print when they are done: the line that says it, and whether all steps were taken.
+//!
+//! Only lines that say nothing else; what is worked out from steps and totals is the business of
+//! [`super::Points`].
+
+use super::scan;
+use crate::event::StopReason;
+
+/// A longer line says more than that.
+const LONGEST: usize = 400;
+
+/// Beginnings of lines that say that the training is over.
+const OVER: [&[u8]; 9] = [
+    // Hugging Face.
+    b"Training completed",
+    b"Training complete",
+    b"Training finished",
+    b"Training done",
+    b"Finished training",
+    // mlx-lm, torchtune.
+    b"Saved final weights",
+    b"Saving final epoch checkpoint",
+    // CatBoost, LightGBM.
+    b"bestTest = ",
+    b"Did not meet early stopping",
+];
+/// Beginnings of lines that say that a rule has ended it.
+const STOPPED: [&[u8]; 3] =
+    [b"Early stopping, best iteration is", b"Stopped by overfitting detector", b"Stopping. Best iteration"];
+
+/// Why the training is over, if the line says that it is. Called for lines that hold no figure.
+pub(super) fn ending(line: &[u8]) -> Option<StopReason> {
+    let line = line.trim_ascii();
+    // Most begin otherwise: bars with blanks and digits, warnings with a path.
+    if line.len() > LONGEST || !matches!(line.first()?, b'B'..=b'T' | b'b' | b'`') {
+        return None;
+    }
+    let begins = |with: &[&[u8]]| with.iter().any(|words| line.starts_with(words));
+    // Lightning, Keras, fastai.
+    let stopped = line.starts_with(b"Epoch ") && line.ends_with(b": early stopping")
+        || line.starts_with(b"No improvement since epoch ")
+        || line.starts_with(b"Monitored metric ") && scan::has(line, b"Signaling Trainer to stop");
+    if stopped || begins(&STOPPED) {
+        return Some(StopReason::EarlyStopping);
+    }
+    (begins(&OVER) || line.starts_with(b"`Trainer.fit` stopped: `max_")).then_some(StopReason::Finished)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_trainers() {
+        for (line, expected) in [
+            ("Training completed. Do not forget to share your model", Some(StopReason::Finished)),
+            ("Saved final weights to adapters/adapters.safetensors.", Some(StopReason::Finished)),
+            ("`Trainer.fit` stopped: `max_epochs=40` reached.", Some(StopReason::Finished)),
+            ("bestTest = 1.170292059\n", Some(StopReason::Finished)),
+            ("Epoch 13: early stopping", Some(StopReason::EarlyStopping)),
+            ("Stopped by overfitting detector  (20 iterations wait)", Some(StopReason::EarlyStopping)),
+            ("Early stopping, best iteration is:", Some(StopReason::EarlyStopping)),
+            ("Epoch 13/40", None),
+            ("Training until validation scores don't improve for 5 rounds", None),
+            ("Training Progress: 100%", None),
+            ("Epoch 3: early stopping is off", None),
+            ("", None),
+        ] {
+            assert_eq!(ending(line.as_bytes()), expected, "{line}");
+        }
+    }
+}
