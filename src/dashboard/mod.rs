@@ -7,16 +7,18 @@
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
 pub mod export;
-mod look;
+#[cfg(test)]
+pub mod fault;
 pub mod model;
 pub mod runs;
 pub mod system;
 pub mod term;
 pub mod update;
 pub mod view;
+mod viewport;
 
 pub use crate::event::sink::Command;
-pub use model::{Drawing, Look};
+pub use model::{Capabilities, Drawing};
 pub use runs::{Run, Runs, Trainer, Update};
 pub use system::{Gpu, System};
 
@@ -51,7 +53,8 @@ const CHECK: Duration = Duration::from_millis(500);
 /// How the dashboard behaves.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    pub look: Look,
+    /// What the terminal can show.
+    pub capabilities: Capabilities,
     /// Whether to stay on the final screen until a key is pressed.
     pub linger: bool,
     /// Whether the first run is trained by this process, so that leaving would end it.
@@ -110,7 +113,7 @@ pub struct Outcome {
 impl Default for Options<'_> {
     fn default() -> Self {
         Self {
-            look: Look::default(),
+            capabilities: Capabilities::default(),
             linger: true,
             owns_run: true,
             detaches: false,
@@ -135,7 +138,7 @@ pub fn run(
     control: &dyn Fn(usize, Command) -> anyhow::Result<()>,
     options: Options<'_>,
 ) -> anyhow::Result<Outcome> {
-    let Options { look: Look { drawing, color, light }, owns_run, .. } = options;
+    let Options { capabilities: Capabilities { drawing, color, light }, owns_run, .. } = options;
     let mut ui = Ui {
         owns_run,
         detaches: options.detaches,
@@ -153,6 +156,7 @@ pub fn run(
     let mut kept = Buffer::default();
     let mut drawn = None::<Instant>;
     let mut news = Instant::now();
+    let mut silence = Silence::default();
     let mut system = None;
     let (mut measured, mut checked) = (None::<Instant>, Instant::now());
     let mut copy = None;
@@ -177,9 +181,9 @@ pub fn run(
                 ui.notice = None;
             }
         }
-        // Only a live run has a clock that runs on.
+        // Only a run that may go on has a clock that runs on.
         let over = runs.get(ui.shown).is_some_and(Run::is_over);
-        let idle_s = if over { 0 } else { news.elapsed().as_secs() };
+        let idle_s = if over { 0 } else { silence.of(&runs, ui.shown, intake == Intake::Nothing).as_secs() };
         ticks |= idle_s != ui.idle_s;
         ui.idle_s = idle_s;
         if let Some(exit) = ui.exit {
@@ -221,6 +225,25 @@ pub fn run(
         let target = runs.get(if owns_run { 0 } else { ui.shown }).map(Run::id);
         let ask = |command| target.map_or(Ok(()), |id| control(id, command));
         dirty |= listen(&keyboard, wait, &mut ui, &ask, &mut copy).context("cannot read the keyboard")?;
+    }
+}
+
+/// Since when nothing has come of each run: how many records it had, and when that was seen.
+#[derive(Default)]
+struct Silence(Vec<(u64, Instant)>);
+
+impl Silence {
+    /// For how long the run of this index has been silent.
+    fn of(&mut self, runs: &Runs, index: usize, all_silent: bool) -> Duration {
+        if !all_silent {
+            self.0.resize(runs.list().len(), (0, Instant::now()));
+            for ((heard, since), run) in self.0.iter_mut().zip(runs.list()) {
+                if *heard != run.heard {
+                    (*heard, *since) = (run.heard, Instant::now());
+                }
+            }
+        }
+        self.0.get(index).map_or(Duration::ZERO, |(_, since)| since.elapsed())
     }
 }
 

@@ -25,8 +25,9 @@ pub struct Ui {
     pub shown: usize,
     /// Index of the run that the list points at.
     pub selected: usize,
-    /// Runs whose curves are left out of the chart, by index.
-    pub hidden: Vec<usize>,
+    /// Runs that Space was pressed on, by index: of few runs the curves of these are left out of the
+    /// chart, of many only these are laid over the one on the screen.
+    pub marked: Vec<usize>,
     /// How many runs there are.
     pub runs: usize,
     /// Lines scrolled down from the top of the verdict.
@@ -284,7 +285,7 @@ impl Drawing {
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct Capabilities {
     pub drawing: Drawing,
     /// Whether colours may be used at all.
     pub color: bool,
@@ -292,14 +293,14 @@ pub struct Look {
     pub light: bool,
 }
 
-impl Look {
+impl Capabilities {
     /// As the environment tells, where `variable` looks up what it says.
     pub fn from_environment(color: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
         Self { drawing: Drawing::from_environment(&variable), color, light: is_light(&variable) }
     }
 }
 
-impl Default for Look {
+impl Default for Capabilities {
     fn default() -> Self {
         Self { drawing: Drawing::default(), color: true, light: false }
     }

@@ -24,6 +24,8 @@ pub enum Update {
     Output { id: usize, line: String },
     /// Whether the run's trainer can be asked for something has changed, or whether it waits.
     Trainer { id: usize, trainer: Trainer },
+    /// The run is seen to be written to: what comes from now on happens while someone looks on.
+    Live { id: usize },
     /// No more will come of this run.
     Gone { id: usize },
 }
@@ -51,6 +53,10 @@ pub struct Run {
     /// The newest lines that its trainer printed, oldest first.
     pub output: VecDeque<String>,
     pub trainer: Trainer,
+    /// Records that have come.
+    pub heard: u64,
+    /// It was seen to be written to.
+    live: bool,
     /// No more will come.
     pub gone: bool,
 }
@@ -64,7 +70,16 @@ pub struct Runs {
 
 impl Run {
     fn new(id: usize, name: String, monitor: Monitor) -> Self {
-        Self { id, name, monitor, output: VecDeque::new(), trainer: Trainer::Deaf, gone: false }
+        Self {
+            id,
+            name,
+            monitor,
+            output: VecDeque::new(),
+            trainer: Trainer::Deaf,
+            heard: 0,
+            live: false,
+            gone: false,
+        }
     }
 
     /// As its sender knows it.
@@ -80,6 +95,11 @@ impl Run {
     /// Whether there is nothing to wait for: the run has ended, or its log has.
     pub fn is_over(&self) -> bool {
         self.gone || self.monitor.snapshot().ended.is_some()
+    }
+
+    /// Whether it is known to go on: a log without an end may be all that is left of a run.
+    pub fn is_live(&self) -> bool {
+        !self.is_over() && (self.live || self.trainer != Trainer::Deaf)
     }
 }
 
@@ -122,14 +142,18 @@ impl Runs {
                 match self.position(id) {
                     // The log begins anew, not the process that writes it.
                     Some(index) => {
-                        run.trainer = self.list[index].trainer;
+                        (run.trainer, run.live) = (self.list[index].trainer, self.list[index].live);
                         run.output = std::mem::take(&mut self.list[index].output);
                         self.list[index] = run;
                     }
                     None => self.list.push(run),
                 }
             }
-            Update::Record { id, record } => self.run(id).monitor.apply(&record),
+            Update::Record { id, record } => {
+                let run = self.run(id);
+                run.heard += 1;
+                run.monitor.apply(&record);
+            }
             Update::Output { id, line } => {
                 let output = &mut self.run(id).output;
                 if output.len() == OUTPUT_LINES {
@@ -138,6 +162,7 @@ impl Runs {
                 output.push_back(line.chars().take(OUTPUT_WIDTH).collect());
             }
             Update::Trainer { id, trainer } => self.run(id).trainer = trainer,
+            Update::Live { id } => self.run(id).live = true,
             Update::Gone { id } => {
                 let run = self.run(id);
                 (run.gone, run.trainer) = (true, Trainer::Deaf);

@@ -1,8 +1,8 @@
 //! What keys mean and what they change: key -> [`Message`] -> [`Ui`], and now and then a
 //! [`Request`]. Pure: no terminal, no clock, no channel.
 
-use super::look::{PAN, ZOOM, look};
 use super::model::{Average, Drawing, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
+use super::viewport::{PAN, ZOOM, adjust};
 use super::{Command, Copied, Exit, Request, Trainer};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
@@ -263,7 +263,7 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
         | Message::ToggleFollow
         | Message::Cursor(_)
         | Message::CursorAt(_)
-        | Message::CursorOff => look(ui, message),
+        | Message::CursorOff => adjust(ui, message),
         Message::NextPanel => walk(ui, 1),
         Message::PreviousPanel => walk(ui, -1),
         Message::Panel(panel) => {
@@ -275,9 +275,9 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
             show(ui, ui.selected);
         }
         Message::Choose => show(ui, ui.selected),
-        Message::ToggleCurve => match ui.hidden.iter().position(|&index| index == ui.selected) {
-            Some(at) => drop(ui.hidden.remove(at)),
-            None => ui.hidden.push(ui.selected),
+        Message::ToggleCurve => match ui.marked.iter().position(|&index| index == ui.selected) {
+            Some(at) => drop(ui.marked.remove(at)),
+            None => ui.marked.push(ui.selected),
         },
         Message::Scroll(lines) => scroll(ui, lines),
         Message::Page(pages) => scroll(ui, pages.saturating_mul(ui.extent.page.max(1).cast_signed())),

@@ -144,7 +144,8 @@ impl Figures {
                 Update::Run { id, .. } | Update::Record { id, .. } => {
                     id == OUTPUT && self.screen.as_ref().is_some_and(|screen| screen.log.is_none())
                 }
-                Update::Gone { .. } => false,
+                // Of its trainer the screen knows already that it runs.
+                Update::Live { .. } | Update::Gone { .. } => false,
             };
             if let Some(screen) = self.screen.as_ref().filter(|_| shown) {
                 screen.send(update.clone());

@@ -35,6 +35,8 @@ pub(super) struct Run {
     options: Options,
     opener: Opener,
     announced: bool,
+    /// Whether it was said that it is being written.
+    live: bool,
     started: Instant,
 }
 
@@ -154,7 +156,7 @@ impl Run {
     pub(super) fn new(id: usize, name: String, files: &[PathBuf], options: Options) -> Self {
         let opener = Opener::default();
         let files = files.iter().map(|path| File::new(path, &options, &opener)).collect();
-        Self { id, name, files, options, opener, announced: false, started: Instant::now() }
+        Self { id, name, files, options, opener, announced: false, live: false, started: Instant::now() }
     }
 
     /// The same run, read once more from the start under another id.
@@ -206,6 +208,9 @@ impl Run {
             if live {
                 let now = self.started.elapsed().as_secs_f64();
                 records.iter_mut().filter(|record| record.t == 0.0).for_each(|record| record.t = now);
+                if !std::mem::replace(&mut self.live, true) {
+                    heard(send(Update::Live { id: self.id }))?;
+                }
             }
             self.give(index, records, send)?;
         }

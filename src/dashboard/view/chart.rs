@@ -16,7 +16,7 @@ use ratatui::layout::Rect;
 /// Columns to the right of the plot for the names of the curves, from this width on.
 const GUTTER: u16 = 6;
 /// The same beside strips, which have their highest value there.
-const STRIP_GUTTER: u16 = 10;
+const STRIP_GUTTER: u16 = 8;
 const GUTTER_FROM: u16 = 56;
 /// From this height on there are strips below the chart.
 const STRIPS_FROM: u16 = 17;

@@ -96,29 +96,22 @@ fn since(snapshot: &Snapshot<'_>) -> Option<String> {
     first.step().map(|step| format!("{place} step {step}"))
 }
 
-/// Evidence of every finding, the advice, and the notes.
+/// What to change, then the evidence of every finding, and the notes: of a low panel the first lines are
+/// seen, and the state's own line has told the rise.
 fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
+    for advice in snapshot.advice {
+        item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
+        patch(&mut lines, advice, width, theme);
+    }
     for finding in &snapshot.diagnosis.findings {
         item(&mut lines, theme.sign("•", "*"), &finding.message(), width, theme);
     }
     if snapshot.diagnosis.findings.is_empty()
         && let Some(saved) = snapshot.best_saved
     {
-        item(
-            &mut lines,
-            theme.sign("•", "*"),
-            &format!("best adapter saved at step {}", saved.step),
-            width,
-            theme,
-        );
-    }
-    if !snapshot.advice.is_empty() {
-        lines.push(Line::styled("What to change", theme.strong()));
-    }
-    for advice in snapshot.advice {
-        item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
-        patch(&mut lines, advice, width, theme);
+        let text = format!("best adapter saved at step {}", saved.step);
+        item(&mut lines, theme.sign("•", "*"), &text, width, theme);
     }
     let notes = snapshot.diagnosis.notes(snapshot.curves);
     if !notes.is_empty() {

@@ -1,7 +1,7 @@
 //! The head of the screen: what runs, on what, how far it has come and how fast.
 
 use super::theme::Theme;
-use super::{Line, Scene, Span, fitted};
+use super::{Line, Scene, Span, fitted, runs};
 use crate::dashboard::model::{Phase, Ui};
 use crate::event::{RunEnded, RunInfo, StopReason};
 use crate::fmt;
@@ -19,12 +19,13 @@ const QUIET_S: u64 = 20;
 pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) {
     let (snapshot, name) = (&scene.snapshot, theme.text(scene.name()));
     if area.height == 1 {
-        let line = compact(snapshot, &name, ui, area.width, theme);
+        let line = compact(scene, &name, ui, area.width, theme);
         buffer.set_line(area.x, area.y, &line, area.width);
         return;
     }
     let mut name = title(&name, theme);
-    if scene.is_crowded() {
+    // Of a run that is trained here those beside it are the background.
+    if scene.is_crowded() || scene.runs.len() > 1 && !(ui.owns_run && scene.shown == 0) {
         let place = format!("  run {} of {}", scene.shown + 1, scene.runs.len());
         name.push_span(Span::styled(place, theme.faint()));
     }
@@ -35,7 +36,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
     if width > 0 && width <= room {
         buffer.set_line(area.right() - width - 1, area.y, &about, width);
     }
-    let line = progress(snapshot, ui, usize::from(area.width) - 2, theme);
+    let line = progress(scene, ui, usize::from(area.width) - 2, theme);
     buffer.set_line(area.x + 1, area.y + 1, &line, area.width - 2);
 }
 
@@ -50,33 +51,44 @@ pub fn brief<'a>(snapshot: &Snapshot<'_>, width: u16) -> Line<'a> {
     fitted(parts, "  ", width)
 }
 
-fn title(name: &str, theme: Theme) -> Line<'_> {
+fn title<'a>(name: &str, theme: Theme) -> Line<'a> {
     let mut spans = vec![Span::styled("tune", theme.strong())];
     if !name.is_empty() {
         spans.push(Span::raw("  "));
-        spans.push(Span::raw(name));
+        spans.push(Span::raw(name.to_owned()));
     }
     Line::from(spans)
 }
 
-/// Name, step, share and ETA on one line.
-fn compact<'a>(snapshot: &Snapshot<'_>, name: &'a str, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
+/// Name, step, share and ETA on one line. A long name gives way to the state.
+fn compact<'a>(scene: &Scene<'_>, name: &str, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
+    /// Less of a name tells nothing.
+    const LEAST_NAME: usize = 8;
+    let snapshot = &scene.snapshot;
     let progress = &snapshot.progress;
-    let mut parts = vec![title(name, theme).spans];
-    parts.push(vec![Span::styled(state(snapshot, ui), theme.strong())]);
+    let mut parts = Vec::new();
+    if scene.runs.len() > 1 {
+        let place = format!("{}/{}", scene.shown + 1, scene.runs.len());
+        parts.push(vec![Span::styled(place, theme.faint())]);
+    }
+    let before = parts.len();
+    parts.push(vec![Span::styled(state(scene, ui), theme.strong())]);
     if snapshot.ended.is_none() {
         if let Some(share) = share(progress) {
             parts.push(vec![Span::raw(format!("{:.0}%", share * 100.0))]);
         }
-        if let Some(eta) = eta(progress, ui) {
+        if let Some(eta) = eta(progress, ui).filter(|_| scene.is_live(ui)) {
             parts.push(vec![Span::raw(format!("ETA {eta}"))]);
         }
     }
     parts.push(vec![Span::raw(steps(progress))]);
-    // A long name gives way to the state.
-    let needed: usize = parts[1..].iter().take(2).flatten().map(|s| s.width() + 2).sum();
-    if parts[0].iter().map(Span::width).sum::<usize>() + needed > usize::from(width) {
-        parts.remove(0);
+    let needed: usize = parts.iter().take(before + 2).flatten().map(|span| span.width() + 2).sum();
+    let room = usize::from(width).saturating_sub(needed);
+    let title = title(name, theme);
+    if before == 0 && title.width() <= room {
+        parts.insert(before, title.spans);
+    } else if room >= LEAST_NAME {
+        parts.insert(before, vec![Span::raw(runs::shortened(name, room, theme))]);
     }
     fitted(parts, "  ", width)
 }
@@ -108,9 +120,10 @@ fn about(run: &RunInfo, width: u16, theme: Theme) -> String {
     parts.join(theme.dot())
 }
 
-fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<'a> {
+fn progress<'a>(scene: &Scene<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<'a> {
+    let snapshot = &scene.snapshot;
     let progress = &snapshot.progress;
-    let mut left = Line::from(Span::styled(state(snapshot, ui), theme.strong()));
+    let mut left = Line::from(Span::styled(state(scene, ui), theme.strong()));
     left.push_span(format!("  {}", steps(progress)));
     if let Some(epoch) = progress.epoch.filter(|epoch| *epoch > 0.0) {
         left.push_span(format!("  epoch {epoch:.1}"));
@@ -123,7 +136,7 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) ->
     if progress.elapsed_s > 0.0 || ui.owns_run {
         right.push(fmt::clock(progress.elapsed_s + ui.idle_s as f64));
     }
-    if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none()) {
+    if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none() && scene.is_live(ui)) {
         right.push(format!("ETA {eta}"));
     }
     if ui.idle_s >= QUIET_S {
@@ -148,7 +161,8 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) ->
 }
 
 /// One word or two: running, ended and why, or on the way there.
-fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
+fn state(scene: &Scene<'_>, ui: &Ui) -> String {
+    let snapshot = &scene.snapshot;
     match (snapshot.ended, ui.phase) {
         (Some(ended), _) => why(ended),
         (None, Phase::Stopping) => "stopping, saving".into(),
@@ -157,6 +171,7 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
         (None, Phase::Interrupting) if ui.detaching => "saving, to go on in the background".into(),
         (None, Phase::Interrupting) => "interrupted, saving".into(),
         (None, _) if ui.paused => "PAUSED".into(),
+        (None, _) if !scene.is_live(ui) => "waiting for more".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),
         (None, _) => "running".into(),
     }

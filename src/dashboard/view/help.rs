@@ -43,7 +43,7 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     };
     keys.push(("x", next));
     keys.push(("Tab", if ui.panel == Panel::Verdict && !side_by_side { "events" } else { "next panel" }));
-    keys.push((theme.sign("←→", "Left/Right"), "look"));
+    keys.push((theme.sign("←→", "Left/Right"), "crosshair"));
     keys.push(("+ -", "zoom"));
     keys.push((theme.sign("↑↓", "Up/Down"), "scroll"));
     let part = |(key, what): (&'static str, &'static str)| {

@@ -96,9 +96,11 @@ impl Plot {
         self.every_step(&steps);
         let others = others(scene, ui, self.x_kind);
         for (index, points) in &others {
-            self.curve(points, Layer::Other(*index as u8));
+            let layer = Layer::Other(*index as u8);
+            self.error_bars(&scene.runs[*index].monitor.snapshot(), layer);
+            self.curve(points, layer);
         }
-        self.error_bars(&scene.snapshot);
+        self.error_bars(&scene.snapshot, Layer::Error);
         self.curve(&lines.probe, Layer::Probe);
         self.curve(&lines.train, Layer::Train);
         self.curve(&lines.eval, Layer::Eval);
@@ -181,7 +183,7 @@ impl Plot {
     }
 
     /// One standard error up and down from every evaluation whose examples are known.
-    fn error_bars(&mut self, snapshot: &Snapshot<'_>) {
+    fn error_bars(&mut self, snapshot: &Snapshot<'_>, layer: Layer) {
         let (lo, hi) = self.x.ends();
         let shown = series::between(&snapshot.curves.eval, self.x_kind, lo, hi);
         if shown.len() * MARK_GAP > usize::from(self.columns) {
@@ -192,7 +194,7 @@ impl Plot {
             let x = point.x(self.x_kind);
             let end = |loss: f64| self.dot((x, self.unit.of(loss)));
             if let (Some(low), Some(high)) = (end(point.loss - error), end(point.loss + error)) {
-                self.raster.line(low, high, Layer::Error);
+                self.raster.line(low, high, layer);
             }
         }
     }
@@ -375,7 +377,7 @@ impl Plot {
     }
 }
 
-/// The eval curves of the other runs that are not hidden, each with its index.
+/// The eval curves of the other runs that are drawn, each with its index.
 fn others(scene: &Scene<'_>, ui: &Ui, axis: XAxis) -> Vec<(usize, Vec<Point>)> {
     let points =
         |run: &crate::dashboard::runs::Run| series::eval(&run.monitor.snapshot().curves.eval, axis, ui.unit);

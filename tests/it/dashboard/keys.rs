@@ -191,9 +191,9 @@ fn another_run_is_put_on_the_screen() {
     press(&mut ui, KeyCode::Down);
     assert_eq!((ui.panel, ui.selected, ui.shown), (Panel::Runs, 2, 1));
     press(&mut ui, KeyCode::Char(' '));
-    assert_eq!(ui.hidden, [2]);
+    assert_eq!(ui.marked, [2]);
     press(&mut ui, KeyCode::Char(' '));
-    assert_eq!(ui.hidden, [0; 0]);
+    assert_eq!(ui.marked, [0; 0]);
     press(&mut ui, KeyCode::Enter);
     assert_eq!((ui.shown, ui.exit), (2, None));
     // A lone run has no list.

@@ -7,8 +7,8 @@ use tune::diagnosis::finding::{NonFinite, Rise};
 use tune::diagnosis::{Diagnosis, Evidence, Finding, Limits, Severity, Verdict};
 use tune::event::record::Record;
 use tune::event::{
-    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, Generated, LossMeaning, ModelInfo, Note,
-    NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats, StopReason,
+    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, Generated, LossMeaning,
+    ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats, StopReason,
 };
 use tune::monitor::{LogLine, Monitor, Snapshot};
 
@@ -188,6 +188,11 @@ impl Scene {
 
 /// Three runs of one configuration, judged as they are.
 pub fn several() -> Runs {
+    several_with_examples(&[])
+}
+
+/// The same, of some of which the loss of each held-out row is known.
+pub fn several_with_examples(known: &[usize]) -> Runs {
     let mut runs = Runs::default();
     for (id, (name, story, rate)) in
         [("now", &HEALTHY, 1e-3), ("wed", &OVERFITTING, 2e-3), ("tue", &DIVERGED, 1e-2)]
@@ -199,9 +204,27 @@ pub fn several() -> Runs {
             if let Event::RunStarted(info) = &mut record.event {
                 info.settings.learning_rate = Some(rate);
             }
+            if let (true, Event::Eval(stats)) = (known.contains(&id), &mut record.event) {
+                let row = |i: u32| ExampleLoss { nats: f64::from(i) * stats.loss, tokens: 10 };
+                stats.examples = (0..20).map(row).collect();
+            }
             runs.apply(Update::Record { id, record });
         }
     }
+    runs.apply(Update::Live { id: 0 });
+    runs
+}
+
+/// More runs than one chart can show, of logs whose folders have the names; the last one is being written.
+pub fn crowd() -> Runs {
+    let mut runs = Runs::default();
+    for id in 0..12 {
+        runs.apply(Update::Run { id, name: format!("logs/{}-rows/stdout.log", 100 * (id + 1)) });
+        for record in records(if id % 3 == 2 { &OVERFITTING } else { &HEALTHY }) {
+            runs.apply(Update::Record { id, record });
+        }
+    }
+    runs.apply(Update::Live { id: 10 });
     runs
 }
 
@@ -265,6 +288,7 @@ pub fn full(name: &str, recited: f64) -> Runs {
     }
     all.extend(end.flatten());
     runs.apply(Update::Run { id: 0, name: name.into() });
+    runs.apply(Update::Live { id: 0 });
     runs.apply(Update::Run { id: 1, name: "before".into() });
     for record in all {
         runs.apply(Update::Record { id: 0, record });
