@@ -45,6 +45,8 @@ pub struct Ui {
     pub paused: bool,
     /// What became of the last key: a file that was written, a wish that was sent.
     pub notice: Option<String>,
+    /// Whether the screen is to be wiped first: something else has written on it.
+    pub redraw: bool,
     pub popup: Option<Popup>,
     pub phase: Phase,
     /// Whole seconds since the newest record came in: how far the clock has run on without news.

@@ -32,6 +32,8 @@ pub enum Message {
     /// The panel in the chart's place, or back below it.
     ToggleTall,
     Interrupt,
+    /// To draw every cell anew.
+    Redraw,
     Help,
     ToggleScale,
     NextX,
@@ -83,7 +85,11 @@ pub enum Message {
 /// What a key means at this moment; `None` where it means nothing.
 pub fn message(key: KeyEvent, ui: &Ui) -> Option<Message> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return (key.code == KeyCode::Char('c')).then_some(Message::Interrupt);
+        return match key.code {
+            KeyCode::Char('c') => Some(Message::Interrupt),
+            KeyCode::Char('l') => Some(Message::Redraw),
+            _ => None,
+        };
     }
     if ui.typing {
         return match key.code {
@@ -227,6 +233,7 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
         Message::ToggleTall => ui.tall = !ui.tall,
         Message::No => ui.popup = None,
         Message::Interrupt => return interrupt(ui),
+        Message::Redraw => ui.redraw = true,
         Message::Help => ui.popup = if ui.popup.is_none() { Some(Popup::Help) } else { None },
         Message::ToggleScale => ui.y = if ui.y == Scale::Linear { Scale::Log } else { Scale::Linear },
         Message::ToggleUnit => {

@@ -8,7 +8,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
 use ratatui::{Frame, Terminal};
-use stories::{crowd, diverged, empty, full, healthy, machine, overfitting, several, several_with_examples};
+use stories::{
+    crowd, crowd_with, diverged, empty, full, healthy, machine, overfitting, several, several_with_examples,
+};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
 use tune::dashboard::view::{Scene, Theme, render, tick};
 use tune::dashboard::{Drawing, Trainer, export};
@@ -259,6 +261,10 @@ fn many_runs_are_a_list_to_pick_from() {
         screen.lines().filter(|line| line.contains("-rows ") && line.contains('━')).count()
     };
     assert_eq!([&[][..], &[2], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]].map(curves), [1, 2, 8]);
+    // What is laid over is seen, however much worse it is.
+    let over = Ui { marked: vec![2], panel: Panel::Verdict, tall: false, ..ui.clone() };
+    let screen = draw_scene(Some(&Scene::of(&crowd_with(3.0), 10).unwrap()), &over, (120, 40));
+    assert!(screen.lines().any(|line| line.ends_with(" 3")), "no number at its end:\n{screen}");
     // A log that is not seen to grow does not run for all that can be known.
     let idle = Scene::of(&runs, 0).unwrap();
     let screen = draw_scene(Some(&idle), &Ui { shown: 0, ..ui }, (80, 24));

@@ -71,7 +71,14 @@ fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
     // A run that was cut short has not shown the rest.
     let so_far = if snapshot.cut_short().is_some() { "so far: " } else { "" };
     if diagnosis.verdict == Verdict::Healthy && rise <= 0.0 {
-        return Some(format!("{so_far}eval loss is at its best"));
+        let find = |index: Option<usize>| index.and_then(|index| snapshot.curves.eval.get(index));
+        let (best, last) = (find(diagnosis.best), snapshot.curves.eval.last());
+        let above = best.zip(last).map_or(0.0, |(best, last)| last.loss / best.loss - 1.0);
+        return Some(if above > 0.0 {
+            format!("{so_far}eval median is at its best, the last one {:+.1} %", above * 100.0)
+        } else {
+            format!("{so_far}eval loss is at its best")
+        });
     }
     // In short for the median of the last three, which the findings spell out.
     let noise = diagnosis.noise.unwrap_or(0.0);

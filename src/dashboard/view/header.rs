@@ -164,6 +164,8 @@ fn progress<'a>(scene: &Scene<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<
 fn state(scene: &Scene<'_>, ui: &Ui) -> String {
     let snapshot = &scene.snapshot;
     match (snapshot.ended, ui.phase) {
+        // That is the session before.
+        (Some(_), Phase::Running) if ui.owns_run => "starting".into(),
         (Some(ended), _) => why(ended),
         (None, Phase::Stopping) => "stopping, saving".into(),
         (None, Phase::Finishing) => "stops after the next eval".into(),

@@ -86,6 +86,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
         ("c", "copy data or screen to a file"),
         ("a b t", "average, drawing, background"),
         ("n N r", "next run, the one before, all"),
+        ("Ctrl-L", "draw the screen anew"),
         ("?", "this help"),
     ]);
     let line = |(key, what): &(&'static str, &'static str)| {

@@ -144,6 +144,15 @@ fn stopping_may_wait_for_the_next_evaluation() {
 }
 
 #[test]
+fn the_screen_is_drawn_anew_on_request() {
+    for typing in [false, true] {
+        let mut ui = Ui { typing, ..running() };
+        assert_eq!(press_with(&mut ui, KeyCode::Char('l'), KeyModifiers::CONTROL), None);
+        assert_eq!(ui, Ui { typing, redraw: true, ..running() });
+    }
+}
+
+#[test]
 fn letters_of_a_search_are_not_keys() {
     let mut ui = running();
     for key in "/quit".chars() {

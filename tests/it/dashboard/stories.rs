@@ -217,10 +217,18 @@ pub fn several_with_examples(known: &[usize]) -> Runs {
 
 /// More runs than one chart can show, of logs whose folders have the names; the last one is being written.
 pub fn crowd() -> Runs {
+    crowd_with(0.0)
+}
+
+/// The same, where evaluations of those that overfit are so much worse.
+pub fn crowd_with(worse: f64) -> Runs {
     let mut runs = Runs::default();
     for id in 0..12 {
         runs.apply(Update::Run { id, name: format!("logs/{}-rows/stdout.log", 100 * (id + 1)) });
-        for record in records(if id % 3 == 2 { &OVERFITTING } else { &HEALTHY }) {
+        for mut record in records(if id % 3 == 2 { &OVERFITTING } else { &HEALTHY }) {
+            if let (2, Event::Eval(stats)) = (id % 3, &mut record.event) {
+                stats.loss += worse;
+            }
             runs.apply(Update::Record { id, record });
         }
     }
