@@ -2,6 +2,7 @@
 
 mod keys;
 mod stories;
+mod viewport;
 
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -320,6 +321,15 @@ fn other_drawings_axes_and_panels() {
     let ui = Ui { y: Scale::Log, x: XAxis::Epoch, panel: Panel::Events, ..ended() };
     assert_screens("overfitting-log-epochs-events", &story.snapshot(), &ui);
     assert_screens("help", &story.snapshot(), &Ui { popup: Some(Popup::Help), ..running() });
+}
+
+#[test]
+fn every_question_at_every_size() {
+    let story = healthy();
+    for (name, popup) in [("confirm", Popup::Confirm { leave: true }), ("copy", Popup::Copy)] {
+        let ui = Ui { popup: Some(popup), detaches: true, ..running() };
+        assert_screens(&format!("question-{name}"), &story.snapshot(), &ui);
+    }
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn epochs(plot: &Plot, snapshot: &Snapshot<'_>) -> Vec<u16> {
 
 /// How many ticks the y axis may have.
 pub fn y_limit(rows: u16) -> usize {
-    usize::from(rows / 2).clamp(2, 7)
+    usize::from(rows / 2).clamp(2, usize::from(rows / 6).max(7))
 }
 
 /// The legend by itself, for the smallest screens.

@@ -56,7 +56,7 @@ pub fn y_axis(snapshot: &Snapshot<'_>, x: &Axis, lines: &Lines, ui: &Ui) -> Axis
     let range = if ui.window == Window::Whole {
         let lowest = |points: &[Point]| finite(points).into_iter().min_by(f64::total_cmp);
         let bests: Vec<f64> = lines.others.iter().filter_map(|(_, points)| lowest(points)).collect();
-        story(snapshot, &lines.eval, &lines.train, &bests, ui)
+        story(snapshot, lines, &bests, ui)
     } else {
         part(snapshot, x, &lines.eval, &lines.train, ui)
     };
@@ -69,17 +69,12 @@ fn finite(points: &[Point]) -> Vec<f64> {
 }
 
 /// Evaluations from the best on and the bulk of what was before.
-fn story(
-    snapshot: &Snapshot<'_>,
-    eval: &[Point],
-    train: &[Point],
-    bests: &[f64],
-    ui: &Ui,
-) -> Option<(f64, f64)> {
+fn story(snapshot: &Snapshot<'_>, lines: &Lines, bests: &[f64], ui: &Ui) -> Option<(f64, f64)> {
     /// Beyond this many times the best loss a curve explodes, and leaves the picture.
     const EXPLODED: f64 = 8.0;
     /// Below this share of the best loss the train curve leaves the logarithmic picture.
     const VANISHED: f64 = 0.003;
+    let Lines { eval, train, probe, .. } = lines;
     let best = snapshot.diagnosis.best.unwrap_or(0).min(eval.len());
     let best_loss = eval.get(best).map(|p| p.1).filter(|y| y.is_finite());
     let bulk = |mut points: Vec<f64>| {
@@ -91,6 +86,7 @@ fn story(
     let mut core = finite(&eval[best..]);
     core.extend(bulk(finite(&eval[..best])));
     core.extend(bulk(finite(train)));
+    core.extend(bulk(finite(probe)));
     core.extend(bests);
     if let Some(best) = best_loss.filter(|&best| best > 0.0) {
         core.retain(|y| (VANISHED * best..=EXPLODED * best).contains(y));
