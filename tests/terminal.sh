@@ -146,6 +146,20 @@ await "◆ best"
 pkill -INT -P "$(tmux -L "$session" list-panes -t "$session" -F "#{pane_pid}")"
 await "exit=130"
 
+# It goes on where it was, on a screen that stays; what is stopped and goes on draws it anew.
+keys "clear; '$tune' run --resume four; echo exit=\$?" Enter
+await "s stop & save"
+keys 2
+await "resumed from step"
+pid=$(pgrep -P "$(tmux -L "$session" list-panes -t "$session" -F "#{pane_pid}")")
+kill -STOP "$pid"
+await "Stopped"
+keys fg Enter
+await "◆ best"
+if screen | grep -q "Stopped"; then echo "not drawn anew:" >&2; screen >&2; exit 1; fi
+keys C-c
+await "everything is saved"
+
 # The terminal goes away: the run is saved and ends, and nothing of it is left over.
 pid=$(tmux -L "$session" list-panes -t "$session" -F '#{pane_pid}')
 keys "clear; exec '$tune' run job.toml --out three" Enter

@@ -17,6 +17,8 @@ mod init;
 mod lines;
 mod meter;
 mod open;
+#[cfg(all(test, unix))]
+mod panicked;
 mod plan;
 mod remote;
 mod report;

@@ -4,7 +4,7 @@
 use super::feed;
 use crate::dashboard::{Command, Trainer, Update};
 use crate::store::RunDir;
-use crate::store::control::Control;
+use crate::store::control::ControlDir;
 use crate::store::log;
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ impl Trainers {
             let Some(remote) = remote else { continue };
             let trainer = if !log::is_being_written(&remote.run.log()) {
                 Trainer::Deaf
-            } else if Control::of(&remote.run).pauses() {
+            } else if ControlDir::of(&remote.run).pauses() {
                 Trainer::Paused
             } else {
                 Trainer::Listening
@@ -59,7 +59,7 @@ impl Trainers {
     pub(super) fn ask(&self, id: usize, command: Command) -> Result<()> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.get(&id) {
-            Some(Some(remote)) => Control::of(&remote.run).ask(command),
+            Some(Some(remote)) => ControlDir::of(&remote.run).ask(command),
             _ => bail!(
                 "only a run of tune itself can be asked for anything: stop another trainer where it runs"
             ),

@@ -14,7 +14,7 @@ use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
 use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, say};
 use crate::config::{self, Config, Holdout};
-use crate::dashboard::{self, Exit, Look};
+use crate::dashboard::{self, Capabilities, Exit};
 use crate::data::{self, Augmenter, Dataset, Encoder};
 use crate::diagnosis::{Limits, advice};
 use crate::event::record::Record;
@@ -387,7 +387,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
     let meter = Meter::start(None);
     let measure = || meter.read();
     let options = dashboard::Options {
-        look: Look::from_environment(args.output.colors(), |name| std::env::var(name).ok()),
+        capabilities: Capabilities::from_environment(args.output.colors(), |name| std::env::var(name).ok()),
         linger: true,
         owns_run: true,
         detaches: detach::POSSIBLE,

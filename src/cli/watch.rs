@@ -7,7 +7,7 @@ use super::feed::{Left, Sources, Stream};
 use super::lines::Lines;
 use super::remote::Trainers;
 use super::{Failure, Outcome, Output, code, has_screen, say};
-use crate::dashboard::{self, Look, Runs, Update};
+use crate::dashboard::{self, Capabilities, Runs, Update};
 use crate::diagnosis::Limits;
 use crate::ingest::Options;
 use anyhow::anyhow;
@@ -92,9 +92,9 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         std::process::exit(i32::from(code::INTERRUPTED));
     })
     .map_err(Failure::failed)?;
-    let look = Look::from_environment(args.output.colors(), |name| std::env::var(name).ok());
+    let capabilities = Capabilities::from_environment(args.output.colors(), |name| std::env::var(name).ok());
     let shown = dashboard::Options {
-        look,
+        capabilities,
         linger: true,
         owns_run: false,
         notice: awaited.as_deref(),

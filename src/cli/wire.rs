@@ -11,14 +11,14 @@ use crate::config::{EarlyStopping, StopRule};
 use crate::curve::EvalPoint;
 use crate::dashboard::{self, Command, Trainer};
 use crate::diagnosis::Limits;
-use crate::diagnosis::stopping::{GeneralisationLoss, Look, Patience, ProgressQuotient, Rule, Uphill};
+use crate::diagnosis::stopping::{GeneralisationLoss, Observation, Patience, ProgressQuotient, Rule, Uphill};
 use crate::event::record::Record;
 use crate::event::sink::{Control, Sink};
 use crate::event::{CheckpointRole, CheckpointSaved, Event, Split, StopReason};
 use crate::monitor::{Monitor, Snapshot};
 use crate::report::text;
 use crate::store::RunDir;
-use crate::store::control::Control as Asked;
+use crate::store::control::ControlDir;
 use crate::store::log::Writer;
 use anyhow::Result;
 use std::sync::mpsc::Sender;
@@ -59,7 +59,7 @@ pub(super) struct Wire {
     ties: Ties,
     wishes: Wishes,
     /// What other processes ask for.
-    asked: Asked,
+    asked: ControlDir,
     /// Whether one of them wants the trainer to wait, when last looked at.
     asked_to_wait: bool,
     /// Why the log, or an adapter, could not be written.
@@ -85,9 +85,9 @@ impl Wire {
         let snapshot = monitor.snapshot();
         let mut stop = false;
         for point in &snapshot.curves.eval {
-            stop = rule.as_mut().is_some_and(|rule| rule.observe(&look(&snapshot, point)));
+            stop = rule.as_mut().is_some_and(|rule| rule.observe(&observation(&snapshot, point)));
         }
-        let asked = Asked::of(dir);
+        let asked = ControlDir::of(dir);
         // What is left of a session that was killed was not meant for this one.
         asked.clear();
         Self {
@@ -157,7 +157,7 @@ impl Wire {
         match &record.event {
             Event::Eval(stats) if stats.split == Split::Valid => {
                 if let (Some(rule), Some(point)) = (&mut self.rule, snapshot.curves.eval.last()) {
-                    self.stop = rule.observe(&look(&snapshot, point));
+                    self.stop = rule.observe(&observation(&snapshot, point));
                 }
                 self.ties.put_by(snapshot.curves)
             }
@@ -186,7 +186,7 @@ impl Drop for Wire {
 }
 
 /// Passes on what other processes ask for.
-fn heed(asked: &Asked, wishes: &Wishes, asked_to_wait: &mut bool) {
+fn heed(asked: &ControlDir, wishes: &Wishes, asked_to_wait: &mut bool) {
     let wait = asked.pauses();
     if std::mem::replace(asked_to_wait, wait) != wait {
         wishes.take(Command::Pause(wait));
@@ -214,8 +214,8 @@ impl Sink for Wire {
 }
 
 /// What a rule is shown of an evaluation.
-fn look<'a>(snapshot: &Snapshot<'a>, point: &EvalPoint) -> Look<'a> {
-    Look { eval_loss: point.loss, train_loss: point.train_loss, diagnosis: snapshot.diagnosis }
+fn observation<'a>(snapshot: &Snapshot<'a>, point: &EvalPoint) -> Observation<'a> {
+    Observation { eval_loss: point.loss, train_loss: point.train_loss, diagnosis: snapshot.diagnosis }
 }
 
 /// Prechelt's thresholds: of those that he tried, ones that stop neither first nor last.

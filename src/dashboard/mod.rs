@@ -7,16 +7,18 @@
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
 pub mod export;
-mod look;
+#[cfg(test)]
+pub mod fault;
 pub mod model;
 pub mod runs;
 pub mod system;
 pub mod term;
 pub mod update;
 pub mod view;
+mod viewport;
 
 pub use crate::event::sink::Command;
-pub use model::{Drawing, Look};
+pub use model::{Capabilities, Drawing};
 pub use runs::{Run, Runs, Trainer, Update};
 pub use system::{Gpu, System};
 
@@ -51,7 +53,8 @@ const CHECK: Duration = Duration::from_millis(500);
 /// How the dashboard behaves.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    pub look: Look,
+    /// What the terminal can show.
+    pub capabilities: Capabilities,
     /// Whether to stay on the final screen until a key is pressed.
     pub linger: bool,
     /// Whether the first run is trained by this process, so that leaving would end it.
@@ -110,7 +113,7 @@ pub struct Outcome {
 impl Default for Options<'_> {
     fn default() -> Self {
         Self {
-            look: Look::default(),
+            capabilities: Capabilities::default(),
             linger: true,
             owns_run: true,
             detaches: false,
@@ -135,7 +138,7 @@ pub fn run(
     control: &dyn Fn(usize, Command) -> anyhow::Result<()>,
     options: Options<'_>,
 ) -> anyhow::Result<Outcome> {
-    let Options { look: Look { drawing, color, light }, owns_run, .. } = options;
+    let Options { capabilities: Capabilities { drawing, color, light }, owns_run, .. } = options;
     let mut ui = Ui {
         owns_run,
         detaches: options.detaches,
@@ -164,6 +167,7 @@ pub fn run(
         if checked.elapsed() >= CHECK {
             term::check()?;
             checked = Instant::now();
+            dirty |= screen.was_taken_away();
         }
         let intake = take_in(updates, &mut runs, &mut ui);
         if intake != Intake::Nothing {
@@ -184,6 +188,9 @@ pub fn run(
         ui.idle_s = idle_s;
         if let Some(exit) = ui.exit {
             return Ok(Outcome { exit, runs });
+        }
+        if std::mem::take(&mut ui.redraw) {
+            screen.clear().context("cannot draw the dashboard")?;
         }
         if (dirty || ticks) && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
             let theme = Theme::new(color, ui.drawing).on(ui.light);
@@ -263,12 +270,16 @@ fn take_in(updates: &Receiver<Update>, runs: &mut Runs, ui: &mut Ui) -> Intake {
         }
     }
     ui.runs = runs.list().len();
-    // A log may hold the end of one session and the next one after it.
+    // A log may hold the end of one session and the next one after it; a run that is resumed here begins
+    // with the end of the session before.
     let mut all = runs.list().iter();
-    let over =
-        if ui.owns_run { all.next().is_some_and(Run::is_over) } else { ui.runs > 0 && all.all(Run::is_over) };
+    let over = if ui.owns_run {
+        all.next().is_some_and(|run| run.has_news() && run.is_over())
+    } else {
+        ui.runs > 0 && all.all(Run::is_over)
+    };
     // Asked from outside of this screen to end and to be resumed: nobody here is to hold it up.
-    let cut = ui.owns_run && runs.get(0).is_some_and(Run::was_interrupted);
+    let cut = over && ui.owns_run && runs.get(0).is_some_and(Run::was_interrupted);
     match (over, ui.phase == Phase::Ended) {
         (true, false) => {
             ui.leave_at_end |= cut;
@@ -349,4 +360,39 @@ fn listen(
         }
     }
     Ok(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::Limits;
+    use crate::event::record::Record;
+    use crate::event::{Event, Resumed, RunEnded, StopReason};
+    use crate::monitor::Monitor;
+
+    #[test]
+    fn a_run_that_is_resumed_does_not_end_with_the_session_before() {
+        let record = |event| Record { t: 1.0, event };
+        let ended = RunEnded {
+            reason: StopReason::Interrupted,
+            step: 5,
+            epoch: None,
+            best: None,
+            restored_best: false,
+        };
+        let mut before = Monitor::new(Limits::DEFAULT);
+        before.apply(&record(Event::RunEnded(ended.clone())));
+        let mut runs = Runs::new(Limits::DEFAULT).with(7, "run", before);
+        let mut ui = Ui { owns_run: true, ..Ui::default() };
+        let (sender, updates) = std::sync::mpsc::channel();
+        take_in(&updates, &mut runs, &mut ui);
+        assert_eq!((ui.phase, ui.exit), (Phase::Running, None));
+        let mut heard = |event| {
+            sender.send(Update::Record { id: 7, record: record(event) }).unwrap();
+            take_in(&updates, &mut runs, &mut ui);
+            (ui.phase, ui.exit)
+        };
+        assert_eq!(heard(Event::RunResumed(Resumed { step: 5 })), (Phase::Running, None));
+        assert_eq!(heard(Event::RunEnded(ended.clone())), (Phase::Ended, Some(Exit::Ended)));
+    }
 }

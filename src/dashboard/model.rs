@@ -25,8 +25,9 @@ pub struct Ui {
     pub shown: usize,
     /// Index of the run that the list points at.
     pub selected: usize,
-    /// Runs whose curves are left out of the chart, by index.
-    pub hidden: Vec<usize>,
+    /// Runs that Space was pressed on, by index: of few runs the curves of these are left out of the
+    /// chart, of many only these are laid over the one on the screen.
+    pub marked: Vec<usize>,
     /// How many runs there are.
     pub runs: usize,
     /// Lines scrolled down from the top of the verdict.
@@ -44,6 +45,8 @@ pub struct Ui {
     pub paused: bool,
     /// What became of the last key: a file that was written, a wish that was sent.
     pub notice: Option<String>,
+    /// Whether the screen is to be wiped first: something else has written on it.
+    pub redraw: bool,
     pub popup: Option<Popup>,
     pub phase: Phase,
     /// Whole seconds since the newest record came in: how far the clock has run on without news.
@@ -284,7 +287,7 @@ impl Drawing {
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct Capabilities {
     pub drawing: Drawing,
     /// Whether colours may be used at all.
     pub color: bool,
@@ -292,14 +295,14 @@ pub struct Look {
     pub light: bool,
 }
 
-impl Look {
+impl Capabilities {
     /// As the environment tells, where `variable` looks up what it says.
     pub fn from_environment(color: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
         Self { drawing: Drawing::from_environment(&variable), color, light: is_light(&variable) }
     }
 }
 
-impl Default for Look {
+impl Default for Capabilities {
     fn default() -> Self {
         Self { drawing: Drawing::default(), color: true, light: false }
     }

@@ -110,6 +110,11 @@ impl Run {
     pub fn is_over(&self) -> bool {
         self.gone || self.monitor.snapshot().ended.is_some()
     }
+
+    /// Whether anything has come of it beside what was there at first.
+    pub fn has_news(&self) -> bool {
+        self.news.is_some() || self.heard.is_some()
+    }
 }
 
 impl Runs {

@@ -25,6 +25,8 @@ static HOOK: Once = Once::new();
 /// The terminal in raw mode, on its alternate screen, until this is dropped.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Set when the process was stopped and goes on: the shell has had the terminal meanwhile.
+    continued: Arc<AtomicBool>,
 }
 
 impl Screen {
@@ -42,12 +44,25 @@ impl Screen {
             .and_then(|()| execute!(stdout(), EnterAlternateScreen, EnableMouseCapture))
             .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         match taken {
-            Ok(terminal) => Ok(Self { terminal }),
+            Ok(terminal) => Ok(Self { terminal, continued: continued() }),
             Err(error) => {
                 restore();
                 Err(error)
             }
         }
+    }
+
+    /// Whether the next frame must be drawn, whatever has changed.
+    pub fn was_taken_away(&self) -> bool {
+        self.continued.load(Ordering::SeqCst)
+    }
+
+    /// Wipes what is on the terminal: the next frame draws every cell.
+    ///
+    /// # Errors
+    /// When the terminal cannot be written to.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
     }
 
     /// Draws one frame, shown all at once. `None` where the terminal was given back meanwhile, by a
@@ -59,12 +74,28 @@ impl Screen {
         if !TAKEN.load(Ordering::SeqCst) {
             return Ok(None);
         }
+        if self.continued.swap(false, Ordering::SeqCst) {
+            // Raw mode counts as entered, whatever the shell has made of it.
+            disable_raw_mode()?;
+            enable_raw_mode()?;
+            execute!(stdout(), EnterAlternateScreen, EnableMouseCapture)?;
+            self.clear()?;
+        }
         let mut out = None;
         execute!(stdout(), BeginSynchronizedUpdate)?;
         self.terminal.draw(|frame| out = Some(render(frame)))?;
         execute!(stdout(), EndSynchronizedUpdate)?;
         Ok(out)
     }
+}
+
+/// A flag that is set when the process goes on after it was stopped.
+fn continued() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    // Where it cannot be set, a resize draws anew as well.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&flag));
+    flag
 }
 
 /// What is typed, pointed and resized, read on a thread of its own until this is dropped.

@@ -1,8 +1,8 @@
 //! What keys mean and what they change: key -> [`Message`] -> [`Ui`], and now and then a
 //! [`Request`]. Pure: no terminal, no clock, no channel.
 
-use super::look::{PAN, ZOOM, look};
 use super::model::{Average, Drawing, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
+use super::viewport::{PAN, ZOOM, adjust};
 use super::{Command, Copied, Exit, Request, Trainer};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
@@ -32,6 +32,8 @@ pub enum Message {
     /// The panel in the chart's place, or back below it.
     ToggleTall,
     Interrupt,
+    /// To draw every cell anew.
+    Redraw,
     Help,
     ToggleScale,
     NextX,
@@ -83,7 +85,11 @@ pub enum Message {
 /// What a key means at this moment; `None` where it means nothing.
 pub fn message(key: KeyEvent, ui: &Ui) -> Option<Message> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return (key.code == KeyCode::Char('c')).then_some(Message::Interrupt);
+        return match key.code {
+            KeyCode::Char('c') => Some(Message::Interrupt),
+            KeyCode::Char('l') => Some(Message::Redraw),
+            _ => None,
+        };
     }
     if ui.typing {
         return match key.code {
@@ -227,6 +233,7 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
         Message::ToggleTall => ui.tall = !ui.tall,
         Message::No => ui.popup = None,
         Message::Interrupt => return interrupt(ui),
+        Message::Redraw => ui.redraw = true,
         Message::Help => ui.popup = if ui.popup.is_none() { Some(Popup::Help) } else { None },
         Message::ToggleScale => ui.y = if ui.y == Scale::Linear { Scale::Log } else { Scale::Linear },
         Message::ToggleUnit => {
@@ -263,7 +270,7 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
         | Message::ToggleFollow
         | Message::Cursor(_)
         | Message::CursorAt(_)
-        | Message::CursorOff => look(ui, message),
+        | Message::CursorOff => adjust(ui, message),
         Message::NextPanel => walk(ui, 1),
         Message::PreviousPanel => walk(ui, -1),
         Message::Panel(panel) => {
@@ -275,9 +282,9 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
             show(ui, ui.selected);
         }
         Message::Choose => show(ui, ui.selected),
-        Message::ToggleCurve => match ui.hidden.iter().position(|&index| index == ui.selected) {
-            Some(at) => drop(ui.hidden.remove(at)),
-            None => ui.hidden.push(ui.selected),
+        Message::ToggleCurve => match ui.marked.iter().position(|&index| index == ui.selected) {
+            Some(at) => drop(ui.marked.remove(at)),
+            None => ui.marked.push(ui.selected),
         },
         Message::Scroll(lines) => scroll(ui, lines),
         Message::Page(pages) => scroll(ui, pages.saturating_mul(ui.extent.page.max(1).cast_signed())),

@@ -83,12 +83,13 @@ impl<'a> Scene<'a> {
         if self.snapshot.run.name.is_empty() { named } else { self.snapshot.run.name.as_str() }
     }
 
-    /// The runs whose curves are laid over that of the one on the screen, each with its index: those that
-    /// are not hidden, and none where there are too many to tell apart.
+    /// The runs whose curves are laid over that of the one on the screen, each with its index: all but the
+    /// marked ones, and of more than can be told apart only those, as many as can be.
     fn others(&self, ui: &'a Ui) -> impl Iterator<Item = (usize, &'a Run)> {
-        let (shown, few) = (self.shown, !self.is_crowded());
+        let (shown, crowded) = (self.shown, self.is_crowded());
         let others = self.runs.iter().enumerate();
-        others.filter(move |(index, _)| few && *index != shown && !ui.hidden.contains(index))
+        let wanted = move |index: &usize| *index != shown && ui.marked.contains(index) == crowded;
+        others.filter(move |(index, _)| wanted(index)).take(MOST_CURVES - 1)
     }
 
     /// Whether there are more runs than one chart can show.
@@ -113,6 +114,8 @@ impl<'a> Scene<'a> {
 
 /// Draws one frame; says how much there is to scroll.
 pub fn render(frame: &mut Frame<'_>, area: Rect, scene: Option<&Scene<'_>>, ui: &Ui, theme: Theme) -> Extent {
+    #[cfg(test)]
+    super::fault::strike();
     let area = area.intersection(frame.area());
     let buffer = frame.buffer_mut();
     let extent = match scene {
@@ -162,7 +165,7 @@ fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Th
     let roomy = area.height >= ROOMY_HEIGHT;
     let panel_lines = match (roomy, ui.tall) {
         (true, true) => area.height - 4,
-        (true, false) => (area.height / 3).clamp(PANEL_LINES.0, PANEL_LINES.1),
+        (true, false) => (area.height * 3 / 8).clamp(PANEL_LINES.0, PANEL_LINES.1),
         (false, true) => area.height - 3,
         (false, false) => 2,
     };
@@ -196,7 +199,7 @@ fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Th
     };
     let names: Vec<Panel> = Panel::ALL.into_iter().filter(there).collect();
     // What is long and wide gets all there is.
-    let alone = matches!(ui.panel, Panel::Samples | Panel::Output) || ui.tall;
+    let alone = matches!(ui.panel, Panel::Samples | Panel::Output | Panel::Runs) || ui.tall;
     if area.width >= WIDE && !alone {
         let [left, _, right] =
             Layout::horizontal([Constraint::Fill(3), Constraint::Length(2), Constraint::Fill(2)])

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 /// What a rule is shown after an evaluation.
 #[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
+pub struct Observation<'a> {
     /// Loss of the validation rows; may be NaN.
     pub eval_loss: f64,
     /// Mean train loss since the evaluation before; `None` at a baseline before the first step.
@@ -31,13 +31,13 @@ pub enum Rule {
 
 impl Rule {
     /// Takes in the next evaluation; true when it is time to stop.
-    pub fn observe(&mut self, look: &Look) -> bool {
+    pub fn observe(&mut self, seen: &Observation) -> bool {
         match self {
-            Self::Verdict => is_spent(look.diagnosis),
-            Self::Patience(rule) => rule.observe(look.eval_loss),
-            Self::GeneralisationLoss(rule) => rule.observe(look.eval_loss),
-            Self::ProgressQuotient(rule) => rule.observe(look.eval_loss, look.train_loss),
-            Self::Uphill(rule) => rule.observe(look.eval_loss),
+            Self::Verdict => is_spent(seen.diagnosis),
+            Self::Patience(rule) => rule.observe(seen.eval_loss),
+            Self::GeneralisationLoss(rule) => rule.observe(seen.eval_loss),
+            Self::ProgressQuotient(rule) => rule.observe(seen.eval_loss, seen.train_loss),
+            Self::Uphill(rule) => rule.observe(seen.eval_loss),
         }
     }
 }

@@ -148,6 +148,11 @@ impl Reader for Auto {
     }
 
     fn settle(&mut self, out: &mut Parsed) {
+        // A document may be one short line that nothing ends.
+        let line = self.text().trim_ascii();
+        if is_document(line) && matches!(line.last(), Some(b'}' | b']')) {
+            self.begin(out, true);
+        }
         if let Some(reader) = &mut self.chosen {
             reader.settle(out);
         }
@@ -170,5 +175,26 @@ impl Reader for Auto {
 
     fn trainer(&self) -> &'static str {
         self.chosen.as_ref().map_or("text", |reader| reader.trainer())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_document_is_read_as_soon_as_it_rests() {
+        let records = |text: &str| {
+            let (mut reader, mut out) =
+                (open(Path::new("evals_result.json"), &Options::default()), Parsed::default());
+            reader.push(text.as_bytes(), &mut out);
+            reader.settle(&mut out);
+            out.records.len()
+        };
+        let whole = r#"{"train": [1.9, 1.8], "eval": [1.7, 1.6], "metric": "rmse"}"#;
+        assert!(records(whole) > 1);
+        // Of one that is being written, and of a row of JSON Lines, there may be more.
+        assert_eq!(records(&whole[..40]), 0);
+        assert_eq!(records(r#"{"step": 1, "loss": 1.5}"#), 0);
     }
 }

@@ -46,8 +46,8 @@ pub fn page(snapshot: &Snapshot, about: &About) -> String {
     head(&mut out, snapshot, name);
     figures(&mut out, snapshot);
     let _ = writeln!(out, "<figure>{}</figure>", svg::inline(snapshot));
-    findings(&mut out, snapshot);
     advised(&mut out, snapshot);
+    findings(&mut out, snapshot);
     spoken(&mut out, snapshot);
     strips(&mut out, snapshot.curves, snapshot.run.places());
     evaluations(&mut out, snapshot);
@@ -70,7 +70,7 @@ h2{font-size:17px;margin:32px 0 8px}p{margin:6px 0}.faint,footer,figcaption{colo
 .plate{display:inline-block;padding:3px 12px;border-radius:6px;font-weight:700;letter-spacing:.04em;color:#111}\
 .none{background:#35c49a}.watch{background:#f0e442}.warn{background:#e69f00}.severe{background:#ee6c2c}\
 .unknown{background:var(--plate);color:var(--ink)}.lead{font-size:18px;margin:10px 0}\
-dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:18px 0}\
+dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(220px,1fr));gap:10px;margin:18px 0}\
 dl div{background:var(--card);border-radius:8px;padding:9px 12px}dt{color:var(--faint);font-size:13px}\
 dd{margin:0;font-size:18px;font-variant-numeric:tabular-nums}figure{margin:14px 0}svg{width:100%;height:auto}\
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:3px 10px 3px 0;\
@@ -81,7 +81,7 @@ overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;margin:6px 0}.two{di
 gap:14px}.gauge{height:9px;background:var(--plate);border-radius:5px;overflow:hidden}.gauge i{display:block;height:100%}\
 summary{cursor:pointer;color:var(--faint)}.warning td{color:var(--eval)}footer{margin-top:36px;font-size:13px}\
 @media(max-width:640px){.two{grid-template-columns:1fr}}\
-@media print{body{font-size:12px}main{max-width:none;padding:0}h2{break-after:avoid}.card,figure,tr{break-inside:avoid}\
+@media print{body{font-size:12px}code,pre{font-size:10.5px}main{max-width:none;padding:0}h2{break-after:avoid}.card,figure,tr{break-inside:avoid}.two .card{break-inside:auto}\
 .plate{border:1px solid #111}.plate,.gauge,.gauge i{print-color-adjust:exact}\
 details::details-content{content-visibility:visible;display:block}details>summary{list-style:none}}";
 

@@ -86,9 +86,17 @@ fn heading(out: &mut String, snapshot: &Snapshot) {
         _ => EVAL,
     };
     frame::text(out, (LEFT, 51.0), "start", colour, 13, &text::verdict(snapshot));
-    let message = snapshot.diagnosis.findings.first();
-    let message = message.map_or(String::new(), |finding| finding.message(snapshot.run.places()));
-    for (row, line) in wrapped(&message, 104).iter().take(2).enumerate() {
+    let message = snapshot
+        .diagnosis
+        .findings
+        .first()
+        .map_or(String::new(), |finding| finding.message(snapshot.run.places()));
+    let mut lines = wrapped(&message, 110);
+    if lines.len() > 2 {
+        lines.truncate(2);
+        lines[1].push('…');
+    }
+    for (row, line) in lines.iter().enumerate() {
         frame::text(out, (LEFT, 69.0 + 16.0 * row as f64), "start", FAINT, 12, line);
     }
 }

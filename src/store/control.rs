@@ -22,13 +22,14 @@ const ONCE: &[(Command, &str)] = &[
 ];
 const PAUSE: &str = "pause";
 
-/// The wishes of one run.
+/// The folder of the wishes of one run.
 #[derive(Clone, Debug)]
-pub struct Control {
+pub struct ControlDir {
     folder: PathBuf,
 }
 
-impl Control {
+impl ControlDir {
+    /// That of this run, which need not exist yet.
     pub fn of(run: &RunDir) -> Self {
         Self { folder: run.root().join("control") }
     }
@@ -88,7 +89,7 @@ mod tests {
     fn each_wish_is_heard_once_and_a_pause_until_it_is_taken_back() {
         let parent = tempfile::tempdir().unwrap();
         let run = RunDir::create_at(&parent.path().join("run"), "").unwrap();
-        let control = Control::of(&run);
+        let control = ControlDir::of(&run);
         assert!(control.take().is_empty() && !control.pauses());
         control.ask(Command::Pause(false)).unwrap();
         for command in [Command::Stop, Command::Save, Command::Save, Command::Pause(true)] {

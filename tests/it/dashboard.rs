@@ -2,6 +2,7 @@
 
 mod keys;
 mod stories;
+mod viewport;
 
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -9,7 +10,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Color;
 use ratatui::{Frame, Terminal};
 use std::time::{Duration, Instant};
-use stories::{diverged, empty, full, healthy, machine, overfitting, several};
+use stories::{
+    crowd, crowd_with, diverged, empty, full, healthy, machine, overfitting, several, several_with_examples,
+};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
 use tune::dashboard::view::{Scene, Theme, render, tick};
 use tune::dashboard::{Drawing, Runs, Trainer, Update, export};
@@ -221,13 +224,56 @@ fn several_runs() {
     }
     let [wide, narrow, _] = screens(&ui);
     for screen in [&wide, &narrow] {
-        assert!(screen.contains("> 2") || screen.contains("▸ 2"), "the pointer is missing:\n{screen}");
+        assert!(screen.contains("▸  2 ━"), "the pointer is missing:\n{screen}");
     }
     assert!(narrow.contains("learning rate 1e-3 → 2e-3"), "{narrow}");
-    let without = draw_scene(Some(&scene), &Ui { hidden: vec![1, 2], ..ui }, (80, 24));
+    let without = draw_scene(Some(&scene), &Ui { marked: vec![1, 2], ..ui }, (80, 24));
     assert_ne!(without, narrow, "hidden curves must not be drawn");
     assert!(draw_scene(None, &Ui::default(), (80, 24)).contains("waiting for a run"));
     snapshots(|| insta::assert_snapshot!("dashboard-several-120x40", wide));
+}
+
+#[test]
+fn other_runs_have_error_bars_where_their_rows_are_known() {
+    let ui = Ui { runs: 3, ..Ui::default() };
+    let screen = |known: &[usize]| {
+        draw_scene(Some(&Scene::of(&several_with_examples(known), 0).unwrap()), &ui, (120, 40))
+    };
+    let [none, own, other] = [&[][..], &[0], &[1]].map(screen);
+    assert!(none != own && none != other && own != other, "{other}");
+}
+
+#[test]
+fn many_runs_are_a_list_to_pick_from() {
+    let runs = crowd();
+    let scene = Scene::of(&runs, 10).unwrap();
+    let ui = Ui { runs: 12, shown: 10, selected: 2, panel: Panel::Runs, tall: true, ..Ui::default() };
+    for (size, words) in [
+        ((120, 40), "▸  3   300-rows   overfitting    best 2.359 @ 168  step 560\n"),
+        ((80, 24), "   11 ━ 1100-rows  healthy        best 2.388 @ 280  step 300  running"),
+        ((40, 12), "▸  3   300-rows   overfitting"),
+    ] {
+        let screen = draw_scene(Some(&scene), &ui, size);
+        assert!(screen.contains(words), "{words:?} is missing:\n{screen}");
+    }
+    assert!(draw_scene(Some(&scene), &ui, (80, 24)).contains("run 11 of 12"));
+    assert!(draw_scene(Some(&scene), &ui, (40, 12)).starts_with("11/12  quickstart  running"));
+    // None is laid over another before it is asked for; then those, as many as can be told apart.
+    let curves = |marked: &[usize]| {
+        let ui = Ui { marked: marked.to_vec(), ..ui.clone() };
+        let screen = draw_scene(Some(&scene), &ui, (120, 40));
+        screen.lines().filter(|line| line.contains("-rows ") && line.contains('━')).count()
+    };
+    assert_eq!([&[][..], &[2], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]].map(curves), [1, 2, 8]);
+    // What is laid over is seen, however much worse it is.
+    let over = Ui { marked: vec![2], panel: Panel::Verdict, tall: false, ..ui.clone() };
+    let screen = draw_scene(Some(&Scene::of(&crowd_with(3.0), 10).unwrap()), &over, (120, 40));
+    assert!(screen.lines().any(|line| line.ends_with(" 3")), "no number at its end:\n{screen}");
+    // A log that is not seen to grow does not run for all that can be known.
+    let idle = Scene::of(&runs, 0).unwrap();
+    let ui = Ui { shown: 0, idle_s: runs.list()[0].idle_s, ..ui };
+    let screen = draw_scene(Some(&idle), &ui, (80, 24));
+    assert!(screen.contains("no new line for 3h") && !screen.contains("ETA"), "{screen}");
 }
 
 #[test]
@@ -322,6 +368,15 @@ fn other_drawings_axes_and_panels() {
 }
 
 #[test]
+fn every_question_at_every_size() {
+    let story = healthy();
+    for (name, popup) in [("confirm", Popup::Confirm { leave: true }), ("copy", Popup::Copy)] {
+        let ui = Ui { popup: Some(popup), detaches: true, ..running() };
+        assert_screens(&format!("question-{name}"), &story.snapshot(), &ui);
+    }
+}
+
+#[test]
 fn colours_only_where_they_are_wanted() {
     let story = overfitting();
     for (color, expected) in [(true, true), (false, false)] {
@@ -361,8 +416,8 @@ fn no_size_breaks_the_screen() {
                 [Unit::Nats, Unit::Perplexity][turn / 4 % 2],
                 [Average::Interval, Average::Moving, Average::None][turn / 6 % 3],
             );
-            let look = Ui { x, unit, average, window, cursor, tall: turn % 11 == 0, ..running() };
-            let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..look };
+            let viewed = Ui { x, unit, average, window, cursor, tall: turn % 11 == 0, ..running() };
+            let ui = Ui { popup, panel, event_scroll: turn, verdict_scroll: turn, ..viewed };
             let theme = Theme::new(true, drawings[turn / 7 % 3]);
             let (screen, _) = draw(story, &ui, theme, (width, height));
             if width >= 40 && height >= 12 && popup.is_none() {

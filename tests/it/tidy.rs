@@ -41,7 +41,7 @@ const PURE: &[&str] = &[
     "src/train/plan.rs",
     "src/train/likeness.rs",
     "src/dashboard/update.rs",
-    "src/dashboard/look.rs",
+    "src/dashboard/viewport.rs",
     "src/dashboard/export.rs",
     "src/dashboard/view",
 ];

@@ -11,7 +11,7 @@ mod places;
 mod stop;
 
 use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_terminal};
-use crate::dashboard::{self, Look, Run, Runs, Update};
+use crate::dashboard::{self, Capabilities, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
 use crate::report::text;
 use anyhow::anyhow;
@@ -102,7 +102,7 @@ fn on_screen(
     let wishes = Arc::new(AtomicBool::new(false));
     keeper.wished = Arc::clone(&wishes);
     let options = dashboard::Options {
-        look: Look::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
+        capabilities: Capabilities::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
         ..dashboard::Options::default()
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));

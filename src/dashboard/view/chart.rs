@@ -16,7 +16,7 @@ use ratatui::layout::Rect;
 /// Columns to the right of the plot for the names of the curves, from this width on.
 const GUTTER: u16 = 6;
 /// The same beside strips, which have their highest value there.
-const STRIP_GUTTER: u16 = 10;
+const STRIP_GUTTER: u16 = 8;
 const GUTTER_FROM: u16 = 56;
 /// From this height on there are strips below the chart.
 const STRIPS_FROM: u16 = 17;
@@ -181,7 +181,7 @@ fn epochs(plot: &Plot, snapshot: &Snapshot<'_>) -> Vec<u16> {
 
 /// How many ticks the y axis may have.
 pub fn y_limit(rows: u16) -> usize {
-    usize::from(rows / 2).clamp(2, 7)
+    usize::from(rows / 2).clamp(2, usize::from(rows / 6).max(7))
 }
 
 /// The legend by itself, for the smallest screens.

@@ -71,7 +71,14 @@ fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
     // A run that was cut short has not shown the rest.
     let so_far = if snapshot.cut_short().is_some() { "so far: " } else { "" };
     if diagnosis.verdict == Verdict::Healthy && rise <= 0.0 {
-        return Some(format!("{so_far}eval loss is at its best"));
+        let find = |index: Option<usize>| index.and_then(|index| snapshot.curves.eval.get(index));
+        let (best, last) = (find(diagnosis.best), snapshot.curves.eval.last());
+        let above = best.zip(last).map_or(0.0, |(best, last)| last.loss / best.loss - 1.0);
+        return Some(if above > 0.0 {
+            format!("{so_far}eval median is at its best, the last one {:+.1} %", above * 100.0)
+        } else {
+            format!("{so_far}eval loss is at its best")
+        });
     }
     // In short for the median of the last three, which the findings spell out.
     let noise = diagnosis.noise.unwrap_or(0.0);
@@ -97,29 +104,22 @@ fn since(snapshot: &Snapshot<'_>) -> Option<String> {
     first.step().map(|step| format!("{since} {}", places.at(step)))
 }
 
-/// Evidence of every finding, the advice, and the notes.
+/// What to change, then the evidence of every finding, and the notes: of a low panel the first lines are
+/// seen, and the state's own line has told the rise.
 fn reasons<'a>(snapshot: &Snapshot<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
+    for advice in snapshot.advice {
+        item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
+        patch(&mut lines, advice, width, theme);
+    }
     for finding in &snapshot.diagnosis.findings {
         item(&mut lines, theme.sign("•", "*"), &finding.message(snapshot.run.places()), width, theme);
     }
     if snapshot.diagnosis.findings.is_empty()
         && let Some(saved) = snapshot.best_saved
     {
-        item(
-            &mut lines,
-            theme.sign("•", "*"),
-            &format!("best adapter saved at step {}", saved.step),
-            width,
-            theme,
-        );
-    }
-    if !snapshot.advice.is_empty() {
-        lines.push(Line::styled("What to change", theme.strong()));
-    }
-    for advice in snapshot.advice {
-        item(&mut lines, theme.sign("→", ">"), &advice.text, width, theme);
-        patch(&mut lines, advice, width, theme);
+        let text = format!("best adapter saved at step {}", saved.step);
+        item(&mut lines, theme.sign("•", "*"), &text, width, theme);
     }
     let notes = snapshot.diagnosis.notes(snapshot.curves, snapshot.run.places());
     if !notes.is_empty() {

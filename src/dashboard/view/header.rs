@@ -1,7 +1,7 @@
 //! The head of the screen: what runs, on what, how far it has come and how fast.
 
 use super::theme::Theme;
-use super::{Line, Scene, Span, fitted};
+use super::{Line, Scene, Span, fitted, runs};
 use crate::dashboard::model::{Phase, Ui};
 use crate::dashboard::runs::{STALE_S, Trainer};
 use crate::event::{RunEnded, RunInfo, StopReason};
@@ -20,12 +20,13 @@ const QUIET_S: u64 = 20;
 pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) {
     let (snapshot, name) = (&scene.snapshot, theme.text(scene.name()));
     if area.height == 1 {
-        let line = compact(snapshot, &name, ui, area.width, theme);
+        let line = compact(scene, &name, ui, area.width, theme);
         buffer.set_line(area.x, area.y, &line, area.width);
         return;
     }
     let mut name = title(&name, theme);
-    if scene.is_crowded() {
+    // Of a run that is trained here those beside it are the background.
+    if scene.is_crowded() || scene.runs.len() > 1 && !(ui.owns_run && scene.shown == 0) {
         let place = format!("  run {} of {}", scene.shown + 1, scene.runs.len());
         name.push_span(Span::styled(place, theme.faint()));
     }
@@ -36,7 +37,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
     if width > 0 && width <= room {
         buffer.set_line(area.right() - width - 1, area.y, &about, width);
     }
-    let line = progress(snapshot, ui, usize::from(area.width) - 2, theme);
+    let line = progress(scene, ui, usize::from(area.width) - 2, theme);
     buffer.set_line(area.x + 1, area.y + 1, &line, area.width - 2);
 }
 
@@ -51,33 +52,44 @@ pub fn brief<'a>(snapshot: &Snapshot<'_>, width: u16) -> Line<'a> {
     fitted(parts, "  ", width)
 }
 
-fn title(name: &str, theme: Theme) -> Line<'_> {
+fn title<'a>(name: &str, theme: Theme) -> Line<'a> {
     let mut spans = vec![Span::styled("tune", theme.strong())];
     if !name.is_empty() {
         spans.push(Span::raw("  "));
-        spans.push(Span::raw(name));
+        spans.push(Span::raw(name.to_owned()));
     }
     Line::from(spans)
 }
 
-/// Name, step, share and ETA on one line.
-fn compact<'a>(snapshot: &Snapshot<'_>, name: &'a str, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
+/// Name, step, share and ETA on one line. A long name gives way to the state.
+fn compact<'a>(scene: &Scene<'_>, name: &str, ui: &Ui, width: u16, theme: Theme) -> Line<'a> {
+    /// Less of a name tells nothing.
+    const LEAST_NAME: usize = 8;
+    let snapshot = &scene.snapshot;
     let progress = &snapshot.progress;
-    let mut parts = vec![title(name, theme).spans];
+    let mut parts = Vec::new();
+    if scene.runs.len() > 1 {
+        let place = format!("{}/{}", scene.shown + 1, scene.runs.len());
+        parts.push(vec![Span::styled(place, theme.faint())]);
+    }
+    let before = parts.len();
     parts.push(vec![Span::styled(state(snapshot, ui), theme.strong())]);
     if snapshot.ended.is_none() {
         if let Some(share) = share(progress) {
             parts.push(vec![Span::raw(format!("{:.0}%", share * 100.0))]);
         }
-        if let Some(eta) = eta(progress, ui) {
+        if let Some(eta) = eta(progress, ui).filter(|_| !is_stale(ui)) {
             parts.push(vec![Span::raw(format!("ETA {eta}"))]);
         }
     }
     parts.push(vec![Span::raw(steps(snapshot))]);
-    // A long name gives way to the state.
-    let needed: usize = parts[1..].iter().take(2).flatten().map(|s| s.width() + 2).sum();
-    if parts[0].iter().map(Span::width).sum::<usize>() + needed > usize::from(width) {
-        parts.remove(0);
+    let needed: usize = parts.iter().take(before + 2).flatten().map(|span| span.width() + 2).sum();
+    let room = usize::from(width).saturating_sub(needed);
+    let title = title(name, theme);
+    if before == 0 && title.width() <= room {
+        parts.insert(before, title.spans);
+    } else if room >= LEAST_NAME {
+        parts.insert(before, vec![Span::raw(runs::shortened(name, room, theme))]);
     }
     fitted(parts, "  ", width)
 }
@@ -109,7 +121,8 @@ fn about(run: &RunInfo, width: u16, theme: Theme) -> String {
     parts.join(theme.dot())
 }
 
-fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<'a> {
+fn progress<'a>(scene: &Scene<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<'a> {
+    let snapshot = &scene.snapshot;
     let progress = &snapshot.progress;
     let mut left = Line::from(Span::styled(state(snapshot, ui), theme.strong()));
     left.push_span(format!("  {}", steps(snapshot)));
@@ -125,7 +138,7 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) ->
         let since = if is_stale(ui) { 0 } else { ui.idle_s };
         right.push(fmt::clock(progress.elapsed_s + since as f64));
     }
-    if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none()) {
+    if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none() && !is_stale(ui)) {
         right.push(format!("ETA {eta}"));
     }
     if ui.idle_s >= QUIET_S && !is_stale(ui) {
@@ -152,6 +165,8 @@ fn progress<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: usize, theme: Theme) ->
 /// One word or two: running, ended and why, or on the way there.
 fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
     match (snapshot.ended, ui.phase) {
+        // That is the session before.
+        (Some(_), Phase::Running) if ui.owns_run => "starting".into(),
         (Some(ended), _) => why(ended),
         (None, Phase::Stopping) => "stopping, saving".into(),
         (None, Phase::Finishing) => "stops after the next eval".into(),

@@ -43,7 +43,7 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
     };
     keys.push(("x", next));
     keys.push(("Tab", if ui.panel == Panel::Verdict && !side_by_side { "events" } else { "next panel" }));
-    keys.push((theme.sign("←→", "Left/Right"), "look"));
+    keys.push((theme.sign("←→", "Left/Right"), "crosshair"));
     keys.push(("+ -", "zoom"));
     keys.push((theme.sign("↑↓", "Up/Down"), "scroll"));
     let part = |(key, what): (&'static str, &'static str)| {
@@ -86,6 +86,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme) {
         ("c", "copy data or screen to a file"),
         ("a b t", "average, drawing, background"),
         ("n N r", "next run, the one before, all"),
+        ("Ctrl-L", "draw the screen anew"),
         ("?", "this help"),
     ]);
     let line = |(key, what): &(&'static str, &'static str)| {

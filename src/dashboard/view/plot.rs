@@ -8,7 +8,7 @@ use super::axis::Axis;
 use super::chart::y_limit;
 use super::range::{x_axis, y_axis};
 use super::raster::Raster;
-use super::series::{self, Column, Place, Point};
+use super::series::{self, Column, Lines, Place, Point};
 use super::theme::{Layer, Theme};
 use super::{Scene, legend};
 use crate::dashboard::model::{Ui, Unit, XAxis};
@@ -46,26 +46,23 @@ pub struct Plot {
     pub steps: Vec<Column>,
 }
 
-/// The curves of the run on the screen, as points.
-struct Lines {
-    eval: Vec<Point>,
-    train: Vec<Point>,
-    /// The train probe.
-    probe: Vec<Point>,
-}
-
 impl Plot {
     pub fn new(scene: &Scene<'_>, ui: &Ui, theme: Theme, room: Room) -> Self {
         let snapshot = &scene.snapshot;
         let curves = snapshot.curves;
         let x_kind = series::x_axis(snapshot, ui.x);
         let (x, whole, newest) = x_axis(snapshot, x_kind, ui);
+        let others = scene.others(ui).map(|(index, run)| {
+            let eval = &run.monitor.snapshot().curves.eval;
+            (index, series::eval(eval, x_kind, ui.unit))
+        });
         let lines = Lines {
             eval: series::eval(&curves.eval, x_kind, ui.unit),
             train: series::train(curves, x_kind, ui.unit, ui.average, x.ends()),
             probe: series::eval(&curves.probe, x_kind, ui.unit),
+            others: others.collect(),
         };
-        let y = y_axis(snapshot, &x, &lines.eval, &lines.train, ui);
+        let y = y_axis(snapshot, &x, &lines, ui);
         let labels = y.ticks(y_limit(room.rows));
         let margin = labels.iter().map(|tick| tick.label.len()).max().unwrap_or(0).min(8) as u16;
         let columns = room.width - margin - 1 - room.gutter;
@@ -94,17 +91,18 @@ impl Plot {
     fn all(&mut self, scene: &Scene<'_>, ui: &Ui, lines: &Lines) {
         let steps = std::mem::take(&mut self.steps);
         self.every_step(&steps);
-        let others = others(scene, ui, self.x_kind);
-        for (index, points) in &others {
-            self.curve(points, Layer::Other(*index as u8));
+        for (index, points) in &lines.others {
+            let layer = Layer::Other(*index as u8);
+            self.error_bars(&scene.runs[*index].monitor.snapshot(), layer);
+            self.curve(points, layer);
         }
-        self.error_bars(&scene.snapshot);
+        self.error_bars(&scene.snapshot, Layer::Error);
         self.curve(&lines.probe, Layer::Probe);
         self.curve(&lines.train, Layer::Train);
         self.curve(&lines.eval, Layer::Eval);
         self.gap(lines);
         self.marks(&scene.snapshot, lines);
-        self.numbers(&others);
+        self.numbers(&lines.others);
         self.far_steps(&steps);
         if let Some(x) = ui.cursor {
             self.crosshair(x);
@@ -181,7 +179,7 @@ impl Plot {
     }
 
     /// One standard error up and down from every evaluation whose examples are known.
-    fn error_bars(&mut self, snapshot: &Snapshot<'_>) {
+    fn error_bars(&mut self, snapshot: &Snapshot<'_>, layer: Layer) {
         let (lo, hi) = self.x.ends();
         let shown = series::between(&snapshot.curves.eval, self.x_kind, lo, hi);
         if shown.len() * MARK_GAP > usize::from(self.columns) {
@@ -192,7 +190,7 @@ impl Plot {
             let x = point.x(self.x_kind);
             let end = |loss: f64| self.dot((x, self.unit.of(loss)));
             if let (Some(low), Some(high)) = (end(point.loss - error), end(point.loss + error)) {
-                self.raster.line(low, high, Layer::Error);
+                self.raster.line(low, high, layer);
             }
         }
     }
@@ -346,9 +344,12 @@ impl Plot {
     /// The numbers of other runs, at the ends of their curves.
     fn numbers(&mut self, others: &[(usize, Vec<Point>)]) {
         for (index, points) in others {
-            let end = points.iter().rev().find_map(|&point| self.dot(point));
-            let right = self.size().0;
-            let end = end.and_then(|(x, y)| self.raster.cell_of(x.min(right), y));
+            // A longer run leaves the picture on its way.
+            let right = self.x.ends().1;
+            let leaves = series::height(points, right).and_then(|y| self.dot((right, y)));
+            let end = leaves.or_else(|| points.iter().rev().find_map(|&point| self.dot(point)));
+            let bottom = self.size().1;
+            let end = end.and_then(|(x, y)| self.raster.cell_of(x, y.clamp(0.0, bottom)));
             let Some((column, row)) = end else { continue };
             let label = format!(" {}", index + 1);
             if self.raster.is_free(column + 1, row, label.len()) {
@@ -373,11 +374,4 @@ impl Plot {
             self.raster.mark(column, row, self.pick('×', 'x'), self.theme.warning());
         }
     }
-}
-
-/// The eval curves of the other runs that are not hidden, each with its index.
-fn others(scene: &Scene<'_>, ui: &Ui, axis: XAxis) -> Vec<(usize, Vec<Point>)> {
-    let points =
-        |run: &crate::dashboard::runs::Run| series::eval(&run.monitor.snapshot().curves.eval, axis, ui.unit);
-    scene.others(ui).map(|(index, run)| (index, points(run))).collect()
 }

@@ -2,7 +2,7 @@
 //! part that the user has chosen; and the losses that tell the story.
 
 use super::axis::{Axis, robust_range};
-use super::series::{self, Place, Point};
+use super::series::{self, Lines, Place, Point};
 use crate::dashboard::model::{Phase, Scale, Ui, Window, XAxis};
 use crate::monitor::Snapshot;
 
@@ -50,13 +50,15 @@ fn whole(snapshot: &Snapshot<'_>, kind: XAxis, ended: bool) -> (Axis, f64) {
     (Axis::new(lo, hi.max(lo), Scale::Linear), last)
 }
 
-/// The losses to show: of the whole run the range around the best point, of a part of it what is
-/// there.
-pub fn y_axis(snapshot: &Snapshot<'_>, x: &Axis, eval: &[Point], train: &[Point], ui: &Ui) -> Axis {
+/// The losses to show: of the whole run the range around the best point, with the lowest of each run that is
+/// laid over it, of a part of it what is there.
+pub fn y_axis(snapshot: &Snapshot<'_>, x: &Axis, lines: &Lines, ui: &Ui) -> Axis {
     let range = if ui.window == Window::Whole {
-        story(snapshot, eval, train, ui)
+        let lowest = |points: &[Point]| finite(points).into_iter().min_by(f64::total_cmp);
+        let bests: Vec<f64> = lines.others.iter().filter_map(|(_, points)| lowest(points)).collect();
+        story(snapshot, lines, &bests, ui)
     } else {
-        part(snapshot, x, eval, train, ui)
+        part(snapshot, x, &lines.eval, &lines.train, ui)
     };
     let (lo, hi) = range.unwrap_or((0.0, 1.0));
     Axis::new(lo, hi, ui.y).padded(0.04)
@@ -67,11 +69,12 @@ fn finite(points: &[Point]) -> Vec<f64> {
 }
 
 /// Evaluations from the best on and the bulk of what was before.
-fn story(snapshot: &Snapshot<'_>, eval: &[Point], train: &[Point], ui: &Ui) -> Option<(f64, f64)> {
+fn story(snapshot: &Snapshot<'_>, lines: &Lines, bests: &[f64], ui: &Ui) -> Option<(f64, f64)> {
     /// Beyond this many times the best loss a curve explodes, and leaves the picture.
     const EXPLODED: f64 = 8.0;
     /// Below this share of the best loss the train curve leaves the logarithmic picture.
     const VANISHED: f64 = 0.003;
+    let Lines { eval, train, probe, .. } = lines;
     let best = snapshot.diagnosis.best.unwrap_or(0).min(eval.len());
     let best_loss = eval.get(best).map(|p| p.1).filter(|y| y.is_finite());
     let bulk = |mut points: Vec<f64>| {
@@ -83,6 +86,8 @@ fn story(snapshot: &Snapshot<'_>, eval: &[Point], train: &[Point], ui: &Ui) -> O
     let mut core = finite(&eval[best..]);
     core.extend(bulk(finite(&eval[..best])));
     core.extend(bulk(finite(train)));
+    core.extend(bulk(finite(probe)));
+    core.extend(bests);
     if let Some(best) = best_loss.filter(|&best| best > 0.0) {
         core.retain(|y| (VANISHED * best..=EXPLODED * best).contains(y));
     }

@@ -1,16 +1,19 @@
 //! The list of runs: how each stands, and what in its settings differs from the run on the screen.
 
 use super::theme::Theme;
-use super::{Line, Scene, Span, wrapped};
+use super::{Line, MOST_CURVES, Scene, Span, wrapped};
 use crate::dashboard::model::Ui;
 use crate::dashboard::runs::Run;
+use crate::diagnosis::Severity;
 use crate::fmt;
 use crate::monitor::settings::{changed, settings};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
-/// Columns of a line beside the name, up to the newest step; and the least that a name has.
-const STATE: usize = 52;
+/// Columns before the name, and of the verdict behind it; and the least that a name has.
+const LEAD: usize = 7;
+const VERDICT: usize = 15;
 const LEAST_NAME: usize = 14;
 
 /// Draws the part of the list around the run that it points at, and below it the differences.
@@ -22,17 +25,48 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
     let room = (rows - below).min(scene.runs.len());
     let selected = ui.selected.min(scene.runs.len().saturating_sub(1));
     let first = (selected + 1).saturating_sub(room).min(scene.runs.len() - room);
-    let prefix = common(scene.runs.iter().map(name));
-    let names: Vec<&str> = scene.runs.iter().map(|run| &name(run)[prefix..]).collect();
+    let names = told_apart(&scene.runs.iter().map(name).collect::<Vec<_>>());
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let columns = longest.min(usize::from(width).saturating_sub(STATE).max(LEAST_NAME));
+    let figures: Vec<[String; 3]> = scene.runs.iter().map(figures).collect();
+    // What has no room beside the shortest name gives way from the right.
+    let mut taken = LEAD + VERDICT;
+    let mut widths = Vec::new();
+    for column in 0..3 {
+        let widest = figures.iter().map(|of| of[column].chars().count()).max().unwrap_or(0);
+        if taken + 2 + widest + longest.min(LEAST_NAME) > usize::from(width) {
+            break;
+        }
+        taken += 2 + widest;
+        widths.push(widest);
+    }
+    let columns = longest.min(usize::from(width).saturating_sub(taken).max(LEAST_NAME));
     let lines = (first..first + room).map(|index| {
-        let name = shortened(names[index], columns, theme);
-        line(scene, index, &format!(" {name:<columns$}  "), ui, theme)
+        let name = format!("{:<columns$}", shortened(&names[index], columns, theme));
+        let figures = figures[index].iter().zip(&widths);
+        let rest: Vec<String> = figures.map(|(figure, widest)| format!("  {figure:<widest$}")).collect();
+        line(scene, index, name, rest.concat(), ui, theme)
     });
     for (line, row) in lines.chain(differences).zip(area.rows()) {
         buffer.set_line(row.x + 1, row.y, &line, width);
     }
+}
+
+/// The best evaluation, how far the run is, and whether it goes on.
+fn figures(run: &Run) -> [String; 3] {
+    let snapshot = run.monitor.snapshot();
+    let places = snapshot.run.places();
+    let best = snapshot.diagnosis.best.and_then(|best| snapshot.curves.eval.get(best));
+    [
+        best.map_or(String::new(), |best| {
+            format!("best {} @ {}", fmt::loss(best.loss), places.number(best.step))
+        }),
+        places.at(snapshot.progress.step),
+        match run.stale_s() {
+            Some(idle) => format!("silent {}", fmt::duration(idle as f64)),
+            None if run.is_over() => String::new(),
+            None => "running".into(),
+        },
+    ]
 }
 
 /// What a run is called.
@@ -41,21 +75,41 @@ pub fn name(run: &Run) -> &str {
     [run.name.as_str(), told].into_iter().find(|name| !name.is_empty()).unwrap_or("run")
 }
 
+/// What of their names tells runs apart: without the folders that all are in, and without the name of a file
+/// that several runs have, each in a folder of its own.
+fn told_apart(names: &[&str]) -> Vec<String> {
+    let between = |c: char| matches!(c, '/' | '\\');
+    let split = |name: &'_ str| name.rfind(between).map(|at| (name[..at].to_owned(), name[at..].to_owned()));
+    let prefix = common(names);
+    let names: Vec<&str> = names.iter().map(|name| &name[prefix..]).collect();
+    let parts: Vec<Option<(String, String)>> = names.iter().map(|name| split(name)).collect();
+    let told = names.iter().zip(&parts).map(|(name, part)| match part {
+        Some((folder, file)) => {
+            let is_in =
+                |name: &str| name.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with(between));
+            let of_folder = names.iter().filter(|other| is_in(other)).count();
+            let of_file = parts.iter().flatten().filter(|(_, other)| other == file).count();
+            if of_folder == 1 && of_file > 1 { folder.clone() } else { (*name).to_owned() }
+        }
+        None => (*name).to_owned(),
+    });
+    told.collect()
+}
+
 /// Bytes that all names begin with, up to a sign between words; none of one name alone.
-fn common<'a>(mut names: impl Iterator<Item = &'a str>) -> usize {
-    let Some(first) = names.next() else { return 0 };
-    let (mut shared, mut others) = (first, false);
-    for name in names {
-        others = true;
+fn common(names: &[&str]) -> usize {
+    let [first, others @ ..] = names else { return 0 };
+    let mut shared = *first;
+    for name in others {
         let same = shared.char_indices().zip(name.chars()).take_while(|((_, a), b)| a == b);
         shared = &shared[..same.last().map_or(0, |((at, c), _)| at + c.len_utf8())];
     }
     let between = |c: char| matches!(c, '/' | '\\' | '-' | '_' | '.' | ' ');
-    if others { shared.rfind(between).map_or(0, |at| at + 1) } else { 0 }
+    if others.is_empty() { 0 } else { shared.rfind(between).map_or(0, |at| at + 1) }
 }
 
 /// The end of a name that is too long: names of one folder differ there.
-fn shortened(name: &str, columns: usize, theme: Theme) -> String {
+pub fn shortened(name: &str, columns: usize, theme: Theme) -> String {
     let over = name.chars().count().saturating_sub(columns);
     if over == 0 {
         return name.to_owned();
@@ -63,35 +117,33 @@ fn shortened(name: &str, columns: usize, theme: Theme) -> String {
     theme.sign("…", "~").chars().chain(name.chars().skip(over + 1)).collect()
 }
 
-fn line<'a>(scene: &Scene<'a>, index: usize, name: &str, ui: &Ui, theme: Theme) -> Line<'a> {
-    let run = &scene.runs[index];
-    let snapshot = run.monitor.snapshot();
-    let places = snapshot.run.places();
+fn line<'a>(
+    scene: &Scene<'_>,
+    index: usize,
+    name: String,
+    figures: String,
+    ui: &Ui,
+    theme: Theme,
+) -> Line<'a> {
+    let snapshot = scene.runs[index].monitor.snapshot();
     let pointer = if index == ui.selected { theme.sign("▸", ">") } else { " " };
     let shown = index == ui.shown;
     let drawn = shown || scene.others(ui).any(|(other, _)| other == index);
     let curve = if drawn { theme.sign("━", "-") } else { " " };
     let style = if shown { theme.strong() } else { theme.layer_of(index) };
-    let mut line = Line::from(vec![
+    let (verdict, severity) = (snapshot.diagnosis.verdict, snapshot.diagnosis.severity);
+    let plain = severity == Severity::None;
+    let standing = if plain { Style::new() } else { theme.plate(verdict, severity) };
+    Line::from(vec![
         Span::raw(pointer),
-        Span::styled(format!("{:>2} ", index + 1), theme.faint()),
+        Span::styled(format!("{:>3} ", index + 1), theme.faint()),
         Span::styled(curve, style),
-        Span::styled(name.to_owned(), if shown { theme.strong() } else { style }),
-        Span::styled(format!("{:<11}", snapshot.diagnosis.verdict), theme.strong()),
-    ]);
-    if let Some(best) = snapshot.diagnosis.best.and_then(|best| snapshot.curves.eval.get(best)) {
-        line.push_span(format!("  best {} @ {}", fmt::loss(best.loss), places.number(best.step)));
-    }
-    let standing = match run.stale_s() {
-        Some(idle) => format!(", no new line for {}", fmt::duration(idle as f64)),
-        None if run.is_over() => String::new(),
-        None => ", running".into(),
-    };
-    line.push_span(Span::styled(
-        format!("  {}{}", places.at(snapshot.progress.step), standing),
-        theme.faint(),
-    ));
-    line
+        Span::raw(" "),
+        Span::styled(name, if shown { theme.strong() } else { Style::new() }),
+        Span::raw(" "),
+        Span::styled(format!(" {verdict:<12} "), standing),
+        Span::styled(figures, theme.faint()),
+    ])
 }
 
 /// What the run that the list points at has other than the one on the screen.
@@ -99,7 +151,13 @@ fn differences<'a>(scene: &Scene<'_>, ui: &Ui, width: usize, theme: Theme) -> Ve
     let (Some(shown), Some(other)) = (scene.runs.get(ui.shown), scene.runs.get(ui.selected)) else {
         return Vec::new();
     };
-    let keys = if scene.is_crowded() { "Enter shows it" } else { "Enter shows it, Space hides its curve" };
+    let drawn = scene.others(ui).any(|(other, _)| other == ui.selected);
+    let keys = match () {
+        () if ui.shown == ui.selected => "on the screen; Enter shows another",
+        () if drawn => "Enter shows it, Space takes its curve away",
+        () if scene.others(ui).count() + 1 == MOST_CURVES => "Enter shows it; no more curves fit",
+        () => "Enter shows it, Space draws its curve too",
+    };
     let mut lines = vec![Line::styled(keys, theme.faint())];
     if ui.shown == ui.selected {
         return lines;
@@ -122,4 +180,18 @@ fn differences<'a>(scene: &Scene<'_>, ui: &Ui, width: usize, theme: Theme) -> Ve
     };
     lines.extend(wrapped(&theme.text(&text), width).into_iter().map(Line::raw));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart_by_what_differs() {
+        let told = |names: &[&str]| told_apart(names).join(" ");
+        assert_eq!(told(&["logs/a/out.log", "logs/b/out.log", "logs/b/x.csv"]), "a b/out.log b/x.csv");
+        assert_eq!(told(&["logs/a/one.log", "logs/b/two.log"]), "a/one.log b/two.log");
+        assert_eq!(told(&["job-2026-11-20-aa", "job-2026-11-21-bb"]), "20-aa 21-bb");
+        assert_eq!((told(&["logs/a.log"]), told(&[])), ("logs/a.log".into(), String::new()));
+    }
 }

@@ -10,6 +10,16 @@ use std::ops::Range;
 /// A place on the chart in units of the data; a `y` that is not finite is a gap.
 pub type Point = (f64, f64);
 
+/// What is drawn as lines.
+pub struct Lines {
+    pub eval: Vec<Point>,
+    pub train: Vec<Point>,
+    /// The train probe.
+    pub probe: Vec<Point>,
+    /// The evaluations of the runs that are laid over this one, each with its index.
+    pub others: Vec<(usize, Vec<Point>)>,
+}
+
 /// Averages of the train loss where there are no evaluations to align them with.
 const BINS: usize = 24;
 /// A moving average is over this share of what is on the screen.

@@ -1,6 +1,7 @@
 //! Thin strips below the chart, on its x axis: learning rate, gradient norm, and how often the model
 //! is right. Each is a row of bars from zero to the highest.
 
+use super::Span;
 use super::plot::Plot;
 use super::series::{self, Point};
 use super::theme::Theme;
@@ -60,7 +61,7 @@ pub fn all(snapshot: &Snapshot<'_>) -> Vec<Strip> {
     strips
 }
 
-/// One row: the name, the bars, and the highest value.
+/// One row: the name, the bars, and up to which value they go.
 pub fn render(buffer: &mut Buffer, row: Rect, strip: &Strip, plot: &Plot, theme: Theme) {
     let columns = usize::from(plot.columns);
     let mut heights = vec![f64::NAN; columns];
@@ -106,14 +107,24 @@ pub fn render(buffer: &mut Buffer, row: Rect, strip: &Strip, plot: &Plot, theme:
     for (column, height) in heights.iter().enumerate().filter(|(_, height)| height.is_finite()) {
         buffer.set_string(left + column as u16, row.y, bar(height / highest, theme), theme.strip());
     }
-    let label = if (1e-2..1e3).contains(&highest) {
-        format!("max {highest:.2}")
-    } else {
-        format!("max {highest:.0e}")
-    };
+    let label = format!("{}{}", theme.sign("↑", "^"), figure(highest));
     let room = row.right().saturating_sub(left + plot.columns + 1);
-    if usize::from(room) >= label.len() {
+    if usize::from(room) >= Span::raw(&label).width() {
         buffer.set_string(left + plot.columns + 1, row.y, label, faint);
+    }
+}
+
+/// A figure in at most six columns.
+fn figure(value: f64) -> String {
+    match value {
+        100.0..1e6 => format!("{value:.0}"),
+        0.01..100.0 => format!("{value:.2}"),
+        _ => {
+            let rough = format!("{value:.0e}");
+            let exact = format!("{value:.1e}");
+            // 1.5e-4 is not 2e-4.
+            if rough.parse::<f64>() == exact.parse::<f64>() { rough } else { exact }
+        }
     }
 }
 
@@ -133,4 +144,15 @@ fn bar(share: f64, theme: Theme) -> &'static str {
     const SIGNS: [&str; 8] = ["_", "_", ".", "-", "-", "=", "=", "#"];
     let index = (share * 8.0).ceil().clamp(1.0, 8.0) as usize - 1;
     theme.sign(BLOCKS[index], SIGNS[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_fit_beside_the_plot_and_are_not_rounded_up() {
+        let figures = [1e-3, 1.5e-4, 0.0123, 1.0, 99.999, 12_345.6, 2.5e7].map(figure);
+        assert_eq!(figures, ["1e-3", "1.5e-4", "0.01", "1.00", "100.00", "12346", "2.5e7"]);
+    }
 }

@@ -1,18 +1,16 @@
 //! What every key does, key by key.
 
 use super::{ended, running};
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use tune::dashboard::model::{
-    Average, Extent, Panel, Phase, PlotExtent, Popup, Scale, Ui, Unit, Window, XAxis, is_light,
-};
-use tune::dashboard::update::{Message, message, pointed, update};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, XAxis, is_light};
+use tune::dashboard::update::{Message, message, update};
 use tune::dashboard::{Command, Copied, Drawing, Exit, Request, Trainer};
 
-fn press(ui: &mut Ui, code: KeyCode) -> Option<Command> {
+pub fn press(ui: &mut Ui, code: KeyCode) -> Option<Command> {
     press_with(ui, code, KeyModifiers::NONE)
 }
 
-fn press_with(ui: &mut Ui, code: KeyCode, modifiers: KeyModifiers) -> Option<Command> {
+pub fn press_with(ui: &mut Ui, code: KeyCode, modifiers: KeyModifiers) -> Option<Command> {
     match message(KeyEvent::new(code, modifiers), ui).and_then(|message| update(ui, message)) {
         Some(Request::Trainer(command)) => Some(command),
         Some(Request::Copy(_)) => panic!("no file was asked for"),
@@ -45,6 +43,41 @@ fn keys_change_the_view() {
     press(&mut ui, KeyCode::Char('z'));
     press(&mut ui, KeyCode::Esc);
     assert_eq!(ui, running());
+}
+
+#[test]
+fn every_key_of_the_help_means_something_and_no_other_does() {
+    let ui = Ui { detaches: true, runs: 3, cursor: Some(1.0), ..running() };
+    let help = super::draw_scene(None, &Ui { popup: Some(Popup::Help), ..ui.clone() }, (100, 60));
+    let told: Vec<String> = help
+        .lines()
+        .filter_map(|line| line.split_once("│ "))
+        .flat_map(|(_, line)| {
+            let keys: String = line.chars().take(7).collect();
+            keys.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(told.len() > 25, "{help}");
+    for name in &told {
+        let (code, modifiers) = match name.as_str() {
+            "Ctrl-C" => (KeyCode::Char('c'), KeyModifiers::CONTROL),
+            "Ctrl-L" => (KeyCode::Char('l'), KeyModifiers::CONTROL),
+            "←" => (KeyCode::Left, KeyModifiers::NONE),
+            "→" => (KeyCode::Right, KeyModifiers::NONE),
+            "↑" => (KeyCode::Up, KeyModifiers::NONE),
+            "↓" => (KeyCode::Down, KeyModifiers::NONE),
+            "Tab" => (KeyCode::Tab, KeyModifiers::NONE),
+            key => (KeyCode::Char(key.chars().next().unwrap()), KeyModifiers::NONE),
+        };
+        assert!(message(KeyEvent::new(code, modifiers), &ui).is_some(), "{name} means nothing");
+    }
+    // Other names of the same, and what the help says in words.
+    let known = "hjke=_,.123456";
+    for key in ' '..='~' {
+        let means = message(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE), &ui).is_some();
+        let is_told = known.contains(key) || told.contains(&key.to_string());
+        assert!(!means || is_told, "{key} is not in the help");
+    }
 }
 
 #[test]
@@ -144,6 +177,15 @@ fn stopping_may_wait_for_the_next_evaluation() {
 }
 
 #[test]
+fn the_screen_is_drawn_anew_on_request() {
+    for typing in [false, true] {
+        let mut ui = Ui { typing, ..running() };
+        assert_eq!(press_with(&mut ui, KeyCode::Char('l'), KeyModifiers::CONTROL), None);
+        assert_eq!(ui, Ui { typing, redraw: true, ..running() });
+    }
+}
+
+#[test]
 fn letters_of_a_search_are_not_keys() {
     let mut ui = running();
     for key in "/quit".chars() {
@@ -191,9 +233,9 @@ fn another_run_is_put_on_the_screen() {
     press(&mut ui, KeyCode::Down);
     assert_eq!((ui.panel, ui.selected, ui.shown), (Panel::Runs, 2, 1));
     press(&mut ui, KeyCode::Char(' '));
-    assert_eq!(ui.hidden, [2]);
+    assert_eq!(ui.marked, [2]);
     press(&mut ui, KeyCode::Char(' '));
-    assert_eq!(ui.hidden, [0; 0]);
+    assert_eq!(ui.marked, [0; 0]);
     press(&mut ui, KeyCode::Enter);
     assert_eq!((ui.shown, ui.exit), (2, None));
     // A lone run has no list.
@@ -320,92 +362,4 @@ fn keys_that_walk_through_several() {
     assert_eq!(averages, [Average::Moving, Average::None, Average::Interval]);
     let drawings = ['b', 'b', 'b'].map(|key| press(key).2);
     assert_eq!(drawings, [Drawing::HalfBlock, Drawing::Ascii, Drawing::Braille]);
-}
-
-/// A chart of 101 columns that shows steps 0 to 1000 of a run that has come to step 800.
-fn at_a_chart() -> Ui {
-    let plot = PlotExtent {
-        left: 10,
-        top: 5,
-        columns: 101,
-        rows: 20,
-        lo: 0.0,
-        hi: 1000.0,
-        newest: 800.0,
-        whole: (0.0, 1000.0),
-    };
-    Ui { extent: Extent { plot, ..Extent::default() }, ..running() }
-}
-
-#[test]
-fn zooming_follows_until_the_past_is_looked_at() {
-    let mut ui = at_a_chart();
-    press(&mut ui, KeyCode::Char('+'));
-    // Around the newest point, and on with it.
-    assert_eq!(ui.window, Window::Latest(800.0 * 0.7));
-    (ui.extent.plot.lo, ui.extent.plot.hi) = (240.0, 800.0);
-    press(&mut ui, KeyCode::Char('<'));
-    assert_eq!(ui.window, Window::Fixed(0.0, 560.0), "looking back must stand still");
-    (ui.extent.plot.lo, ui.extent.plot.hi) = (0.0, 560.0);
-    press(&mut ui, KeyCode::Char('<'));
-    assert_eq!(ui.window, Window::Fixed(0.0, 560.0), "there is nothing before the start");
-    press(&mut ui, KeyCode::Char('>'));
-    assert_eq!(ui.window, Window::Latest(560.0), "back at the newest point it follows again");
-    press(&mut ui, KeyCode::Char('0'));
-    assert_eq!(ui.window, Window::Whole);
-    // Standing still on request, and not.
-    let mut ui = at_a_chart();
-    press(&mut ui, KeyCode::Char('f'));
-    assert_eq!(ui.window, Window::Fixed(0.0, 1000.0));
-    press(&mut ui, KeyCode::Char('f'));
-    assert_eq!(ui.window, Window::Whole);
-    press(&mut ui, KeyCode::Char('-'));
-    assert_eq!(ui.window, Window::Whole, "there is no more than all");
-    // Another axis knows nothing of this one's places.
-    ui.window = Window::Fixed(3.0, 4.0);
-    press(&mut ui, KeyCode::Char('x'));
-    assert_eq!((ui.window, ui.cursor), (Window::Whole, None));
-}
-
-#[test]
-fn the_crosshair_moves_by_columns_and_stays_in_the_chart() {
-    let mut ui = at_a_chart();
-    let mut at = |key, modifiers| {
-        press_with(&mut ui, key, modifiers);
-        ui.cursor
-    };
-    let none = KeyModifiers::NONE;
-    assert_eq!(at(KeyCode::Left, none), Some(800.0), "it appears at the newest point");
-    assert_eq!(at(KeyCode::Left, none), Some(790.0));
-    assert_eq!(at(KeyCode::Right, KeyModifiers::SHIFT), Some(890.0));
-    assert_eq!(at(KeyCode::Right, KeyModifiers::SHIFT), Some(990.0));
-    assert_eq!(at(KeyCode::Right, KeyModifiers::SHIFT), Some(1000.0));
-    assert_eq!(at(KeyCode::Esc, none), None);
-    // Nothing is shown yet: nothing happens.
-    let mut ui = running();
-    for key in ['+', '-', '<', '>', 'f'] {
-        press(&mut ui, KeyCode::Char(key));
-    }
-    press(&mut ui, KeyCode::Left);
-    assert_eq!(ui, running());
-}
-
-#[test]
-fn the_mouse_does_what_keys_do() {
-    let mut ui = at_a_chart();
-    let mut point = |kind, column, row| {
-        let mouse = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
-        if let Some(message) = pointed(mouse, &ui) {
-            update(&mut ui, message);
-        }
-        (ui.window, ui.cursor)
-    };
-    let left = MouseButton::Left;
-    assert_eq!(point(MouseEventKind::Down(left), 60, 10), (Window::Whole, Some(500.0)));
-    assert_eq!(point(MouseEventKind::Drag(left), 10, 10), (Window::Whole, Some(0.0)));
-    assert_eq!(point(MouseEventKind::Down(left), 60, 30), (Window::Whole, Some(0.0)), "below the chart");
-    let (window, _) = point(MouseEventKind::ScrollUp, 40, 10);
-    let Window::Fixed(lo, hi) = window else { panic!("{window:?}") };
-    assert!((lo - 90.0).abs() < 1e-9 && (hi - 790.0).abs() < 1e-9, "{window:?}");
-    assert_eq!(point(MouseEventKind::Down(MouseButton::Right), 60, 10).1, None);
 }

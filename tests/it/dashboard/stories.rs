@@ -1,14 +1,15 @@
 //! Three invented runs, told as records: losses as functions of the step, with noise that is the same
 //! every time.
 
+use std::time::{Duration, Instant};
 use tune::dashboard::{Gpu, Runs, System, Update};
 use tune::diagnosis::advice::Advice;
 use tune::diagnosis::finding::{NonFinite, Rise};
 use tune::diagnosis::{Diagnosis, Evidence, Finding, Limits, Severity, Verdict};
 use tune::event::record::Record;
 use tune::event::{
-    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, Generated, LossMeaning, ModelInfo, Note,
-    NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats, StopReason,
+    CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, Generated, LossMeaning,
+    ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample, Settings, Split, StepStats, StopReason,
 };
 use tune::monitor::{LogLine, Monitor, Snapshot};
 
@@ -188,6 +189,11 @@ impl Scene {
 
 /// Three runs of one configuration, judged as they are.
 pub fn several() -> Runs {
+    several_with_examples(&[])
+}
+
+/// The same, of some of which the loss of each held-out row is known.
+pub fn several_with_examples(known: &[usize]) -> Runs {
     let mut runs = Runs::default();
     for (id, (name, story, rate)) in
         [("now", &HEALTHY, 1e-3), ("wed", &OVERFITTING, 2e-3), ("tue", &DIVERGED, 1e-2)]
@@ -199,9 +205,37 @@ pub fn several() -> Runs {
             if let Event::RunStarted(info) = &mut record.event {
                 info.settings.learning_rate = Some(rate);
             }
+            if let (true, Event::Eval(stats)) = (known.contains(&id), &mut record.event) {
+                let row = |i: u32| ExampleLoss { nats: f64::from(i) * stats.loss, tokens: 10 };
+                stats.examples = (0..20).map(row).collect();
+            }
             runs.apply(Update::Record { id, record });
         }
     }
+    runs
+}
+
+/// More runs than one chart can show, of logs whose folders have the names; the last one is being written.
+pub fn crowd() -> Runs {
+    crowd_with(0.0)
+}
+
+/// The same, where evaluations of those that overfit are so much worse.
+pub fn crowd_with(worse: f64) -> Runs {
+    let mut runs = Runs::default();
+    for id in 0..12 {
+        runs.apply(Update::Run { id, name: format!("logs/{}-rows/stdout.log", 100 * (id + 1)) });
+        for mut record in records(if id % 3 == 2 { &OVERFITTING } else { &HEALTHY }) {
+            if let (2, Event::Eval(stats)) = (id % 3, &mut record.event) {
+                stats.loss += worse;
+            }
+            runs.apply(Update::Record { id, record });
+        }
+    }
+    for id in (0..12).filter(|id| *id != 10) {
+        runs.apply(Update::Quiet { id, age: Duration::from_secs(3 * 3600) });
+    }
+    runs.tick(Instant::now());
     runs
 }
 

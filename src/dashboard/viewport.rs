@@ -1,4 +1,4 @@
-//! Looking closer at the chart: which part of the x axis is shown, whether it follows the run, and
+//! The viewport of the chart: which part of the x axis is shown, whether it follows the run, and
 //! where the crosshair stands. Pure, as [`update`](mod@super::update) is.
 
 use super::model::{Ui, Window};
@@ -9,7 +9,7 @@ pub const ZOOM: f64 = 0.7;
 pub const PAN: f64 = 0.5;
 
 /// Moves the window and the crosshair, by what the newest frame said is shown.
-pub fn look(ui: &mut Ui, message: Message) {
+pub fn adjust(ui: &mut Ui, message: Message) {
     let plot = ui.extent.plot;
     let span = plot.hi - plot.lo;
     if plot.columns < 2 || span <= 0.0 {
