@@ -57,8 +57,9 @@
 //! the source as text is a test in `tests/it/tidy.rs`.
 //!
 //! - No files, clock, randomness or printing in [`curve`], [`diagnosis`], [`monitor`], [`report`],
-//!   [`train::schedule`], [`train::plan`], [`train::likeness`], [`dashboard::update`], `dashboard::viewport`,
-//!   `dashboard::export` and [`dashboard::view`]: the same records in, the same bytes out.
+//!   [`train::schedule`], [`train::plan`], [`train::likeness`], [`dashboard::message`],
+//!   [`dashboard::update`], `dashboard::viewport`, `dashboard::export` and [`dashboard::view`]: the same records
+//!   in, the same bytes out.
 //! - No clock in the trainer: `cli::wire` stamps the events, the dashboard paces its frames.
 //!   Throughput comes from stamps and token counts, so that a replayed run shows the figures it had.
 //! - No tensor in [`data`]. No cuda but in [`device`] and [`kernel`], no terminal library but in

@@ -35,16 +35,21 @@ pub struct Monitor {
 /// A run as it stands: everything that there is to show.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
+    /// What the run is.
     pub run: &'a RunInfo,
+    /// Its losses and what else was measured.
     pub curves: &'a Curves,
+    /// The judgement of it.
     pub diagnosis: &'a Diagnosis,
     /// What to do about the findings, most useful first; empty when there is nothing to do.
     pub advice: &'a [Advice],
+    /// How far it is, and how fast.
     pub progress: Progress,
     /// What happened, for the event list: time, and a line of text.
     pub log: &'a [LogLine],
     /// The newest checkpoints, best and last.
     pub best_saved: Option<CheckpointSaved>,
+    /// The newest adapter that was saved as the last one.
     pub last_saved: Option<CheckpointSaved>,
     /// The newest adapter that was put by as no worse than the best and trained for less long.
     pub earliest_saved: Option<CheckpointSaved>,
@@ -57,7 +62,9 @@ pub struct Snapshot<'a> {
 pub struct LogLine {
     /// Seconds since the run started.
     pub t: f64,
+    /// In words.
     pub text: String,
+    /// Whether it must not be overlooked.
     pub warning: bool,
 }
 
@@ -75,8 +82,11 @@ impl Snapshot<'_> {
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
+    /// The newest step.
     pub step: u64,
+    /// All steps, where the run said.
     pub total_steps: Option<u64>,
+    /// Passes over the rows.
     pub epoch: Option<f64>,
     /// Seconds of training so far, by the newest record.
     pub elapsed_s: f64,
@@ -84,6 +94,7 @@ pub struct Progress {
     pub eta_s: Option<f64>,
     /// Tokens computed per second of training, over the recent steps.
     pub tokens_per_s: Option<f64>,
+    /// What the rest is expected to take.
     pub pace: Expected,
 }
 
@@ -94,11 +105,14 @@ pub struct Expected {
     pub step_s: Option<f64>,
     /// Seconds of a recent evaluation.
     pub eval_s: Option<f64>,
+    /// Steps until the end.
     pub steps_left: u64,
+    /// Evaluations until the end.
     pub evals_left: u64,
 }
 
 impl Monitor {
+    /// Nothing has happened yet; what does is judged by `limits`.
     pub fn new(limits: Limits) -> Self {
         let (run, curves) = (RunInfo::default(), Curves::default());
         Self {

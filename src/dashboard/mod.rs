@@ -3,12 +3,13 @@
 //!
 //! `Update -> Runs (a Monitor each) -> Scene -> view`, once a frame and only when something has changed; of a
 //! run without news only the clocks are drawn. Frame
-//! pacing is the only use of a clock here; [`mod@update`] and [`view`] are pure, [`term`] gives the
+//! pacing is the only use of a clock here; [`mod@message`], [`mod@update`] and [`view`] are pure, [`term`] gives the
 //! terminal back. What a key asks of the trainer is handed to the caller as a [`Command`].
 
 pub mod export;
 #[cfg(test)]
 pub mod fault;
+pub mod message;
 pub mod model;
 pub mod runs;
 pub mod system;
@@ -23,6 +24,7 @@ pub use runs::{Run, Runs, Trainer, Update};
 pub use system::{Gpu, System};
 
 use anyhow::Context;
+use message::{Message, message, pointed};
 use model::{Phase, Ui};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{self, KeyEventKind};
@@ -31,7 +33,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use term::{Keyboard, Screen};
-use update::{Message, message, pointed, update};
+use update::update;
 use view::{Scene, Theme};
 
 /// The shortest time between two frames, and the longest that a record waits while there is news.
@@ -106,7 +108,9 @@ pub enum Exit {
 
 /// How the dashboard was left, and all it has seen of the runs.
 pub struct Outcome {
+    /// Why it is over.
     pub exit: Exit,
+    /// The runs, as far as they were seen.
     pub runs: Runs,
 }
 

@@ -7,13 +7,19 @@ use super::{Exit, Trainer};
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, and none excludes another")]
 pub struct Ui {
+    /// What the x axis counts.
     pub x: XAxis,
+    /// How the losses are spread.
     pub y: Scale,
+    /// In which unit they are.
     pub unit: Unit,
+    /// The line through the training steps.
     pub average: Average,
+    /// The part of the x axis on the screen.
     pub window: Window,
     /// Where the crosshair stands, in units of the x axis.
     pub cursor: Option<f64>,
+    /// The panel that keys scroll.
     pub panel: Panel,
     /// Whether the panel takes the place of the chart.
     pub tall: bool,
@@ -47,7 +53,9 @@ pub struct Ui {
     pub notice: Option<String>,
     /// Whether the screen is to be wiped first: something else has written on it.
     pub redraw: bool,
+    /// The box over the screen.
     pub popup: Option<Popup>,
+    /// How far the run has come, as its user has asked.
     pub phase: Phase,
     /// Whole seconds since the newest record came in: how far the clock has run on without news.
     pub idle_s: u64,
@@ -65,6 +73,7 @@ pub struct Ui {
     pub light: bool,
     /// Set when the dashboard is to be left now.
     pub exit: Option<Exit>,
+    /// What the newest frame found.
     pub extent: Extent,
 }
 
@@ -96,27 +105,34 @@ pub struct Extent {
     pub output: usize,
     /// Lines of the samples that do not fit.
     pub samples: usize,
-    /// Whether there are samples, and output.
+    /// Whether there are samples.
     pub has_samples: bool,
+    /// Whether there is output.
     pub has_output: bool,
     /// Lines of a page.
     pub page: usize,
+    /// Where the chart is.
     pub plot: PlotExtent,
 }
 
 /// Where the chart is, and which x it shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PlotExtent {
-    /// Cells of the screen: the leftmost column, the uppermost row, and how many there are.
+    /// Its leftmost column on the screen.
     pub left: u16,
+    /// Its uppermost row.
     pub top: u16,
+    /// Columns from there on.
     pub columns: u16,
+    /// Rows from there on.
     pub rows: u16,
-    /// The x at its ends.
+    /// The x at its left end.
     pub lo: f64,
+    /// The x at its right end.
     pub hi: f64,
-    /// The x of the newest point, and the ends of the chart that shows all.
+    /// The x of the newest point.
     pub newest: f64,
+    /// The ends of the chart that shows all.
     pub whole: (f64, f64),
 }
 
@@ -140,6 +156,7 @@ impl PlotExtent {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the x axis counts.
 pub enum XAxis {
     #[default]
     Step,
@@ -220,6 +237,7 @@ impl Panel {
     pub const ALL: [Self; 6] =
         [Self::Verdict, Self::Events, Self::Samples, Self::System, Self::Output, Self::Runs];
 
+    /// As its tab has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Verdict => "Verdict",
@@ -233,12 +251,14 @@ impl Panel {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A box over the screen.
 pub enum Popup {
     Help,
     /// Asks what to write to a file.
     Copy,
     /// Asks whether to stop the run, and then to stay or to leave.
     Confirm {
+        /// Whether the question is to leave as well.
         leave: bool,
     },
 }
@@ -288,6 +308,7 @@ impl Drawing {
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities {
+    /// What a chart can be drawn with.
     pub drawing: Drawing,
     /// Whether colours may be used at all.
     pub color: bool,

@@ -52,10 +52,13 @@ pub enum Trainer {
 #[derive(Clone, Debug)]
 pub struct Run {
     id: usize,
+    /// As its source is named.
     pub name: String,
+    /// What is known of it.
     pub monitor: Monitor,
     /// The newest lines that its trainer printed, oldest first.
     pub output: VecDeque<String>,
+    /// What is known of its trainer.
     pub trainer: Trainer,
     /// No more will come.
     pub gone: bool,
@@ -130,10 +133,12 @@ impl Runs {
         self
     }
 
+    /// All, in the order in which they appeared.
     pub fn list(&self) -> &[Run] {
         &self.list
     }
 
+    /// The one of this index, if there is one.
     pub fn get(&self, index: usize) -> Option<&Run> {
         self.list.get(index)
     }

@@ -8,12 +8,14 @@ pub struct System {
     pub process_bytes: Option<u64>,
     /// Memory of the machine: used, and all there is.
     pub memory_bytes: Option<(u64, u64)>,
+    /// Its graphics processors.
     pub gpus: Vec<Gpu>,
 }
 
 /// One graphics processor.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gpu {
+    /// As its driver names it.
     pub name: String,
     /// Share of the time in which it computed, 0 to 1.
     pub load: Option<f64>,

@@ -63,6 +63,7 @@ const MOST_CURVES: usize = 8;
 pub struct Scene<'a> {
     /// The run on the screen.
     pub snapshot: Snapshot<'a>,
+    /// All of them.
     pub runs: &'a [Run],
     /// Its index among the runs.
     pub shown: usize,

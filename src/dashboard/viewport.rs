@@ -1,8 +1,8 @@
 //! The viewport of the chart: which part of the x axis is shown, whether it follows the run, and
 //! where the crosshair stands. Pure, as [`update`](mod@super::update) is.
 
+use super::message::Message;
 use super::model::{Ui, Window};
-use super::update::Message;
 
 /// How much closer one zoom goes, and what share of the screen one move goes on.
 pub const ZOOM: f64 = 0.7;

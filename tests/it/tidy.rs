@@ -40,6 +40,7 @@ const PURE: &[&str] = &[
     "src/train/schedule.rs",
     "src/train/plan.rs",
     "src/train/likeness.rs",
+    "src/dashboard/message.rs",
     "src/dashboard/update.rs",
     "src/dashboard/viewport.rs",
     "src/dashboard/export.rs",

@@ -3,8 +3,8 @@
 
 use super::theme::Theme;
 use super::{Line, Span, fitted};
+use crate::dashboard::message::{may_ask, may_detach, may_order};
 use crate::dashboard::model::{Panel, Phase, Scale, Ui, XAxis};
-use crate::dashboard::update::{may_ask, may_detach, may_order};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};

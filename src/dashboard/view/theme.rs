@@ -12,6 +12,7 @@ use std::borrow::Cow;
 pub struct Theme {
     color: bool,
     light: bool,
+    /// What the chart is drawn with.
     pub drawing: Drawing,
 }
 
@@ -55,6 +56,7 @@ const PLATES: [Color; 5] =
     [Color::Indexed(202), Color::Indexed(214), Color::Indexed(227), Color::Indexed(36), Color::Indexed(245)];
 
 impl Theme {
+    /// For a dark background.
     pub fn new(color: bool, drawing: Drawing) -> Self {
         Self { color, light: false, drawing }
     }
@@ -111,6 +113,7 @@ impl Theme {
         if self.color { self.fg(DEEP_BLUE) } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
+    /// What belongs to this layer of the chart.
     pub fn layer(self, layer: Layer) -> Style {
         match layer {
             Layer::Raw | Layer::Error | Layer::Other(_) if !self.color => {
@@ -139,6 +142,7 @@ impl Theme {
         self.fg(GREEN).add_modifier(Modifier::BOLD)
     }
 
+    /// The line at the turn, and its name.
     pub fn onset(self) -> Style {
         self.fg(VERMILLION)
     }
@@ -148,14 +152,17 @@ impl Theme {
         if self.color { self.fg(GREY) } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
+    /// What is to be read first.
     pub fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
+    /// The name of a key.
     pub fn key(self) -> Style {
         self.strong()
     }
 
+    /// Something that went wrong.
     pub fn warning(self) -> Style {
         self.fg(VERMILLION)
     }

@@ -21,6 +21,7 @@ pub struct Line {
 }
 
 impl Line {
+    /// A strip of these points, each a step and its value.
     pub fn new(name: &str, colour: &'static str, points: Vec<(u64, f64)>) -> Self {
         Self { name: name.to_owned(), colour, points }
     }

@@ -2,8 +2,9 @@
 
 use super::{ended, running};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tune::dashboard::message::{Message, message};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, XAxis, is_light};
-use tune::dashboard::update::{Message, message, update};
+use tune::dashboard::update::update;
 use tune::dashboard::{Command, Copied, Drawing, Exit, Request, Trainer};
 
 pub fn press(ui: &mut Ui, code: KeyCode) -> Option<Command> {

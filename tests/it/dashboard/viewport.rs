@@ -3,8 +3,9 @@
 use super::keys::{press, press_with};
 use super::running;
 use ratatui::crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use tune::dashboard::message::pointed;
 use tune::dashboard::model::{Extent, PlotExtent, Popup, Ui, Window};
-use tune::dashboard::update::{pointed, update};
+use tune::dashboard::update::update;
 
 /// A chart of 101 columns that shows steps 0 to 1000 of a run that has come to step 800.
 fn at_a_chart() -> Ui {
