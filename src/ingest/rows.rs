@@ -244,8 +244,11 @@ impl Rows {
         }
         let summary = self.is_summary();
         let row = &mut self.row;
-        if row.total.is_some() {
-            points.info().total_steps = row.total;
+        // What is never ahead of the step is a count so far by the name of a total.
+        if let (Some(total), Some((_, step))) = (row.total, row.step)
+            && total > step
+        {
+            points.info().total_steps = Some(total);
         }
         let at = At {
             step: row.step.map(|(_, step)| step).or(hint.step),
