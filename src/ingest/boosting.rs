@@ -113,12 +113,72 @@ impl Format for Lightgbm {
 }
 
 /// CatBoost, whose lines do not name the metric. Of several sets, `test`, `test1` and so on, the last decides,
-/// as it does there: its `best` is that of the last.
-pub(super) struct Catboost(Rows);
+/// as it does there: its `best` is that of the last. The best tells, too, which way is better: of a score,
+/// an AUC say, it rises, and a score is no loss.
+pub(super) struct Catboost {
+    rows: Rows,
+    /// Whether the figures are of a score; `None` until the best has moved.
+    score: Option<bool>,
+    /// The best of the round before.
+    best: Option<f64>,
+    /// Rounds that wait for that to be known.
+    waiting: Vec<Vec<u8>>,
+}
+
+/// So many rounds without any change are taken for losses.
+const MOST_WAITING: usize = 100;
 
 impl Catboost {
     pub(super) fn new(map: &Map) -> Self {
-        Self(Rows::new(map))
+        Self { rows: Rows::new(map), score: None, best: None, waiting: Vec::new() }
+    }
+
+    /// What a round with these newest and best figures shows: which way is better.
+    fn learn(&mut self, newest: f64, best: f64) {
+        let before = self.best.replace(best);
+        if best != newest {
+            self.score = Some(best > newest);
+        } else if let Some(before) = before.filter(|before| *before != best) {
+            self.score = Some(best > before);
+        }
+    }
+
+    fn give_waiting(&mut self, points: &mut Points) {
+        for line in std::mem::take(&mut self.waiting) {
+            self.give(&line, points);
+        }
+    }
+
+    /// The round at the head of a line.
+    fn round(line: &[u8]) -> Option<u64> {
+        let head = line[..memchr(b'\t', line)?].strip_suffix(b":")?;
+        let from = head.len() - head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        scan::whole(&head[from..]).map(|(step, _)| step)
+    }
+
+    fn give(&mut self, line: &[u8], points: &mut Points) {
+        let Some(step) = Self::round(line) else { return };
+        if self.score == Some(true) {
+            return points.skip("no metric that is lower for a better model");
+        }
+        self.rows.begin();
+        let several = scan::has(line, b"\ttest1: ");
+        // The set that comes first decides.
+        for (name, value) in line.rsplit(|&byte| byte == b'\t').filter_map(figure) {
+            let value = Cell::Number(value);
+            match name {
+                b"learn" => self.rows.cell(b"learn loss", value),
+                b"test" if several => self.rows.cell(b"test 0 loss", value),
+                b"test" => self.rows.cell(b"test loss", value),
+                name => match name.strip_prefix(b"test") {
+                    Some(set) if set.iter().all(u8::is_ascii_digit) => {
+                        self.rows.cell(&[b"test ", set, b" loss"].concat(), value);
+                    }
+                    _ => {}
+                },
+            }
+        }
+        self.rows.give(At::step(step), points);
     }
 }
 
@@ -128,29 +188,42 @@ impl Format for Catboost {
     }
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
-        let Some(tab) = memchr(b'\t', line) else { return false };
-        let Some(head) = line[..tab].strip_suffix(b":") else { return false };
-        let from = head.len() - head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let Some((step, _)) = scan::whole(&head[from..]) else { return false };
-        self.0.begin();
-        let several = scan::has(line, b"\ttest1: ");
-        // The set that comes first decides.
-        for part in line[tab + 1..].rsplit(|&byte| byte == b'\t') {
-            let Some(colon) = memchr(b':', part) else { continue };
-            let value = part[colon + 1..].trim_ascii();
-            let Cell::Number(value) = Cell::of(value) else { continue };
-            match part[..colon].trim_ascii() {
-                b"learn" => self.0.cell(b"learn loss", Cell::Number(value)),
-                b"test" if several => self.0.cell(b"test 0 loss", Cell::Number(value)),
-                b"test" => self.0.cell(b"test loss", Cell::Number(value)),
-                name => match name.strip_prefix(b"test") {
-                    Some(set) if set.iter().all(u8::is_ascii_digit) => {
-                        self.0.cell(&[b"test ", set, b" loss"].concat(), Cell::Number(value));
-                    }
-                    _ => {}
-                },
+        let Some(step) = Self::round(line) else { return false };
+        let is_side = |name: &[u8]| name == b"learn" || name.starts_with(b"test");
+        if !line.split(|&byte| byte == b'\t').filter_map(figure).any(|(name, _)| is_side(name)) {
+            return false;
+        }
+        if step == 0 {
+            // Another fit, of another metric perhaps.
+            self.give_waiting(points);
+            (self.score, self.best) = (None, None);
+        }
+        // The figure before the best is that of the set that decides.
+        let mut newest = None;
+        for (name, value) in line.split(|&byte| byte == b'\t').filter_map(figure) {
+            match (name, newest) {
+                (b"best", Some(newest)) => self.learn(newest, value),
+                (name, _) if name.starts_with(b"test") => newest = Some(value),
+                _ => {}
             }
         }
-        self.0.give(At::step(step), points)
+        if newest.is_some() && self.score.is_none() && self.waiting.len() < MOST_WAITING {
+            self.waiting.push(line.to_vec());
+        } else {
+            self.give_waiting(points);
+            self.give(line, points);
+        }
+        true
     }
+
+    fn finish(&mut self, points: &mut Points) {
+        self.give_waiting(points);
+    }
+}
+
+/// `name: value`, with or without words behind it.
+fn figure(part: &[u8]) -> Option<(&[u8], f64)> {
+    let colon = memchr(b':', part)?;
+    let (value, _) = scan::number(part[colon + 1..].trim_ascii())?;
+    Some((part[..colon].trim_ascii(), value))
 }

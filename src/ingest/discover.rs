@@ -172,8 +172,13 @@ impl Search<'_> {
             }
         }
         let (mut ranked, folders) = self.entries(folder);
-        let (parts, others): (Vec<_>, Vec<_>) =
-            folders.into_iter().partition(|path| belongs_to_parent(&name(path)));
+        // CatBoost keeps event files beside its tables, a folder a set.
+        let catboost = ranked.iter().any(|(_, file)| name(file) == "test_error.tsv");
+        let is_set = |name: &str| catboost && (name == "learn" || name.starts_with("test"));
+        let (parts, others): (Vec<_>, Vec<_>) = folders.into_iter().partition(|path| {
+            let name = name(path);
+            belongs_to_parent(&name) || is_set(&name)
+        });
         // The checkpoints of a run that has nothing else are that run.
         let checkpoints = parts.iter().any(|path| name(path).starts_with("checkpoint-"));
         let known = ranked.iter().any(|(rank, _)| *rank < WELL_KNOWN) || checkpoints;
@@ -273,6 +278,18 @@ mod tests {
             "out/stdout.log",
         ];
         assert_eq!(one, [("out".into(), files.map(String::from).to_vec())]);
+    }
+
+    #[test]
+    fn the_event_files_of_catboost_are_no_runs_of_their_own() {
+        let runs = found(&[
+            "a/learn_error.tsv",
+            "a/test_error.tsv",
+            "a/learn/events.out.tfevents",
+            "a/test1/events.out.tfevents",
+        ]);
+        let files = ["a/test_error.tsv", "a/learn/events.out.tfevents", "a/test1/events.out.tfevents"];
+        assert_eq!(runs, [("a".into(), files.map(String::from).to_vec())]);
     }
 
     #[test]

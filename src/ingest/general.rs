@@ -94,9 +94,11 @@ impl Format for General {
         }
         self.head(line);
         let (step, epoch) = self.rows.place();
-        let head = line.trim_ascii_start();
+        // `=== Epoch 3 ===`, `-- Epoch 3`.
+        let rule = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'=' | b'-' | b'*' | b'#'));
+        let head = &line[rule.count()..];
         if epoch.is_some()
-            && (head.starts_with(b"=")
+            && (line.trim_ascii_start().starts_with(b"=")
                 || head.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"epoch")))
         {
             self.place = At { step, from_bar: false, epoch };

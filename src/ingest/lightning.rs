@@ -64,9 +64,15 @@ impl Format for Lightning {
             self.full = Some((epoch, all));
         }
         // Behind the bar, or on a line of its own.
-        if scan::has(&rest[open..], b"`Trainer.fit` stopped: `max_") {
+        let said = |words: &[u8]| scan::has(&rest[open..], words);
+        let reason = if said(b"Signaling Trainer to stop") {
+            Some(StopReason::EarlyStopping)
+        } else {
+            said(b"`Trainer.fit` stopped: `max_").then_some(StopReason::Finished)
+        };
+        if let Some(reason) = reason {
             self.settle(points);
-            points.end(StopReason::Finished);
+            points.end(reason);
         }
         own
     }

@@ -182,6 +182,11 @@ impl Points {
         self.push(Event::RunEnded(RunEnded { reason, step, epoch: None, best: None, restored_best: false }));
     }
 
+    /// How many points of this run have been made.
+    pub fn count(&self) -> u64 {
+        self.trained + self.evaluated
+    }
+
     /// The step of the newest train point.
     pub fn last_train(&self) -> Option<u64> {
         self.last_train
@@ -264,6 +269,7 @@ impl Points {
         }
     }
 
+    #[inline]
     fn push(&mut self, event: Event) {
         self.records.push(Record { t: self.t, event });
     }

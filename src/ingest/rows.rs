@@ -73,6 +73,11 @@ struct Eval {
     loss: f64,
 }
 
+/// Whether a metric is of this set, as in `validation_0-auc`.
+fn names_set(metric: &str, set: &str) -> bool {
+    metric.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == set)
+}
+
 impl Rows {
     pub fn new(map: &Map) -> Self {
         Self { map: map.clone(), ..Self::default() }
@@ -101,7 +106,12 @@ impl Rows {
     /// Adds one figure of the row.
     pub fn cell(&mut self, name: &[u8], cell: Cell) {
         let index = self.find(name);
-        let Some((_, found)) = self.known.get(index) else { return };
+        self.cell_at(index, cell);
+    }
+
+    /// As [`Rows::cell`], for a name that was looked up by [`Rows::find`].
+    pub fn cell_at(&mut self, index: usize, cell: Cell) {
+        let Some((name, found)) = self.known.get(index) else { return };
         let row = &mut self.row;
         let value = match cell {
             Cell::Number(value) => value,
@@ -167,8 +177,8 @@ impl Rows {
         }
     }
 
-    /// Where in `known` a name is; past its end where there is no more room.
-    fn find(&mut self, name: &[u8]) -> usize {
+    /// Where in the known names one is; past their end where there is no more room.
+    pub fn find(&mut self, name: &[u8]) -> usize {
         let is = |entry: &(Vec<u8>, Name)| entry.0 == name;
         if self.known.get(self.next).is_some_and(is) {
             self.next += 1;
@@ -233,9 +243,12 @@ impl Rows {
             return false;
         }
         let summary = self.is_summary();
-        let row = std::mem::take(&mut self.row);
-        if row.total.is_some() {
-            points.info().total_steps = row.total;
+        let row = &mut self.row;
+        // What is never ahead of the step is a count so far by the name of a total.
+        if let (Some(total), Some((_, step))) = (row.total, row.step)
+            && total > step
+        {
+            points.info().total_steps = Some(total);
         }
         let at = At {
             step: row.step.map(|(_, step)| step).or(hint.step),
@@ -243,11 +256,22 @@ impl Rows {
             epoch: row.epoch.or(hint.epoch),
         };
         let mut train = row.train.filter(|_| !summary);
-        let mut evals = row.evals;
+        if row.evals.is_empty() {
+            // Nearly all rows.
+            if let Some((_, loss)) = train {
+                let (learning_rate, grad_norm) = (row.learning_rate, row.grad_norm);
+                points.train(Train { at, loss, learning_rate, grad_norm });
+            }
+            return true;
+        }
+        let mut evals = std::mem::take(&mut row.evals);
         if self.last_decides && train.is_none() && evals.len() > 1 {
             let first = evals.remove(0);
             train = Some((first.rank, first.loss));
             evals.reverse();
+            // What else is said of the train set is no metric of held-out rows.
+            row.metrics
+                .retain(|(_, metric)| first.set.as_ref().is_none_or(|set| !names_set(&metric.name, set)));
         }
         if evals.iter().any(|eval| eval.side == Side::Valid) {
             self.valid_seen = true;
@@ -260,12 +284,12 @@ impl Rows {
             train = None;
         }
         if let Some((_, loss)) = train {
-            let Row { learning_rate, grad_norm, .. } = row;
+            let (learning_rate, grad_norm) = (row.learning_rate, row.grad_norm);
             points.train(Train { at, loss, learning_rate, grad_norm });
         }
         // With a plain loss there, the named ones are its parts.
         let plain = evals.iter().any(|eval| eval.set.is_none());
-        let mut metrics = Some(row.metrics);
+        let mut metrics = Some(std::mem::take(&mut row.metrics));
         for eval in evals.into_iter().filter(|eval| !plain || eval.set.is_none()) {
             let test = eval.side == Side::Test && self.valid_seen;
             let own = |(side, _): &(Option<Side>, Metric)| *side == Some(eval.side);

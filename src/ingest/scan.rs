@@ -104,7 +104,9 @@ pub fn number(text: &[u8]) -> Option<(f64, usize)> {
     let ten = TENS.get(power.unsigned_abs() as usize).filter(|_| figures <= 15);
     let value = match ten {
         Some(ten) => {
-            let value = if power < 0 { whole as f64 / ten } else { whole as f64 * ten };
+            // Signed, since for those processors have an instruction.
+            let whole = whole.cast_signed() as f64;
+            let value = if power < 0 { whole / ten } else { whole * ten };
             if text[0] == b'-' { -value } else { value }
         }
         None => std::str::from_utf8(&text[..sign + end]).ok()?.parse().ok()?,

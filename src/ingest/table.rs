@@ -8,7 +8,8 @@ use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, names};
 use crate::ingest::names::{Side, What};
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::{memchr, memchr3};
+use std::ops::Range;
 
 /// Columns of a table; a wider one is none.
 const WIDEST: usize = 4000;
@@ -16,7 +17,10 @@ const WIDEST: usize = 4000;
 pub(super) struct Table {
     rows: Rows,
     map: Map,
-    header: Vec<Vec<u8>>,
+    /// What the columns are, as the rows know their names.
+    columns: Vec<usize>,
+    /// Where the cells of a line are, kept for its memory.
+    cells: Vec<Range<usize>>,
     separator: Separator,
     trainer: &'static str,
     /// What the name of the file says of its figures.
@@ -35,7 +39,15 @@ impl Table {
         let mut rows = Rows::new(map);
         rows.set_side(side);
         let map = map.clone();
-        Self { rows, map, header: Vec::new(), separator: Separator::Blank, trainer: "csv", side }
+        Self {
+            rows,
+            map,
+            columns: Vec::new(),
+            cells: Vec::new(),
+            separator: Separator::Blank,
+            trainer: "csv",
+            side,
+        }
     }
 
     /// Whether the line is a header, which is then kept.
@@ -47,11 +59,13 @@ impl Table {
         if separator == Separator::Blank && !line.trim_ascii_start().starts_with(b"epoch ") {
             return false;
         }
-        // Prose and dictionaries have commas too.
-        if memchr3(b'=', b':', b'{', line).is_some() {
+        // Prose and dictionaries have commas too, but no tabs.
+        let tabs = separator == Separator::Byte(b'\t');
+        if !tabs && memchr3(b'=', b':', b'{', line).is_some() {
             return false;
         }
-        let cells: Vec<&[u8]> = cells(line, separator).take(WIDEST + 1).collect();
+        separator.cut(line, &mut self.cells);
+        let cells: Vec<&[u8]> = self.cells.iter().map(|cell| &line[cell.clone()]).collect();
         if cells.len() < 2 || cells.len() > WIDEST {
             return false;
         }
@@ -72,11 +86,11 @@ impl Table {
             return false;
         }
         self.trainer = author(&cells, separator, self.side);
-        self.header = cells.iter().map(|&cell| cell.to_vec()).collect();
         self.separator = separator;
         // A header in the middle: another table, of which nothing is known.
         self.rows = Rows::new(&self.map);
         self.rows.set_side(self.side);
+        self.columns = cells.iter().map(|cell| self.rows.find(cell)).collect();
         true
     }
 }
@@ -99,26 +113,46 @@ fn author(cells: &[&[u8]], separator: Separator, side: Option<Side>) -> &'static
     }
 }
 
-/// The cells of a line, without blanks and quotes around them.
-fn cells(line: &[u8], separator: Separator) -> impl Iterator<Item = &[u8]> {
-    let is_end = move |byte: &u8| match separator {
-        Separator::Byte(end) => *byte == end,
-        Separator::Blank => matches!(byte, b' ' | b'\t'),
-    };
-    let bare = |cell: &'_ [u8]| -> std::ops::Range<usize> {
-        // Nearly all are.
-        let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
-        if plain(cell.first()) && plain(cell.last()) {
-            return 0..cell.len();
+impl Separator {
+    /// Where the cells of a line are, without blanks and quotes around them.
+    fn cut(self, line: &[u8], cells: &mut Vec<Range<usize>>) {
+        cells.clear();
+        match self {
+            Self::Byte(end) => {
+                // Cells are too short to be searched for many bytes at a time.
+                let mut from = 0;
+                for (to, &byte) in line.iter().enumerate() {
+                    if byte == end {
+                        cells.push(bare(line, from..to));
+                        from = to + 1;
+                    }
+                }
+                cells.push(bare(line, from..line.len()));
+            }
+            Self::Blank => {
+                let words = line.split(|byte| matches!(byte, b' ' | b'\t')).scan(0, |from, word| {
+                    let at = *from;
+                    *from += word.len() + 1;
+                    Some(at..at + word.len())
+                });
+                cells.extend(words.map(|word| bare(line, word)).filter(|word| !word.is_empty()));
+            }
         }
-        let start = cell.len() - cell.trim_ascii_start().len();
-        let inner = cell.trim_ascii();
-        let quoted = inner.len() >= 2 && inner.starts_with(b"\"") && inner.ends_with(b"\"");
-        let edge = usize::from(quoted);
-        start + edge..start + inner.len() - edge
-    };
-    let parts = line.split(is_end).map(move |cell| &cell[bare(cell)]);
-    parts.filter(move |cell| separator != Separator::Blank || !cell.is_empty())
+    }
+}
+
+/// A cell without blanks and quotes around it.
+fn bare(line: &[u8], cell: Range<usize>) -> Range<usize> {
+    let text = &line[cell.clone()];
+    // Nearly all are.
+    let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    if plain(text.first()) && plain(text.last()) {
+        return cell;
+    }
+    let start = cell.start + text.len() - text.trim_ascii_start().len();
+    let inner = text.trim_ascii();
+    let edge = usize::from(inner.len() >= 2 && inner.starts_with(b"\"") && inner.ends_with(b"\""));
+    start + edge..start + inner.len() - edge
 }
 
 impl Format for Table {
@@ -130,17 +164,14 @@ impl Format for Table {
         let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
         let headlike =
             first.is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'"' | b'_' | 0xef | b','));
-        if self.header.is_empty() {
+        if self.columns.is_empty() {
             if headlike && line.len() < 100_000 {
                 self.begins(line);
             }
             return false;
         }
-        let width = match self.separator {
-            Separator::Byte(end) => memchr_iter(end, line).count() + 1,
-            Separator::Blank => cells(line, Separator::Blank).count(),
-        };
-        if width != self.header.len() {
+        self.separator.cut(line, &mut self.cells);
+        if self.cells.len() != self.columns.len() {
             // A row that is cut short is one of a table all the same.
             if points.started() && matches!(self.separator, Separator::Byte(_)) {
                 points.skip("a row with another number of cells than the header");
@@ -149,11 +180,11 @@ impl Format for Table {
         }
         self.rows.begin();
         let mut numbers = 0;
-        for (name, cell) in self.header.iter().zip(cells(line, self.separator)) {
+        for (&column, cell) in self.columns.iter().zip(&self.cells) {
             if !cell.is_empty() {
-                let cell = Cell::of(cell);
+                let cell = Cell::of(&line[cell.clone()]);
                 numbers += u32::from(matches!(cell, Cell::Number(_)));
-                self.rows.cell(name, cell);
+                self.rows.cell_at(column, cell);
             }
         }
         if numbers == 0 && headlike {

@@ -1,7 +1,7 @@
 //! What trainers print: every line is offered to each format until one knows it as its own.
 //!
 //! Until then anyone's lines are read for what they are worth. When a trainer is known after all,
-//! its run begins anew, and those figures are forgotten.
+//! its run begins anew, and those figures are forgotten. After very many of them it is looked for no more.
 
 use super::ending::ending;
 use super::lines::Lines;
@@ -11,6 +11,9 @@ use super::{
     boosting, general, hf, jsonl, keras, lightning, litgpt, llama_cpp, mlx, nanogpt, table, torchtune,
 };
 use memchr::memchr;
+
+/// Points of nobody in particular that show that none of the known trainers writes the log.
+const NOBODY: u64 = 2000;
 
 /// Every trainer whose lines are known. Where a line could be of two, the stricter comes first.
 fn formats(options: &Options, side: Option<Side>) -> Vec<Box<dyn Format>> {
@@ -105,6 +108,9 @@ impl Reading {
             }
         }
         self.loose.line = number;
+        if self.loose.count() >= NOBODY {
+            self.formats.clear();
+        }
         if self.general.line(line, &mut self.loose) {
             self.rank = self.rank.or(rank);
         } else if let Some(reason) = ending(line) {

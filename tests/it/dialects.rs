@@ -69,3 +69,57 @@ fn several_test_sets_of_catboost_are_eval_sets_and_the_last_decides() {
     assert_eq!(others, [("0", vec![2.6, 2.5, 2.4, 2.3, 2.2])]);
     assert!(curves.test.is_none());
 }
+
+#[test]
+fn a_trainer_may_show_itself_late_but_not_after_thousands_of_points_of_nobody_s() {
+    let log = |points: u32| {
+        let loose = |step: u32| format!("step {step} loss 2.5\n");
+        let text: String = (1..=points).map(loose).collect();
+        text + "{'loss': 1.5, 'epoch': 0.5}\n{'loss': 1.4, 'epoch': 1.0}\n"
+    };
+    for (points, trainer, figures) in [(100, "hf-trainer", 2), (5000, "text", 5000)] {
+        let text = log(points);
+        let (parsed, found) = read(Path::new("x.log"), text.as_bytes(), 1000);
+        let mut curves = Curves::default();
+        parsed.records.iter().for_each(|record| curves.apply(record.t, &record.event));
+        assert_eq!((found, curves.train.len()), (trainer, figures), "{points}");
+    }
+}
+
+/// The evaluations that are read from a text under a name: their losses and their metrics.
+fn evals(name: &str, text: &str) -> Vec<(f64, Vec<String>)> {
+    let (parsed, _) = read(Path::new(name), text.as_bytes(), 7);
+    let eval = |record: &tune::event::record::Record| match &record.event {
+        tune::event::Event::Eval(stats) => {
+            Some((stats.loss, stats.metrics.iter().map(|metric| metric.name.clone()).collect()))
+        }
+        _ => None,
+    };
+    parsed.records.iter().filter_map(eval).collect()
+}
+
+#[test]
+fn a_score_of_catboost_is_no_loss() {
+    let row = |step: u32, test: f64, best: f64| {
+        format!("{step}:\ttest: {test}\tbest: {best} (0)\ttotal: 1s\tremaining: 1s\n")
+    };
+    let rising = row(0, 0.75, 0.75) + &row(20, 0.84, 0.84) + &row(40, 0.83, 0.84);
+    assert_eq!(evals("x.log", &rising), []);
+    let falling = row(0, 0.75, 0.75) + &row(20, 0.84, 0.75) + &row(40, 0.7, 0.7);
+    let losses: Vec<f64> = evals("x.log", &falling).into_iter().map(|(loss, _)| loss).collect();
+    assert_eq!(losses, [0.75, 0.84, 0.7]);
+}
+
+#[test]
+fn the_table_of_several_sets_of_catboost_is_read_by_its_last() {
+    let text = "iter\tRMSE:0\tRMSE\n0\t1.2\t1.4\n1\t1.1\t1.3\n";
+    let losses: Vec<f64> =
+        evals("catboost_info/test_error.tsv", text).into_iter().map(|(loss, _)| loss).collect();
+    assert_eq!(losses, [1.4, 1.3]);
+}
+
+#[test]
+fn a_metric_of_the_train_set_is_none_of_held_out_rows() {
+    let text = "[0]\tvalidation_0-logloss:0.6\tvalidation_0-auc:0.9\tvalidation_1-logloss:0.7\tvalidation_1-auc:0.8\n";
+    assert_eq!(evals("x.log", text), [(0.7, vec!["validation_1-auc".to_owned()])]);
+}

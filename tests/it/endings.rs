@@ -88,6 +88,27 @@ fn what_goes_on_after_its_end_is_running_again() {
 }
 
 #[test]
+fn what_lightning_says_behind_its_bar_is_heard_and_the_bar_drawn_again_is_no_point() {
+    let bar = |epoch: u32, loss: u32| {
+        format!("Epoch {epoch}: 100%|##| 8/8 [00:01<00:00, 9.1it/s, train_loss=0.{loss}, val_loss=0.{loss}]")
+    };
+    let text = [
+        bar(0, 5),
+        bar(1, 6)
+            + "Monitored metric val_loss did not improve in the last 1 records. Signaling Trainer to stop.",
+        bar(1, 6),
+    ];
+    let text = text.join("\n") + "\n";
+    let file = Path::new("train.log");
+    assert_eq!(end(file, text.as_bytes()), Some((StopReason::EarlyStopping, 15)));
+    let (mut reader, mut parsed) = (open(file, &Options::default()), Parsed::default());
+    reader.push(text.as_bytes(), &mut parsed);
+    reader.finish(&mut parsed);
+    let evals = parsed.records.iter().filter(|record| matches!(record.event, Event::Eval(_))).count();
+    assert_eq!(evals, 2);
+}
+
+#[test]
 fn a_speed_beside_every_loss_makes_no_summary_of_it() {
     // As Hugging Face's trainer prints with `include_num_input_tokens_seen`.
     let row = |n: u32| {
