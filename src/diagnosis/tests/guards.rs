@@ -60,3 +60,20 @@ fn a_level_held_above_the_best_counts_where_it_is_above_the_noise() {
     assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::Severe);
     assert_eq!(gravity(&train, &evals, &Limits { held_warn: 9.0, ..Limits::DEFAULT }), Severity::Watch);
 }
+
+#[test]
+fn many_evaluations_have_shown_their_noise() {
+    // A plateau that waves by 3 % either way, and from the fortieth evaluation on a slow rise.
+    let of = |evals: usize, limits: &Limits| {
+        let wave = |i: usize| 1.0 + 0.03 * ((i * 7919 % 13) as f64 / 6.0 - 1.0);
+        let level = |i: usize| 1.5 + (-(i as f64)).exp() + 0.006 * (i as f64 - 40.0).max(0.0);
+        let losses: Vec<f64> = (0..evals).map(|i| wave(i) * level(i)).collect();
+        gravity(&vec![1.4; evals], &losses, limits)
+    };
+    let unshown = Limits { many_evals: (1e3, 2e3), ..Limits::DEFAULT };
+    assert_eq!(of(40, &Limits::DEFAULT), Severity::None);
+    assert_eq!((of(65, &Limits::DEFAULT), of(65, &unshown)), (Severity::Watch, Severity::None));
+    assert!(of(70, &Limits::DEFAULT) >= Severity::Warn && of(70, &unshown) == Severity::None);
+    let weighed = Limits { strength_warn_many: 1e3, ..Limits::DEFAULT };
+    assert_eq!(of(70, &weighed), Severity::Watch);
+}
