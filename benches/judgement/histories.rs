@@ -50,9 +50,18 @@ pub fn simulated(seeds: std::ops::Range<u64>) -> Vec<History> {
     seeds.map(history).collect()
 }
 
-/// Scores simulated histories: the macro-F1 of our verdict at the resolution where it is lowest, and the
-/// share of runs whose best evaluation is kept by stopping at `warn`.
-pub fn score_simulated(seeds: std::ops::Range<u64>) -> (f64, f64) {
+/// How well labels are found, and what stopping at the first warning comes to.
+pub struct Score {
+    /// Macro-F1 of our verdict by [`RESOLUTIONS`].
+    pub f1: [f64; RESOLUTIONS.len()],
+    /// The share of runs whose best evaluation is kept.
+    pub kept: f64,
+    /// Median number of evaluations from the best to the stop.
+    pub delay: f64,
+}
+
+/// Scores simulated histories.
+pub fn score_simulated(seeds: std::ops::Range<u64>) -> Score {
     print!("\nsimulated ");
     report(&simulated(seeds))
 }
@@ -65,7 +74,7 @@ pub fn verdict_f1(histories: &[History], evals: usize, limits: &Limits, with_tra
     macro_f1(&said)
 }
 
-fn report(histories: &[History]) -> (f64, f64) {
+fn report(histories: &[History]) -> Score {
     let overfit = histories.iter().filter(|history| history.overfit).count();
     println!("{} histories, {overfit} of them overfit; macro-F1 by evaluations kept", histories.len());
     print!("{:36}", "");
@@ -86,42 +95,50 @@ fn report(histories: &[History]) -> (f64, f64) {
     judges.extend(
         BASELINES.iter().map(|(name, rule)| -> Judge { (name.to_string(), Box::new(|run| rule(run).end)) }),
     );
-    let mut lowest = 1.0_f64;
+    let mut f1 = [0.0; RESOLUTIONS.len()];
     for (at, (name, judge)) in judges.iter().enumerate() {
         print!("{name:36}");
-        for evals in RESOLUTIONS {
+        for (evals, f1) in RESOLUTIONS.into_iter().zip(&mut f1) {
             let said = crate::on_all_cores(histories, |history| {
                 (history.overfit, judge(&thinned(&history.run, evals)))
             });
             let score = macro_f1(&said);
-            lowest = if at == 0 { lowest.min(score) } else { lowest };
+            if at == 0 {
+                *f1 = score;
+            }
             print!("{score:7.3}");
         }
         println!();
     }
-    let mut share_kept = 0.0;
-    for (level, name) in [(0, "watch"), (1, "warn")] {
-        let (mut kept, mut delays) = (0, Vec::new());
-        let stops =
-            crate::on_all_cores(histories, |history| ours::said(&history.run, &limits, true).0[level].first);
-        for (history, stop) in histories.iter().zip(stops) {
-            let lowest = |run: &[Pair]| {
-                let finite = run.iter().enumerate().filter(|(_, pair)| pair.eval.is_finite());
-                finite.min_by(|a, b| a.1.eval.total_cmp(&b.1.eval)).map(|(index, _)| index)
-            };
-            let seen = &history.run[..stop.map_or(history.run.len(), |stop| stop + 1)];
-            kept += usize::from(lowest(seen) == lowest(&history.run));
-            delays.extend(stop.zip(lowest(seen)).map(|(stop, best)| stop - best));
-        }
-        delays.sort_unstable();
-        share_kept = kept as f64 / histories.len() as f64;
+    let stops = [(0, "watch"), (1, "warn")].map(|(level, name)| {
+        let (kept, delay) = stopped(histories, &limits, level);
         println!(
-            "stopping at the first {name}: best evaluation kept in {:.1} %, median delay {:?} evaluations",
-            100.0 * share_kept,
-            delays.get(delays.len() / 2)
+            "stopping at the first {name}: best evaluation kept in {:.1} %, median delay {delay} evaluations",
+            100.0 * kept
         );
+        (kept, delay)
+    });
+    Score { f1, kept: stops[1].0, delay: stops[1].1 }
+}
+
+/// What stopping at the first finding of a level comes to: the share of runs whose best evaluation is kept,
+/// and the median number of evaluations from the best so far to the stop.
+pub fn stopped(histories: &[History], limits: &Limits, level: usize) -> (f64, f64) {
+    let (mut kept, mut delays) = (0, Vec::new());
+    let stops =
+        crate::on_all_cores(histories, |history| ours::said(&history.run, limits, true).0[level].first);
+    for (history, stop) in histories.iter().zip(stops) {
+        let lowest = |run: &[Pair]| {
+            let finite = run.iter().enumerate().filter(|(_, pair)| pair.eval.is_finite());
+            finite.min_by(|a, b| a.1.eval.total_cmp(&b.1.eval)).map(|(index, _)| index)
+        };
+        let seen = &history.run[..stop.map_or(history.run.len(), |stop| stop + 1)];
+        kept += usize::from(lowest(seen) == lowest(&history.run));
+        delays.extend(stop.zip(lowest(seen)).map(|(stop, best)| stop - best));
     }
-    (lowest, share_kept)
+    delays.sort_unstable();
+    let delay = delays.get(delays.len() / 2).map_or(f64::INFINITY, |delay| *delay as f64);
+    (kept as f64 / histories.len() as f64, delay)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {

@@ -129,8 +129,14 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         let rises = findings.iter_mut().filter(|found| matches!(found.evidence, Evidence::Rise(_)));
         rises.for_each(|rise| rise.severity = rise.severity.min(Severity::Watch));
     }
-    // What a finding convicts is no chance.
-    remarks.retain(|remark| findings.is_empty() || !matches!(remark.evidence, Evidence::NewestAbove(_)));
+    let diverged = findings.iter().any(|found| found.verdict() == Verdict::Diverged);
+    remarks.retain(|remark| match remark.evidence {
+        // What a finding convicts is no chance.
+        Evidence::NewestAbove(_) => findings.is_empty(),
+        // Losses that have blown up say nothing about the task, nor that more of the same would help.
+        Evidence::LeakSign(_) | Evidence::StillFalling(_) => !diverged,
+        _ => true,
+    });
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let undecided = too_little(curves, limits);
     let verdict = match findings.first() {

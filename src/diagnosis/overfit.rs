@@ -140,6 +140,9 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let idle = small * idle(train, limits) * (limits.idle_evals / standing.finite as f64).powi(2).min(1.0);
     let strong =
         limits.strength_watch * (1.0 + limits.idle_counts * idle) / (1.0 + limits.learnt_counts * learnt);
+    let (from, to) = limits.many_evals;
+    let many = ((standing.finite as f64 - from) / (to - from)).clamp(0.0, 1.0);
+    let strong = strong - many * (strong - limits.strength_many).max(0.0);
     let (to_watch, to_warn) =
         (climb.strength_over(limits.wanders_watch), climb.strength_over(limits.wanders_warn));
     // Few evaluations wander far by chance, and have not shown their noise.
@@ -159,7 +162,9 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let weight = to_warn * climb.rise.max(0.0).powf(1.5);
     // A train loss that went on falling is no chance: with it, few evaluations are enough.
     let heavy = climb.rise > limits.warn_rise + (1.0 - learnt) * few
-        && (weight > limits.weight_warn || (learnt == 1.0 && to_warn > limits.strength_warn_learnt));
+        && (weight > limits.weight_warn
+            || (learnt == 1.0 && to_warn > limits.strength_warn_learnt)
+            || many * to_warn > limits.strength_warn_many);
     let held = learnt == 1.0 && climb.held > limits.held_warn;
     let warn = heavy || held || (standing.rise > limits.warn_rise && sure(limits.strength_paired_warn));
     Some(match warn {

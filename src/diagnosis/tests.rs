@@ -155,6 +155,11 @@ fn remarks_have_their_runs() {
     let easy = [3.0, 2.0, 1.5, 1.2, 1.1, 1.0, 0.95, 0.9];
     let times = |factor: f64| curves(move |step| factor * easy[step.div_ceil(EVERY) as usize], &easy);
     assert!(remarked(&times(1.02), "leak") && !remarked(&times(0.8), "leak"));
+    // Losses that have blown up and come down together are no sign of an easy task.
+    let blown = [90.0, 60.0, 50.0, 40.0, 30.0, 20.0, 15.0, 10.0];
+    let blown = curves(move |step| 1.02 * blown[step.div_ceil(EVERY) as usize], &blown);
+    assert_eq!(judge(&blown).verdict, Verdict::Diverged);
+    assert!(!remarked(&blown, "leak"));
     assert!(remarked(&times(4.0), "scale") && !remarked(&times(1.1), "scale"));
     let flat = [2.0, 1.5, 1.4, 1.41, 1.4, 1.41, 1.4, 1.41];
     assert!(remarked(&curves(|_| 1.3, &flat), "plateau"));

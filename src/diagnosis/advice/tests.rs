@@ -100,10 +100,15 @@ fn an_early_turn_asks_for_smaller_steps_and_a_large_adapter_for_a_smaller_rank()
     let mut run = run();
     run.model = Some(ModelInfo { trainable: 3_000_000, ..ModelInfo::default() });
     assert!(!patches(&overfit(1.0), &run).iter().any(|patch| patch.starts_with("lora.r=")), "rank 16");
-    run.settings.lora_r = Some(48);
+    run.settings.lora_r = Some(96);
     let found = patches(&overfit(1.0), &run);
     // Half the rate takes twice the epochs: 2 (1.0 + 10 / pi sin(pi / 10)), to the next half.
-    assert_eq!(found, ["train.epochs=4.0", "lora.dropout=0.1", "train.learning_rate=5e-4", "lora.r=24"]);
+    assert_eq!(found, ["train.epochs=4.0", "lora.dropout=0.1", "train.learning_rate=5e-4", "lora.r=48"]);
+    // A turn in the second pass is early at a high rate only.
+    assert_eq!(patches(&overfit(1.5), &run), ["train.epochs=3.0", "lora.dropout=0.1", "lora.r=48"]);
+    run.settings.learning_rate = Some(5e-3);
+    let found = patches(&overfit(1.5), &run);
+    assert_eq!(found, ["train.epochs=6.0", "lora.dropout=0.1", "train.learning_rate=2.5e-3", "lora.r=48"]);
 }
 
 #[test]
@@ -124,7 +129,9 @@ fn nothing_is_advised_without_a_finding_or_a_known_setting() {
 
 #[test]
 fn learning_rates_are_written_as_people_do_and_halved_without_loss() {
-    for (value, expected) in [(5e-4, "5e-4"), (2.5e-5, "2.5e-5"), (50.0, "50.0"), (0.05, "0.05")] {
+    for (value, expected) in
+        [(5e-4, "5e-4"), (2.5e-5, "2.5e-5"), (50.0, "50.0"), (0.05, "0.05"), (0.058_513_86, "0.0585")]
+    {
         assert_eq!(exponent(value), expected);
     }
     for (now, half) in [(5e-5, "2.5e-5"), (3e-4, "1.5e-4"), (1e-3, "5e-4"), (50.0, "25.0")] {

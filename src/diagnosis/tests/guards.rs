@@ -46,8 +46,10 @@ fn a_level_held_above_the_best_counts_where_it_is_above_the_noise() {
         2.41, 1.6, 1.39, 1.28, 1.45, 1.35, 1.3, 1.35, 1.31, 1.31, 1.28, 1.25, 1.21, 1.27, 1.19, 1.24, 1.17,
         1.15, 1.18, 1.14, 1.15, 1.05, 1.14, 1.02, 1.0, 1.03, 0.96, 1.0, 0.99, 0.93,
     ];
-    assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::None);
-    assert_eq!(gravity(&train, &evals, &Limits { held_noise: 0.0, ..Limits::DEFAULT }), Severity::Watch);
+    let low = Limits { held_watch: 0.06, ..Limits::DEFAULT };
+    assert_eq!(gravity(&train, &evals, &low), Severity::None);
+    assert_eq!(gravity(&train, &evals, &Limits { held_noise: 0.0, ..low }), Severity::Watch);
+    assert_eq!(gravity(&train, &evals, &Limits { held_noise: 0.0, ..Limits::DEFAULT }), Severity::None);
     // An overfit in the same noise, whose train loss says so.
     let evals = [
         3.471, 2.377, 1.98, 2.08, 1.974, 2.026, 2.115, 2.154, 2.125, 2.138, 2.339, 2.189, 2.132, 2.166,
@@ -59,4 +61,22 @@ fn a_level_held_above_the_best_counts_where_it_is_above_the_noise() {
     ];
     assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::Severe);
     assert_eq!(gravity(&train, &evals, &Limits { held_warn: 9.0, ..Limits::DEFAULT }), Severity::Watch);
+}
+
+#[test]
+fn many_evaluations_have_shown_their_noise() {
+    // A plateau that waves by 3 % either way, and from the fortieth evaluation on a slow rise.
+    let of = |evals: usize, limits: &Limits| {
+        let wave = |i: usize| 1.0 + 0.03 * ((i * 7919 % 13) as f64 / 6.0 - 1.0);
+        let level = |i: usize| 1.5 + (-(i as f64)).exp() + 0.006 * (i as f64 - 40.0).max(0.0);
+        let losses: Vec<f64> = (0..evals).map(|i| wave(i) * level(i)).collect();
+        gravity(&vec![1.4; evals], &losses, limits)
+    };
+    let unshown = Limits { many_evals: (1e3, 2e3), ..Limits::DEFAULT };
+    assert_eq!(of(40, &Limits::DEFAULT), Severity::None);
+    assert_eq!(of(71, &unshown), Severity::None);
+    assert!(of(71, &Limits::DEFAULT) >= Severity::Warn);
+    let light = Limits { weight_warn: 1e3, ..Limits::DEFAULT };
+    assert_eq!(of(74, &light), Severity::Warn);
+    assert_eq!(of(74, &Limits { strength_warn_many: 1e3, ..light }), Severity::Watch);
 }
