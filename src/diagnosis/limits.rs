@@ -4,9 +4,8 @@
 //! - The levels of a rise (3 %, 5 %, 15 %) were measured in advance on public development curves.
 //! - What guards them against noise was found by rounds of `cargo bench --bench judgement -- --fit`: a
 //!   coordinate search over simulated runs and the curves of `tests/curves`, on other seeds than those that
-//!   the benchmark reports. It starts from these and prints what it would still move. `wanders_warn` and
-//!   `strength_warn_many` were brought back by hand from where a first search, whose cost did not count real
-//!   logs that lose their warning, had put them.
+//!   the benchmark reports. Started from these it moves none. `wanders_warn` and `strength_warn_many` were
+//!   brought back by hand once, when real logs that lose their warning began to count in its cost.
 //! - `assumed_noise`, `assumed_wander`, their worths, `corroborating_fall`, `held_warn` and `held_evals`
 //!   were chosen by earlier searches and by hand, so that the real logs of `tests/logs` that overfit are
 //!   warned about; those logs are no independent test of them.
