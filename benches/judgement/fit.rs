@@ -1,4 +1,4 @@
-//! Fixes the limits that guard a rise against noise, on simulated runs and the development curves.
+//! Looks for better limits to guard a rise against noise, on simulated runs and the development curves.
 //!
 //! A coordinate search from the limits in use: each goes a place up or down its list, and stays there
 //! where the cost falls by more than a hair, until a whole round moves none. The cost names the targets
@@ -20,7 +20,7 @@ const HISTORIES: u64 = 480;
 const FOLLOWED: usize = 120;
 /// Rounds over all limits, at the most: with the runs above, minutes on two cores.
 const ROUNDS: usize = 3;
-/// A smaller gain, a hundredth of what the cost is, is chance.
+/// A smaller gain, about a hundredth of what the cost is, is chance.
 const GAIN: f64 = 0.2;
 
 /// A limit that is fitted: its name, where it is, and the values that are tried.
@@ -54,7 +54,8 @@ pub fn choose() {
         let before = limits;
         for (name, of, values) in KNOBS {
             let now = *of(&mut limits);
-            let at = values.iter().position(|value| *value == now).expect("a value of the list");
+            let at = values.iter().position(|value| *value == now);
+            let at = at.unwrap_or_else(|| panic!("{name} is {now}, which its list in KNOBS does not have"));
             for next in
                 [at.checked_sub(1), Some(at + 1)].into_iter().flatten().filter_map(|to| values.get(to))
             {

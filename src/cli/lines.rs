@@ -49,7 +49,7 @@ impl Lines {
             Update::Run { id, .. }
             | Update::Output { id, .. }
             | Update::Trainer { id, .. }
-            | Update::Quiet { id, .. }
+            | Update::Written { id, .. }
             | Update::Gone { id } => (*id, None),
         };
         let fresh = matches!(update, Update::Run { .. });

@@ -18,6 +18,9 @@ pub(super) struct ReportArgs {
     /// The file to write: FILE.html, FILE.svg, FILE.md or FILE.json
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Print errors only
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 pub(super) fn report(args: &ReportArgs) -> Outcome {
@@ -44,7 +47,9 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
     let (monitor, config) = read(&args.source)?;
     let text = write(&monitor.snapshot(), &about(config, &args.source));
     replace(&args.output, text.as_bytes()).map_err(Failure::usage)?;
-    say(&format!("wrote {name}"));
+    if !args.quiet {
+        say(&format!("wrote {name}"));
+    }
     Ok(code::FINE)
 }
 

@@ -207,6 +207,8 @@ pub fn run(
                         ui.extent
                     }
                     _ => {
+                        #[cfg(test)]
+                        fault::strike();
                         let extent = view::render(frame, frame.area(), scene.as_ref(), &ui, theme);
                         kept.clone_from(frame.buffer_mut());
                         extent
@@ -273,12 +275,17 @@ fn take_in(updates: &Receiver<Update>, runs: &mut Runs, ui: &mut Ui) -> Intake {
             break;
         }
     }
+    let few = ui.runs <= view::MOST_CURVES;
     ui.runs = runs.list().len();
+    if few != (ui.runs <= view::MOST_CURVES) {
+        // Of few runs the marked ones are hidden, of many they alone are drawn.
+        ui.marked.clear();
+    }
     // A log may hold the end of one session and the next one after it; a run that is resumed here begins
     // with the end of the session before.
     let mut all = runs.list().iter();
     let over = if ui.owns_run {
-        all.next().is_some_and(|run| run.has_news() && run.is_over())
+        all.next().is_some_and(|run| run.gone || run.has_news() && run.is_over())
     } else {
         ui.runs > 0 && all.all(Run::is_over)
     };
@@ -398,5 +405,19 @@ mod tests {
         };
         assert_eq!(heard(Event::RunResumed(Resumed { step: 5 })), (Phase::Running, None));
         assert_eq!(heard(Event::RunEnded(ended.clone())), (Phase::Ended, Some(Exit::Ended)));
+    }
+
+    #[test]
+    fn a_trainer_that_says_nothing_ends_the_screen_when_it_is_gone() {
+        let mut runs = Runs::new(Limits::DEFAULT);
+        let mut ui = Ui { owns_run: true, ..Ui::default() };
+        let (sender, updates) = std::sync::mpsc::channel();
+        sender.send(Update::Run { id: 0, name: "true".into() }).unwrap();
+        take_in(&updates, &mut runs, &mut ui);
+        assert_eq!(ui.phase, Phase::Running);
+        // The sender lives on, as in `tune exec`.
+        sender.send(Update::Gone { id: 0 }).unwrap();
+        take_in(&updates, &mut runs, &mut ui);
+        assert_eq!(ui.phase, Phase::Ended);
     }
 }

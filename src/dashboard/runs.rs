@@ -29,7 +29,7 @@ pub enum Update {
     /// Whether the run's trainer can be asked for something has changed, or whether it waits.
     Trainer { id: usize, trainer: Trainer },
     /// The run's source was last written to so long ago.
-    Quiet { id: usize, age: Duration },
+    Written { id: usize, age: Duration },
     /// No more will come of this run.
     Gone { id: usize },
 }
@@ -65,8 +65,8 @@ pub struct Run {
     /// How old the newest that was heard of it was when it came, where that was since the last
     /// [`Runs::tick`].
     news: Option<Duration>,
-    /// When that was written.
-    heard: Option<Instant>,
+    /// When that came, and how old it was then.
+    heard: Option<(Instant, Duration)>,
     /// Seconds since then, as of the last [`Runs::tick`].
     pub idle_s: u64,
 }
@@ -183,7 +183,7 @@ impl Runs {
                 output.push_back(line.chars().take(OUTPUT_WIDTH).collect());
             }
             Update::Trainer { id, trainer } => self.run(id).trainer = trainer,
-            Update::Quiet { id, age } => self.run(id).news = Some(age),
+            Update::Written { id, age } => self.run(id).news = Some(age),
             Update::Gone { id } => {
                 let run = self.run(id);
                 (run.gone, run.trainer) = (true, Trainer::Deaf);
@@ -195,11 +195,11 @@ impl Runs {
     pub fn tick(&mut self, now: Instant) {
         for run in &mut self.list {
             if let Some(age) = run.news.take() {
-                run.heard = now.checked_sub(age);
+                run.heard = Some((now, age));
             }
             let over = run.is_over();
             let heard = run.heard.filter(|_| !over);
-            run.idle_s = heard.map_or(0, |heard| now.duration_since(heard).as_secs());
+            run.idle_s = heard.map_or(0, |(at, age)| (now.duration_since(at) + age).as_secs());
         }
     }
 

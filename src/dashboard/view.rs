@@ -56,7 +56,7 @@ const WIDE: u16 = 104;
 const PANEL_LINES: (u16, u16) = (7, 12);
 
 /// Runs whose curves can be told apart in one chart.
-const MOST_CURVES: usize = 8;
+pub const MOST_CURVES: usize = 8;
 
 /// All that there is to show, beside the user's choices.
 #[derive(Clone, Copy)]
@@ -115,8 +115,6 @@ impl<'a> Scene<'a> {
 
 /// Draws one frame; says how much there is to scroll.
 pub fn render(frame: &mut Frame<'_>, area: Rect, scene: Option<&Scene<'_>>, ui: &Ui, theme: Theme) -> Extent {
-    #[cfg(test)]
-    super::fault::strike();
     let area = area.intersection(frame.area());
     let buffer = frame.buffer_mut();
     let extent = match scene {

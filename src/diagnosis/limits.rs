@@ -48,14 +48,14 @@ pub struct Limits {
     pub idle_rise: (f64, f64),
     /// The share of what is added with few evaluations that it takes away.
     pub few_learnt: f64,
+    /// For `warn`, the strength where the train loss fell in full.
+    pub strength_warn_learnt: f64,
     /// Many evaluations have shown their noise: from the first number of them on the strength that `watch`
     /// needs nears `strength_many`, with the second it is no more than that, whatever the train loss does.
     pub many_evals: (f64, f64),
     pub strength_many: f64,
-    /// ... and this strength alone is enough for `warn`.
+    /// ... and this strength is enough for `warn`, in the share by which there are many.
     pub strength_warn_many: f64,
-    /// For `warn`, what it must be there.
-    pub strength_warn_learnt: f64,
     /// The least that noise is taken for, in times of what one evaluation wanders from the next: for
     /// `watch` and for `warn`.
     pub wanders_watch: f64,

@@ -1,4 +1,4 @@
-//! What trainers print when they are done: the line that says it, and whether all steps were taken.
+//! What trainers print when they are done: the line that says it, and whether a rule has ended it.
 //!
 //! Only lines that say nothing else; what is worked out from steps and totals is the business of
 //! [`super::Points`].
@@ -10,9 +10,8 @@ use crate::event::StopReason;
 const LONGEST: usize = 400;
 
 /// Beginnings of lines that say that the training is over.
-const OVER: [&[u8]; 9] = [
-    // Hugging Face.
-    b"Training completed",
+const OVER: [&[u8]; 8] = [
+    // Hugging Face, and loops of one's own.
     b"Training complete",
     b"Training finished",
     b"Training done",
@@ -32,7 +31,7 @@ const STOPPED: [&[u8]; 3] =
 pub(super) fn ending(line: &[u8]) -> Option<StopReason> {
     let line = line.trim_ascii();
     // Most begin otherwise: bars with blanks and digits, warnings with a path.
-    if line.len() > LONGEST || !matches!(line.first()?, b'B'..=b'T' | b'b' | b'`') {
+    if line.len() > LONGEST || !matches!(line.first()?, b'D'..=b'T' | b'b' | b'`') {
         return None;
     }
     let begins = |with: &[&[u8]]| with.iter().any(|words| line.starts_with(words));

@@ -48,7 +48,7 @@ pub(super) struct Beside(Arc<Mutex<Shared>>);
 #[derive(Debug, Default)]
 struct Shared {
     steps: BTreeMap<u64, [Option<f32>; 3]>,
-    /// The furthest step of any figure.
+    /// The furthest step of any figure that makes a point.
     furthest: u64,
 }
 

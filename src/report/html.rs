@@ -292,19 +292,22 @@ fn evaluations(out: &mut String, snapshot: &Snapshot) {
     if curves.eval.is_empty() {
         return;
     }
+    // Without steps the epoch is all there is.
+    let of_steps = |cell: String| if snapshot.run.counts_epochs { String::new() } else { cell };
     let _ = write!(
         out,
-        "<h2>Evaluations</h2><details{}><summary>{} of them</summary><table><tr><th class=\"n\">step</th>\
+        "<h2>Evaluations</h2><details{}><summary>{} of them</summary><table><tr>{}\
          <th class=\"n\">epoch</th><th class=\"n\">train</th><th class=\"n\">eval</th><th>against the best before</th></tr>",
         if curves.eval.len() <= 30 { " open" } else { "" },
-        curves.eval.len()
+        curves.eval.len(),
+        of_steps("<th class=\"n\">step</th>".into())
     );
     for (index, point) in curves.eval.iter().enumerate() {
         let number = |value: Option<f64>| value.map_or(String::new(), fmt::loss);
         let _ = write!(
             out,
-            "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
-            point.step,
+            "<tr>{}<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+            of_steps(format!("<td class=\"n\">{}</td>", point.step)),
             point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}")),
             number(point.train_loss),
             fmt::loss(point.loss),

@@ -163,6 +163,9 @@ fn where_a_log_has_no_steps_its_epochs_are_named() {
     told.push(tune(place.path(), &["watch", "--once", "--plain", "train.log"]));
     tune(place.path(), &page);
     told.push(std::fs::read_to_string(place.path().join("page.md")).expect("a report"));
+    tune(place.path(), &["report", "train.log", "-o", "page.html"]);
+    let page = std::fs::read_to_string(place.path().join("page.html")).expect("a report");
+    assert!(page.contains("<th class=\"n\">epoch</th>") && !page.contains("<th class=\"n\">step</th>"));
     for story in told {
         assert!(story.contains("at epoch 1)") || story.contains("at epoch 1;"), "{story}");
         assert!(!story.contains("step 1000") && !story.contains("3000"), "{story}");

@@ -144,8 +144,8 @@ impl Figures {
                 Update::Run { id, .. } | Update::Record { id, .. } => {
                     id == OUTPUT && self.screen.as_ref().is_some_and(|screen| screen.log.is_none())
                 }
-                // Of its trainer the screen knows already that it runs.
-                Update::Quiet { .. } | Update::Gone { .. } => false,
+                // When its trainer ends is known from itself, and what it writes is new.
+                Update::Written { .. } | Update::Gone { .. } => false,
             };
             if let Some(screen) = self.screen.as_ref().filter(|_| shown) {
                 screen.send(update.clone());

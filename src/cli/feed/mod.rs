@@ -221,7 +221,7 @@ impl Run {
     fn date(&self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
         let written = |file: &File| file.follower.path().metadata().ok()?.modified().ok()?.elapsed().ok();
         match self.files.iter().filter_map(written).min() {
-            Some(age) => heard(send(Update::Quiet { id: self.id, age })),
+            Some(age) => heard(send(Update::Written { id: self.id, age })),
             None => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use crate::monitor::settings::{changed, settings};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use std::collections::BTreeMap;
 
 /// Columns before the name, and of the verdict behind it; and the least that a name has.
 const LEAD: usize = 7;
@@ -79,21 +80,21 @@ pub fn name(run: &Run) -> &str {
 /// that several runs have, each in a folder of its own.
 fn told_apart(names: &[&str]) -> Vec<String> {
     let between = |c: char| matches!(c, '/' | '\\');
-    let split = |name: &'_ str| name.rfind(between).map(|at| (name[..at].to_owned(), name[at..].to_owned()));
     let prefix = common(names);
-    let names: Vec<&str> = names.iter().map(|name| &name[prefix..]).collect();
-    let parts: Vec<Option<(String, String)>> = names.iter().map(|name| split(name)).collect();
-    let told = names.iter().zip(&parts).map(|(name, part)| match part {
-        Some((folder, file)) => {
-            let is_in =
-                |name: &str| name.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with(between));
-            let of_folder = names.iter().filter(|other| is_in(other)).count();
-            let of_file = parts.iter().flatten().filter(|(_, other)| other == file).count();
-            if of_folder == 1 && of_file > 1 { folder.clone() } else { (*name).to_owned() }
+    let names = names.iter().map(|name| &name[prefix..]);
+    // How many runs are in a folder or in one below it, and how many have a file of this name.
+    let (mut within, mut files) = (BTreeMap::new(), BTreeMap::new());
+    for name in names.clone() {
+        for (at, _) in name.match_indices(between) {
+            *within.entry(&name[..at]).or_insert(0) += 1;
         }
-        None => (*name).to_owned(),
+        *files.entry(name.rfind(between).map(|at| &name[at..])).or_insert(0) += 1;
+    }
+    let told = names.map(|name| match name.rfind(between) {
+        Some(at) if within[&name[..at]] == 1 && files[&Some(&name[at..])] > 1 => &name[..at],
+        _ => name,
     });
-    told.collect()
+    told.map(str::to_owned).collect()
 }
 
 /// Bytes that all names begin with, up to a sign between words; none of one name alone.

@@ -233,7 +233,7 @@ pub fn crowd_with(worse: f64) -> Runs {
         }
     }
     for id in (0..12).filter(|id| *id != 10) {
-        runs.apply(Update::Quiet { id, age: Duration::from_secs(3 * 3600) });
+        runs.apply(Update::Written { id, age: Duration::from_secs(3 * 3600) });
     }
     runs.tick(Instant::now());
     runs

@@ -113,7 +113,7 @@ const UNWRITTEN: u16 = 0x7FA5;
 /// shapes on which it rests.
 ///
 /// # Panics
-/// In debug builds, and so in every test, when an element was left out.
+/// In debug builds, which the tests are, when an element was left out.
 pub(super) fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
     let mut data = Vec::with_capacity(len);
     let room = &mut data.spare_capacity_mut()[..len];
@@ -121,21 +121,28 @@ pub(super) fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>
         halves(room).fill(MaybeUninit::new(UNWRITTEN));
     }
     fill(room);
+    if cfg!(debug_assertions) {
+        assert_written(room);
+    }
     #[expect(unsafe_code, reason = "clearing what is overwritten would cost a twentieth of a step")]
     // SAFETY: the kernels beside this module are its only callers. Each walks the whole of the room in chunks, in
     // step with operands whose lengths it has asserted, or by `multiply`, which has tiles for all of it; debug
     // builds look.
     unsafe {
-        if cfg!(debug_assertions) {
-            let each = size_of::<T>() / size_of::<u16>();
-            let unwritten =
-                |of_one: &[MaybeUninit<u16>]| of_one.iter().all(|half| half.assume_init() == UNWRITTEN);
-            let left_out = halves(room).chunks_exact(each).position(unwritten);
-            assert_eq!(left_out, None, "an element of {len} was never written");
-        }
         data.set_len(len);
     }
     data
+}
+
+/// Fails where an element still is what the room held at first, all of which has been [`UNWRITTEN`].
+fn assert_written<T: Copy>(room: &mut [MaybeUninit<T>]) {
+    let len = room.len();
+    let each = size_of::<T>() / size_of::<u16>();
+    #[expect(unsafe_code, reason = "looks at what was written")]
+    // SAFETY: every half was written before the room was filled, which only overwrites.
+    let unwritten = |half: &MaybeUninit<u16>| unsafe { half.assume_init() } == UNWRITTEN;
+    let left_out = halves(room).chunks_exact(each).position(|element| element.iter().all(unwritten));
+    assert_eq!(left_out, None, "an element of {len} was never written");
 }
 
 /// Room as its 16-bit halves.
@@ -143,7 +150,7 @@ fn halves<T: Copy>(room: &mut [MaybeUninit<T>]) -> &mut [MaybeUninit<u16>] {
     const { assert!(align_of::<T>() >= align_of::<u16>() && size_of::<T>().is_multiple_of(size_of::<u16>())) };
     let len = size_of_val(room) / size_of::<u16>();
     #[expect(unsafe_code, reason = "looks at elements of several types in one way")]
-    // SAFETY: the same bytes, which may be uninitialised, for as long.
+    // SAFETY: the same bytes, which may be uninitialised, for as long; aligned and sized as asserted above.
     unsafe {
         std::slice::from_raw_parts_mut(room.as_mut_ptr().cast(), len)
     }
