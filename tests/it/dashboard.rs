@@ -261,6 +261,11 @@ fn many_runs_are_a_list_to_pick_from() {
     }
     assert!(draw_scene(Some(&scene), &ui, (80, 24)).contains("run 11 of 12"));
     assert!(draw_scene(Some(&scene), &ui, (40, 12)).starts_with("11/12  quickstart  running"));
+    let mut waiting = crowd();
+    waiting.apply(Update::Trainer { id: 10, trainer: Trainer::Paused });
+    waiting.apply(Update::Gone { id: 0 });
+    let screen = draw_scene(Some(&Scene::of(&waiting, 10).unwrap()), &ui, (80, 24));
+    assert!(screen.contains("step 300  paused") && screen.contains("step 300  end of log"), "{screen}");
     // None is laid over another before it is asked for; then those, as many as can be told apart.
     let curves = |marked: &[usize]| {
         let ui = Ui { marked: marked.to_vec(), ..ui.clone() };

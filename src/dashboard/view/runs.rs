@@ -3,7 +3,7 @@
 use super::theme::Theme;
 use super::{Line, MOST_CURVES, Scene, Span, wrapped};
 use crate::dashboard::model::Ui;
-use crate::dashboard::runs::Run;
+use crate::dashboard::runs::{Run, Trainer};
 use crate::diagnosis::Severity;
 use crate::fmt;
 use crate::monitor::settings::{changed, settings};
@@ -64,7 +64,9 @@ fn figures(run: &Run) -> [String; 3] {
         places.at(snapshot.progress.step),
         match run.stale_s() {
             Some(idle) => format!("silent {}", fmt::duration(idle as f64)),
-            None if run.is_over() => String::new(),
+            None if snapshot.ended.is_some() => String::new(),
+            None if run.gone => "end of log".into(),
+            None if run.trainer == Trainer::Paused => "paused".into(),
             None => "running".into(),
         },
     ]
