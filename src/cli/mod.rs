@@ -34,8 +34,9 @@ mod wishes;
 use crate::diagnosis::Severity;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The exit codes; the words of each are the contract with scripts.
 mod code {
@@ -243,6 +244,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Schema => init::schema(),
     };
     match outcome {
+        Ok(code::FINE) if UNWRITTEN.load(Ordering::Relaxed) => code::FAILED,
         Ok(code) => code,
         Err(Failure { code, error }) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
@@ -250,6 +252,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     }
 }
+
+/// Whether something could not be written to stdout though somebody reads it: a full disk.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// Writes to stdout. A reader that has gone away is no error.
 fn print(text: &str) {
@@ -264,7 +269,11 @@ fn printed(text: &str) -> bool {
 /// Writes to stdout what need not be text.
 fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush())
+    out.write_all(bytes).and_then(|()| out.flush()).inspect_err(|error| {
+        if error.kind() != ErrorKind::BrokenPipe && !UNWRITTEN.swap(true, Ordering::Relaxed) {
+            say(&format!("error: stdout cannot be written: {error}\n  hint: make room, or write elsewhere"));
+        }
+    })
 }
 
 /// Says something that is not a result.

@@ -44,6 +44,12 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
             folder.display()
         )));
     }
+    let is_source = |written: PathBuf| args.source.canonicalize().is_ok_and(|source| source == written);
+    if args.output.canonicalize().is_ok_and(is_source) {
+        return Err(Failure::usage(anyhow!(
+            "{name}: the report would be written over the log that it is made of\n  hint: name another file"
+        )));
+    }
     let (monitor, config) = read(&args.source)?;
     let text = write(&monitor.snapshot(), &about(config, &args.source));
     replace(&args.output, text.as_bytes()).map_err(Failure::usage)?;

@@ -45,7 +45,10 @@ impl Writer {
             std::thread::sleep(TRY_AGAIN);
         }
         let whole = whole_lines(&mut file).with_context(name)?;
-        file.set_len(whole).with_context(name)?;
+        // Its time is that of its last record: what is whole is not touched.
+        if file.metadata().with_context(name)?.len() != whole {
+            file.set_len(whole).with_context(name)?;
+        }
         Ok(Self { file, path: path.to_owned() })
     }
 

@@ -301,6 +301,27 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
     assert_eq!(files(&place.path(OUT)), FILES);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_stdout_is_an_error() {
+    let place = Place::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full disk");
+    let output = place.command(&["schema"]).stdout(full).output().expect("tune starts");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).starts_with("error: stdout cannot be written"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_report_is_not_written_over_what_it_is_made_of() {
+    let place = Place::new();
+    let log = r#"[{"loss": 2.0, "step": 1}, {"eval_loss": 2.1, "step": 1}]"#;
+    place.write("log.json", log);
+    let output = place.tune(&["report", "log.json", "-o", "./log.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("written over the log"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(place.path("log.json")).expect("the log"), log);
+}
+
 /// As `nohup` starts it.
 #[cfg(target_os = "linux")]
 #[test]

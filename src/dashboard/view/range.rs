@@ -89,7 +89,8 @@ fn story(snapshot: &Snapshot<'_>, lines: &Lines, bests: &[f64], ui: &Ui) -> Opti
     core.extend(bulk(finite(probe)));
     core.extend(bests);
     if let Some(best) = best_loss.filter(|&best| best > 0.0) {
-        core.retain(|y| (VANISHED * best..=EXPLODED * best).contains(y));
+        let least = if ui.y == Scale::Linear { f64::NEG_INFINITY } else { VANISHED * best };
+        core.retain(|y| (least..=EXPLODED * best).contains(y));
     }
     let mut rest = finite(eval);
     rest.extend(finite(train));

@@ -102,9 +102,9 @@ impl Raster {
         self.line(from, to, layer);
     }
 
-    /// Shades one cell, behind whatever is there.
+    /// Shades one cell, behind whatever is there. ASCII has no sign that is lighter than a curve.
     pub fn shade(&mut self, column: usize, row: usize) {
-        if column < self.width && row < self.height {
+        if column < self.width && row < self.height && self.drawing != Drawing::Ascii {
             self.cells[row * self.width + column].shaded = true;
         }
     }
