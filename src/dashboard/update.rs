@@ -27,8 +27,8 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
                 return Some(Request::Trainer(Command::StopAfterEval));
             }
         }
-        Message::Save => return Some(told(ui, "asked to save after this step", Command::Save)),
-        Message::Evaluate => return Some(told(ui, "asked to evaluate after this step", Command::Evaluate)),
+        Message::Save => return Some(asked(ui, "save", Command::Save)),
+        Message::Evaluate => return Some(asked(ui, "evaluate", Command::Evaluate)),
         Message::TogglePause => {
             ui.paused = !ui.paused;
             let words = if ui.paused { "asked to wait; P goes on" } else { "asked to go on" };
@@ -162,6 +162,12 @@ fn quit(ui: &mut Ui) -> Option<Request> {
 }
 
 /// Asks the trainer for something, and says so.
+/// Asks for what the trainer does between two steps.
+fn asked(ui: &mut Ui, what: &str, command: Command) -> Request {
+    let when = if ui.paused { "when it goes on (P)" } else { "after this step" };
+    told(ui, &format!("asked to {what} {when}"), command)
+}
+
 fn told(ui: &mut Ui, words: &str, command: Command) -> Request {
     ui.notice = Some(words.into());
     Request::Trainer(command)

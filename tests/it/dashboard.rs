@@ -237,6 +237,18 @@ fn several_runs() {
 }
 
 #[test]
+fn in_a_pause_no_clock_goes_on() {
+    let runs = several();
+    let scene = Scene::of(&runs, 0).unwrap();
+    let head = |idle_s, paused| {
+        let screen = draw_scene(Some(&scene), &Ui { idle_s, paused, ..running() }, (120, 40));
+        screen.lines().nth(1).unwrap_or_default().to_owned()
+    };
+    assert!(head(75, true).contains("PAUSED") && head(75, true) == head(0, true), "{}", head(75, true));
+    assert!(head(75, false).contains("no news for") && head(75, false) != head(0, false));
+}
+
+#[test]
 fn other_runs_have_error_bars_where_their_rows_are_known() {
     let ui = Ui { runs: 3, ..Ui::default() };
     let screen = |known: &[usize]| {

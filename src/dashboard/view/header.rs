@@ -78,7 +78,7 @@ fn compact<'a>(scene: &Scene<'_>, name: &str, ui: &Ui, width: u16, theme: Theme)
         if let Some(share) = share(progress) {
             parts.push(vec![Span::raw(format!("{:.0}%", share * 100.0))]);
         }
-        if let Some(eta) = eta(progress, ui).filter(|_| !is_stale(ui)) {
+        if let Some(eta) = eta(progress, ui) {
             parts.push(vec![Span::raw(format!("ETA {eta}"))]);
         }
     }
@@ -135,14 +135,13 @@ fn progress<'a>(scene: &Scene<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<
     }
     // Most trainers' logs have no times.
     if progress.elapsed_s > 0.0 || ui.owns_run {
-        let since = if is_stale(ui) { 0 } else { ui.idle_s };
-        right.push(fmt::clock(progress.elapsed_s + since as f64));
+        right.push(fmt::clock(progress.elapsed_s + gone_on(ui) as f64));
     }
-    if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none() && !is_stale(ui)) {
+    if let Some(eta) = eta(progress, ui).filter(|_| snapshot.ended.is_none()) {
         right.push(format!("ETA {eta}"));
     }
-    if ui.idle_s >= QUIET_S && !is_stale(ui) {
-        right.push(format!("no news for {}", fmt::duration(ui.idle_s as f64)));
+    if gone_on(ui) >= QUIET_S {
+        right.push(format!("no news for {}", fmt::duration(gone_on(ui) as f64)));
     } else if let Some(rate) = progress.tokens_per_s {
         right.push(format!("{} tok/s", fmt::count(rate.max(0.0) as u64)));
     }
@@ -185,6 +184,11 @@ fn is_stale(ui: &Ui) -> bool {
     ui.idle_s >= STALE_S && ui.trainer == Trainer::Deaf && !ui.owns_run
 }
 
+/// Seconds by which the clocks have gone on since the newest record: none in a pause, or where it may well be over.
+fn gone_on(ui: &Ui) -> u64 {
+    if ui.paused || is_stale(ui) { 0 } else { ui.idle_s }
+}
+
 fn why(ended: &RunEnded) -> String {
     match ended.reason {
         StopReason::Finished => "ended: all steps taken",
@@ -208,5 +212,5 @@ fn share(progress: &Progress) -> Option<f64> {
 }
 
 fn eta(progress: &Progress, ui: &Ui) -> Option<String> {
-    progress.eta_s.filter(|_| !is_stale(ui)).map(|s| fmt::clock((s - ui.idle_s as f64).max(0.0)))
+    progress.eta_s.filter(|_| !is_stale(ui)).map(|s| fmt::clock((s - gone_on(ui) as f64).max(0.0)))
 }

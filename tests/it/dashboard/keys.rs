@@ -129,6 +129,9 @@ fn a_trainer_elsewhere_is_asked_and_its_log_tells_the_rest() {
     assert_eq!(press(&mut ui, KeyCode::Char('w')), Some(Command::Save));
     assert_eq!(ui.notice.as_deref(), Some("asked to save after this step"));
     assert_eq!(press(&mut ui, KeyCode::Char('P')), Some(Command::Pause(true)));
+    assert_eq!(ui.notice.as_deref(), Some("asked to wait; P goes on"));
+    press(&mut ui, KeyCode::Char('v'));
+    assert_eq!(ui.notice.as_deref(), Some("asked to evaluate when it goes on (P)"));
     press(&mut ui, KeyCode::Char('s'));
     assert_eq!(press(&mut ui, KeyCode::Char('y')), Some(Command::Stop));
     assert_eq!((ui.phase, ui.exit), (Phase::Running, None));
