@@ -1,5 +1,6 @@
 //! Screens of the dashboard, drawn into memory: what they look like, and that no size breaks them.
 
+mod header;
 mod keys;
 mod stories;
 mod viewport;
@@ -234,18 +235,6 @@ fn several_runs() {
     assert_ne!(above(&without), above(&narrow), "hidden curves must not be drawn");
     assert!(draw_scene(None, &Ui::default(), (80, 24)).contains("waiting for a run"));
     snapshots(|| insta::assert_snapshot!("dashboard-several-120x40", wide));
-}
-
-#[test]
-fn in_a_pause_no_clock_goes_on() {
-    let runs = several();
-    let scene = Scene::of(&runs, 0).unwrap();
-    let head = |idle_s, paused| {
-        let screen = draw_scene(Some(&scene), &Ui { idle_s, paused, ..running() }, (120, 40));
-        screen.lines().nth(1).unwrap_or_default().to_owned()
-    };
-    assert!(head(75, true).contains("PAUSED") && head(75, true) == head(0, true), "{}", head(75, true));
-    assert!(head(75, false).contains("no news for") && head(75, false) != head(0, false));
 }
 
 #[test]
