@@ -4,6 +4,7 @@ mod forms;
 
 use super::source::{self, Judged, Source};
 use super::{Failure, Outcome, Output, Reading, code, print};
+use crate::data::read::is_row;
 use crate::diagnosis::Severity;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
@@ -101,16 +102,11 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
 
 /// Bytes of a file that are looked at for a row.
 const HEAD: u64 = 64 * 1024;
-/// What rows to train on have, and logs have not.
-const ROWS: [&str; 6] = ["messages", "conversations", "prompt", "instruction", "question", "text"];
 
 /// Whether a file begins with a row to train on, in JSON Lines.
 fn is_rows(path: &Path) -> bool {
     let mut line = Vec::new();
     let read = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
-    let Some(Ok(_)) = read.map(|file| BufReader::new(file.take(HEAD)).read_until(b'\n', &mut line)) else {
-        return false;
-    };
-    serde_json::from_slice::<serde_json::Value>(&line)
-        .is_ok_and(|row| ROWS.iter().any(|key| row.get(key).is_some()))
+    let read = read.map(|file| BufReader::new(file.take(HEAD)).read_until(b'\n', &mut line));
+    matches!(read, Some(Ok(_))) && is_row(&line)
 }

@@ -162,6 +162,11 @@ impl Form {
     }
 }
 
+/// Whether a line of JSON Lines is a row, of whichever form.
+pub fn is_row(line: &[u8]) -> bool {
+    object(line, false).is_ok_and(|row| Form::of(&row).is_some())
+}
+
 /// The lines that are not blank.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = csv::Line> {
     let mut first = true;
@@ -290,6 +295,14 @@ mod tests {
 
     const CHAT: &str =
         r#"{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}"#;
+
+    #[test]
+    fn a_row_is_told_from_the_line_of_a_log() {
+        assert!(is_row(br#"{"prompt": "a", "completion": "b"}"#) && is_row(br#"{"text": "a"}"#));
+        for line in [r#"{"loss": 1.5, "step": 3}"#, r#"{"prompt": "a"}"#, "loss 1.5", ""] {
+            assert!(!is_row(line.as_bytes()), "{line}");
+        }
+    }
 
     #[test]
     fn a_table_has_the_forms_of_its_columns() {

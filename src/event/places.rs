@@ -1,5 +1,5 @@
 //! What a place in a run is called: its step, or the epoch where a log has no steps and epochs are
-//! counted in their place. Every sentence that names a place takes its words from here.
+//! counted in their place. What is said of foreign logs takes its words from here.
 
 use super::RunInfo;
 
@@ -25,10 +25,23 @@ impl Places {
 
     /// The place with its epoch, where that says more: `step 120, epoch 3.0`.
     pub fn with_epoch(self, step: u64, epoch: Option<f64>) -> String {
-        match epoch.filter(|epoch| *epoch > 0.0 && self.per_epoch.is_none()) {
+        match self.epoch(epoch).filter(|epoch| *epoch > 0.0) {
             Some(epoch) => format!("step {step}, epoch {epoch:.1}"),
             None => self.at(step),
         }
+    }
+
+    /// The number, of how many in all where that is known: `120/600`, or `3.25/6`.
+    pub fn of_all(self, step: u64, total: Option<u64>) -> String {
+        total.map_or_else(
+            || self.number(step),
+            |total| format!("{}/{}", self.number(step), self.number(total)),
+        )
+    }
+
+    /// The epoch, where it says more than the place does.
+    pub fn epoch(self, epoch: Option<f64>) -> Option<f64> {
+        epoch.filter(|_| self.per_epoch.is_none())
     }
 
     /// The number alone: `120`, or `3.25`.
@@ -69,6 +82,10 @@ mod tests {
             (RunInfo::default(), 0, "step 0", "step 0, epoch 1.2"),
         ] {
             assert_eq!(words(run, step), (at.into(), with_epoch.into()));
+        }
+        for (counts_epochs, of_all, epoch) in [(false, "120/600", Some(1.25)), (true, "1.2/6", None)] {
+            let places = run(counts_epochs, 100.0).places();
+            assert_eq!((places.of_all(120, Some(600)).as_str(), places.epoch(Some(1.25))), (of_all, epoch));
         }
     }
 }

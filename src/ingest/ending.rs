@@ -38,11 +38,20 @@ pub(super) fn ending(line: &[u8]) -> Option<StopReason> {
     // Lightning, Keras, fastai.
     let stopped = line.starts_with(b"Epoch ") && line.ends_with(b": early stopping")
         || line.starts_with(b"No improvement since epoch ")
-        || line.starts_with(b"Monitored metric ") && scan::has(line, b"Signaling Trainer to stop");
+        || line.starts_with(b"Monitored metric ") && of_lightning(line) == Some(StopReason::EarlyStopping);
     if stopped || begins(&STOPPED) {
         return Some(StopReason::EarlyStopping);
     }
-    (begins(&OVER) || line.starts_with(b"`Trainer.fit` stopped: `max_")).then_some(StopReason::Finished)
+    let over = begins(&OVER) || line.starts_with(b"`Trainer.fit`") && of_lightning(line).is_some();
+    over.then_some(StopReason::Finished)
+}
+
+/// What Lightning says, be it behind a bar or on a line of its own.
+pub(super) fn of_lightning(text: &[u8]) -> Option<StopReason> {
+    if scan::has(text, b"Signaling Trainer to stop") {
+        return Some(StopReason::EarlyStopping);
+    }
+    scan::has(text, b"`Trainer.fit` stopped: `max_").then_some(StopReason::Finished)
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 
 use super::points::At;
 use super::rows::{Cell, Rows};
-use super::{Format, Map, Points, scan};
-use crate::event::StopReason;
+use super::{Format, Map, Points, ending, scan};
 use memchr::memchr;
 
 pub(super) struct Lightning {
@@ -64,13 +63,7 @@ impl Format for Lightning {
             self.full = Some((epoch, all));
         }
         // Behind the bar, or on a line of its own.
-        let said = |words: &[u8]| scan::has(&rest[open..], words);
-        let reason = if said(b"Signaling Trainer to stop") {
-            Some(StopReason::EarlyStopping)
-        } else {
-            said(b"`Trainer.fit` stopped: `max_").then_some(StopReason::Finished)
-        };
-        if let Some(reason) = reason {
+        if let Some(reason) = ending::of_lightning(&rest[open..]) {
             self.settle(points);
             points.end(reason);
         }

@@ -67,17 +67,14 @@ pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.eval.get(index) else { return String::new() };
     let places = snapshot.run.places();
-    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{}", places.number(total)));
-    let width = 2 * of_all.len().saturating_sub(1).max(3) + 1;
+    let total = snapshot.run.total_steps;
+    let width = 2 * total.map_or(0, |total| places.number(total).len()).max(3) + 1;
     let train = point.train_loss.map_or_else(|| "    -".into(), |loss| format!("{loss:.3}"));
     let mut out = format!(
         "{} {:>width$}{}  train {train}  eval {:.3}  {:<8}",
         places.unit(),
-        format!("{}{of_all}", places.number(point.step)),
-        point
-            .epoch
-            .filter(|_| !snapshot.run.counts_epochs)
-            .map_or(String::new(), |epoch| format!("  epoch {epoch:>5.2}")),
+        places.of_all(point.step, total),
+        places.epoch(point.epoch).map_or(String::new(), |epoch| format!("  epoch {epoch:>5.2}")),
         point.loss,
         standing(snapshot, index, point),
     );
@@ -101,13 +98,10 @@ pub fn step_line(snapshot: &Snapshot) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.train.last() else { return String::new() };
     let places = snapshot.run.places();
-    let of_all = snapshot.run.total_steps.map_or(String::new(), |total| format!("/{}", places.number(total)));
-    let epoch = point
-        .epoch()
-        .filter(|_| !snapshot.run.counts_epochs)
-        .map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
+    let place = places.of_all(point.step, snapshot.run.total_steps);
+    let epoch = places.epoch(point.epoch()).map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
     let rate = point.learning_rate().map_or(String::new(), |rate| format!("  lr {rate:.1e}"));
-    let mut out = format!("{}{of_all}{epoch}  train {:.3}{rate}", places.at(point.step), point.loss);
+    let mut out = format!("{} {place}{epoch}  train {:.3}{rate}", places.unit(), point.loss);
     if let Some(rate) = progress.tokens_per_s {
         let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));
     }
@@ -202,9 +196,10 @@ pub(super) fn as_good(snapshot: &Snapshot) -> Option<String> {
 }
 
 pub(super) fn place(snapshot: &Snapshot, point: &EvalPoint) -> String {
-    match point.epoch.filter(|epoch| *epoch > 0.0 && !snapshot.run.counts_epochs) {
+    let places = snapshot.run.places();
+    match places.epoch(point.epoch).filter(|epoch| *epoch > 0.0) {
         Some(epoch) => format!("step {} (epoch {epoch:.1})", point.step),
-        None => snapshot.run.places().at(point.step),
+        None => places.at(point.step),
     }
 }
 

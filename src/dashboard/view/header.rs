@@ -126,7 +126,7 @@ fn progress<'a>(scene: &Scene<'_>, ui: &Ui, width: usize, theme: Theme) -> Line<
     let progress = &snapshot.progress;
     let mut left = Line::from(Span::styled(state(snapshot, ui), theme.strong()));
     left.push_span(format!("  {}", steps(snapshot)));
-    if let Some(epoch) = progress.epoch.filter(|epoch| *epoch > 0.0 && !snapshot.run.counts_epochs) {
+    if let Some(epoch) = snapshot.run.places().epoch(progress.epoch).filter(|epoch| *epoch > 0.0) {
         left.push_span(format!("  epoch {epoch:.1}"));
     }
     let mut right = Vec::new();
@@ -202,8 +202,7 @@ fn why(ended: &RunEnded) -> String {
 
 fn steps(snapshot: &Snapshot<'_>) -> String {
     let (progress, places) = (&snapshot.progress, snapshot.run.places());
-    let of_all = progress.total_steps.map_or(String::new(), |total| format!("/{}", places.number(total)));
-    format!("{}{of_all}", places.at(progress.step))
+    format!("{} {}", places.unit(), places.of_all(progress.step, progress.total_steps))
 }
 
 fn share(progress: &Progress) -> Option<f64> {

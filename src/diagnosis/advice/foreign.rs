@@ -173,7 +173,7 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
 fn against_overfitting(options: &Options, rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
     let mut texts = Vec::new();
     if let Some(rise) = rise {
-        let epoch = rise.best_epoch.filter(|epoch| *epoch > 0.0 && !run.counts_epochs);
+        let epoch = run.places().epoch(rise.best_epoch).filter(|epoch| *epoch > 0.0);
         let place = epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch:.1})"));
         let keep = options.keep_best.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
         texts.push(if rise.best_step == 0 {
