@@ -5,7 +5,8 @@
     python3 benches/whole_job.py [--epochs 12] [--rounds 1]
 
 Same model (the embedded base as a model folder), rows, steps, batch, rate, rank and precision (f32);
-neither side stops early; both evaluate once an epoch. `tune eval` scores both best adapters.
+neither side stops early; both evaluate the held-out rows once an epoch, and nothing else: the probe of `tune` (train
+rows and continuations), which the other side has not, is off. `tune eval` scores both best adapters.
 """
 import argparse
 import json
@@ -52,7 +53,7 @@ with tempfile.TemporaryDirectory() as folder:
         "model.path": model, "model.dtype": "f32", "data.train": train, "data.valid": valid,
         "lora.r": 64, "lora.alpha": 512.0, "train.epochs": args.epochs, "train.batch_size": 8,
         "train.learning_rate": 1e-3, "train.schedule": "constant", "train.warmup_ratio": 0.0,
-        "eval.every_epochs": 1.0, "early_stopping.enabled": "false",
+        "eval.every_epochs": 1.0, "early_stopping.enabled": "false", "probe.rows": 0, "probe.prompts": 0,
     }
     ours, theirs = [], []
     for turn in range(args.rounds):

@@ -59,6 +59,12 @@ pub struct Lora {
     pub scale: f32,
 }
 
+impl Lora {
+    pub fn rank(&self) -> usize {
+        self.a.dims()[0]
+    }
+}
+
 /// A frozen matrix with its low-rank update, if it has one.
 #[derive(Clone, Copy, Debug)]
 pub struct Projection<'a> {
@@ -71,7 +77,8 @@ pub struct Projection<'a> {
 pub struct Projected {
     /// `(n, out)`
     pub y: Tensor,
-    /// `dropout(x) A^T`, `(n, r)`, which the backward pass needs; none without an update.
+    /// `dropout(x) A^T`, `(n, r)`, which the backward pass needs; none without an update, nor where the update was
+    /// merged into the matrix.
     pub down: Option<Tensor>,
 }
 

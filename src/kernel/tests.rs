@@ -97,6 +97,52 @@ fn native_linear_equals_portable() {
 }
 
 #[test]
+fn an_update_of_a_rank_that_is_not_low_is_merged() {
+    let mut random = Random::new(10);
+    let (x, dy) = (random.matrix(300, 40), random.matrix(300, 30));
+    let lora = Lora { a: random.matrix(20, 40), b: random.matrix(30, 20), scale: 1.7 };
+    let exact = Weight { matrix: random.matrix(30, 40) };
+    // Not what dropout acts on, nor in bf16, which would swallow it; and not for a few tokens, as in generation.
+    let coarse = Weight { matrix: exact.matrix.to_dtype(DType::BF16).unwrap() };
+    let down = |x: &Tensor, weight, dropout| {
+        let projection = Projection { weight, lora: Some((&lora, dropout)) };
+        Kernels::Cpu.linear(x, &[projection], None).unwrap().remove(0).down
+    };
+    assert!(down(&x, &exact, Dropout::new(0.1, 1)).is_some() && down(&x, &coarse, Dropout::OFF).is_some());
+    assert!(down(&x.narrow(0, 0, 20).unwrap(), &exact, Dropout::OFF).is_some());
+
+    let lora = Some((&lora, Dropout::OFF));
+    let group = [lora, None, lora].map(|lora| Projection { weight: &exact, lora });
+    let compute = |kernels: Kernels, need_dx| {
+        let projected = kernels.linear(&x, &group, Some(&dy)).unwrap();
+        let upstream = |(&projection, projected)| {
+            let Projected { down, .. }: &Projected = projected;
+            (projection, Upstream { dy: &dy, down: down.as_ref() })
+        };
+        let upstream: Vec<_> = group.iter().zip(&projected).map(upstream).collect();
+        let backward = kernels.linear_backward(&x, &upstream, need_dx).unwrap();
+        (projected, backward)
+    };
+    for need_dx in [true, false] {
+        let (ours, (dx, grads)) = compute(Kernels::Cpu, need_dx);
+        let (reference, (dx_ref, grads_ref)) = compute(Kernels::Portable, need_dx);
+        for (ours, reference) in ours.iter().zip(&reference) {
+            assert!(ours.down.is_none());
+            assert_close("y", &ours.y, &reference.y);
+        }
+        assert_eq!(dx.is_some(), need_dx);
+        if let (Some(dx), Some(dx_ref)) = (dx, dx_ref) {
+            assert_close("dx", &dx, &dx_ref);
+        }
+        assert_eq!(grads.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+        for (grad, reference) in grads.iter().flatten().zip(grads_ref.iter().flatten()) {
+            assert_close("da", &grad.a, &reference.a);
+            assert_close("db", &grad.b, &reference.b);
+        }
+    }
+}
+
+#[test]
 fn native_pointwise_equals_portable() {
     let mut random = Random::new(2);
     let (x, dy, residual) = (random.matrix(88, 500), random.matrix(88, 500), random.matrix(88, 500));

@@ -3,11 +3,11 @@
 //! The matrices of a group share their input, so it is packed once; a frozen matrix and its update
 //! are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the gradients that a group
 //! sends back. With dropout the way back through an update is masked after its product, and cannot
-//! be part of that sum.
+//! be part of that sum. An update of a rank that is not low goes another way: see [`merged`].
 
 use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, narrow, thin};
 use super::simd::vectorized;
-use super::{tensor, view};
+use super::{merged, tensor, view};
 use crate::{Dropout, LoraGrad, Projected, Projection, Upstream, Weight};
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 use rayon::prelude::*;
@@ -109,7 +109,15 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
                 let y = sum(isa, (n, out), &[frozen], residual.as_deref());
                 return Ok(Projected { y: tensor(y, n, out)?, down: None });
             };
-            let r = lora.a.dim(0)?;
+            if let Elements::F32(w) = w.elements()
+                && merged::pays(n, projection)
+            {
+                let w = merged::merge(w, lora, (out, k))?;
+                let right = Source::rows(Elements::F32(&w), out, k, k);
+                let y = sum(isa, (n, out), &[Term { left: x.single(), right }], residual.as_deref());
+                return Ok(Projected { y: tensor(y, n, out)?, down: None });
+            }
+            let r = lora.rank();
             let (a, b) = (view(&lora.a)?, view(&lora.b)?);
             let down = thin(single, x.source().dropped(dropout), Source::rows(Elements::F32(&a), r, k, k));
             let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r), Threads::All);
@@ -145,14 +153,28 @@ pub(crate) fn linear_backward(
         .zip(group)
         .map(|(dy, (projection, _))| Activations::new(isa, dy, n, projection.weight.out_dim()))
         .collect();
+    let columns = OnceCell::new();
+    let columns = || {
+        columns.get_or_init(|| Left::new(single, Source::columns(Elements::F32(&x), n, k, k), Threads::All))
+    };
     let (mut grads, mut lows) = (Vec::new(), Vec::new());
     for (dy, (projection, Upstream { down, .. })) in upstream.iter().zip(group) {
-        let (Some((lora, dropout)), Some(down)) = (projection.lora, down) else {
-            grads.push(None);
-            lows.push(None);
-            continue;
+        let out = dy.cols;
+        let (lora, dropout, down) = match (projection.lora, down) {
+            (Some((lora, dropout)), Some(down)) => (lora, dropout, down),
+            (None, _) => {
+                grads.push(None);
+                lows.push(None);
+                continue;
+            }
+            // The forward pass has merged it.
+            (Some((lora, _)), None) => {
+                grads.push(Some(merged::gradients(columns(), dy.data, lora, (n, k, out))?));
+                lows.push(None);
+                continue;
+            }
         };
-        let (r, out) = (lora.a.dim(0)?, dy.cols);
+        let r = lora.rank();
         let (b, down) = (view(&lora.b)?, view(down)?);
         let right = Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale);
         let d_down = thin(single, dy.source(), right);
@@ -172,12 +194,23 @@ pub(crate) fn linear_backward(
     }
     let weights =
         group.iter().map(|(projection, _)| frozen(projection.weight)).collect::<Result<Vec<_>>>()?;
+    let merged = group
+        .iter()
+        .zip(&weights)
+        .map(|((projection, Upstream { down, .. }), w)| match (projection.lora, down, w.elements()) {
+            (Some((lora, _)), None, Elements::F32(w)) => {
+                merged::merge(w, lora, (projection.weight.out_dim(), k)).map(Some)
+            }
+            _ => Ok(None),
+        })
+        .collect::<Result<Vec<_>>>()?;
     let downs =
         lows.iter().map(|low| low.as_ref().map(|low| view(low.a)).transpose()).collect::<Result<Vec<_>>>()?;
     let mut terms = Vec::new();
     let mut masked = Vec::new();
-    for (((dy, w), low), a) in upstream.iter().zip(&weights).zip(&lows).zip(&downs) {
-        let (w, out) = (w.elements(), dy.cols);
+    for ((((dy, w), merged), low), a) in upstream.iter().zip(&weights).zip(&merged).zip(&lows).zip(&downs) {
+        let out = dy.cols;
+        let w = merged.as_deref().map_or_else(|| w.elements(), Elements::F32);
         terms.push(Term { left: dy.against(w), right: Source::columns(w, out, k, k) });
         let (Some(low), Some(a)) = (low, a) else { continue };
         if low.dropout.is_off() {

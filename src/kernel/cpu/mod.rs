@@ -9,6 +9,7 @@ mod attention;
 mod head;
 mod linear;
 mod matmul;
+mod merged;
 mod pointwise;
 mod simd;
 

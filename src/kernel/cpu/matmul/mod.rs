@@ -6,8 +6,8 @@
 //! share them; right operands are packed where they are needed, 16 or 32 columns at a time, so that a
 //! matrix kept in bf16 is widened tile by tile and never as a whole.
 //!
-//! The blocking follows Goto and van de Geijn (2008): a strip of the right operand stays in the
-//! first cache while the rows go past it, a block of the left one in the second.
+//! The blocking follows Goto and van de Geijn (2008), for processors with a large second cache: a strip of
+//! the right operand stays there while the rows go past it, and they are asked for in advance.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
@@ -28,12 +28,16 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use tile::{Segment, Target, Tile};
 
-/// Elements of the steps that are summed before a tile goes back to memory: 32 columns of them fit the first cache.
-const DEPTH: usize = 256;
+/// Steps that are summed before a tile goes back to memory. 32 columns of them fit the second cache,
+/// from which they come as fast as they are used; that the first one would hold a quarter of the steps is worth less
+/// than that tiles come back a quarter as often.
+const DEPTH: usize = 1024;
 /// A last term of at most this many steps goes with the block before it.
 const SHORT: usize = 64;
-/// Rows of the left operand that stay in the second cache while columns go past.
+/// Rows of the left operand that one task takes at most.
 const HEIGHT: usize = 896;
+/// With no more strips of rows than this, packing a strip of columns costs more than it saves.
+const FEW: usize = 2;
 /// Strips of columns that one task takes at most.
 const STRIPS: usize = 8;
 
@@ -214,7 +218,7 @@ fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
     let mut open = 0;
     for (term, Term { left, .. }) in terms.iter().enumerate() {
         let all = units(left.steps, left.pairs);
-        let parts = all.div_ceil(DEPTH).max(1);
+        let parts = left.steps.div_ceil(DEPTH).max(1);
         let each = left.isa.padded(all.div_ceil(parts), left.pairs);
         for part in 0..parts {
             let run = Run { term, from: (part * each).min(all), to: ((part + 1) * each).min(all) };
@@ -345,21 +349,36 @@ impl Job<'_> {
         buffer: &mut [MaybeUninit<u32>],
     ) {
         let mut free = buffer;
-        let empty = Segment { a: std::ptr::null(), a_stride: 0, b: std::ptr::null(), steps: 0, pairs: false };
+        let empty = Segment {
+            a: std::ptr::null(),
+            a_stride: 0,
+            b: std::ptr::null(),
+            b_stride: self.width,
+            steps: 0,
+            pairs: false,
+        };
+        let at = column * self.width;
         let mut segments: Vec<Segment> = vec![empty; runs.len()];
         for (segment, run) in segments.iter_mut().zip(runs) {
             let Term { left, right } = &self.terms[run.term];
             let units = run.to - run.from;
+            if rows.len() <= FEW
+                && !left.pairs
+                && self.isa.panel == 1
+                && let Some((b, b_stride)) = right.in_place(at..at + self.width, run.from)
+            {
+                *segment = Segment { b: b.as_ptr().cast(), b_stride, steps: units, ..empty };
+                continue;
+            }
             let (out, rest) = free.split_at_mut(self.isa.padded(units, left.pairs) * self.width);
             free = rest;
             let (out, padding) = out.split_at_mut(units * self.width);
             padding.fill(MaybeUninit::new(0));
             let steps =
                 if left.pairs { 2 * run.from..(2 * run.to).min(left.steps) } else { run.from..run.to };
-            strip(self.isa, out, self.width, *right, column * self.width, steps, left.pairs);
+            strip(self.isa, out, self.width, *right, at, steps, left.pairs);
             *segment = Segment { b: out.as_ptr().cast(), steps: units, pairs: left.pairs, ..empty };
         }
-        let at = column * self.width;
         let m = self.terms[0].left.rows;
         for index in rows {
             for (segment, run) in segments.iter_mut().zip(runs) {
@@ -374,7 +393,7 @@ impl Job<'_> {
             };
             #[expect(unsafe_code, reason = "a tile works on pointers")]
             // SAFETY: `multiply` has checked that rows and columns lie inside the result and the base; the
-            // segments were packed above, for this tile and as many steps; `available` has found the instructions.
+            // segments were packed above, for this tile and as many steps, or are where the source has them; `available` has found the instructions.
             unsafe {
                 let target = Target {
                     c: self.c.0.add(row * self.stride + at),

@@ -85,6 +85,15 @@ impl<'a> Source<'a> {
         self
     }
 
+    /// Where some lanes from a step on can be read as they are, and the distance of their steps; none where something
+    /// has to be done to them, or some do not exist.
+    pub(super) fn in_place(self, lanes: Range<usize>, step: usize) -> Option<(&'a [f32], usize)> {
+        let Elements::F32(data) = self.elements else { return None };
+        let plain = self.scale == 1.0 && self.dropout.is_off();
+        let there = self.lane_stride == 1 && lanes.end <= self.lanes && step < self.steps;
+        (plain && there).then(|| (&data[lanes.start + step * self.step_stride..], self.step_stride))
+    }
+
     /// The element of a lane at a step.
     #[inline]
     fn at(self, lane: usize, step: usize) -> f32 {

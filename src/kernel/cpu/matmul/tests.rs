@@ -30,9 +30,18 @@ fn assert_close(what: &str, ours: &[f32], exact: &[f64]) {
     }
 }
 
-/// Shapes with every kind of edge: less than a tile, exactly one, many blocks with a rest, a single step.
-const SHAPES: [(usize, usize, usize); 7] =
-    [(1, 1, 1), (14, 32, 16), (15, 33, 17), (3, 8, 600), (70, 16, 257), (29, 100, 513), (200, 70, 40)];
+/// Shapes with every kind of edge: less than a tile, exactly one, a single step, several blocks with a rest, rows
+/// so few that the right operand is read where it is.
+const SHAPES: [(usize, usize, usize); 8] = [
+    (1, 1, 1),
+    (14, 32, 16),
+    (15, 33, 17),
+    (3, 8, 600),
+    (70, 16, 257),
+    (29, 100, 513),
+    (200, 70, 40),
+    (12, 70, 2 * DEPTH + 52),
+];
 
 #[test]
 fn thin_products_of_what_is_not_packed() {

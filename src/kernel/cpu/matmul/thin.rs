@@ -5,11 +5,13 @@
 
 use super::pack::{Elements, Source, strip};
 use super::tile::{Segment, Target};
-use super::{DEPTH, Isa, filled};
+use super::{Isa, filled};
 use crate::Dropout;
 use crate::cpu::simd::vectorized;
 use rayon::prelude::*;
 
+/// Steps that are copied at a time, when they are: a tile of them fits the first cache.
+const DEPTH: usize = 256;
 /// Strips of rows that one task takes.
 const STRIPS: usize = 2;
 
@@ -50,7 +52,7 @@ pub(in crate::cpu) fn thin(isa: &Isa, left: Source, right: Source) -> Vec<f32> {
             };
             for (index, b) in packed.chunks_exact(width * k).enumerate() {
                 let b = b[from * width..].as_ptr();
-                let segment = Segment { a: a.cast(), a_stride, b, steps, pairs: false };
+                let segment = Segment { a: a.cast(), a_stride, b, b_stride: width, steps, pairs: false };
                 let c = out[index * width..].as_mut_ptr().cast::<f32>();
                 let base = if from == 0 { std::ptr::null() } else { c.cast_const() };
                 let cols = width.min(n - index * width);

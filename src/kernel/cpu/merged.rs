@@ -1,0 +1,54 @@
+//! Updates whose rank is not low for the matrix that they belong to.
+//!
+//! `x W^T + scale * x A^T B^T` is `x (W + scale * B A)^T`. Where the rank comes near the sizes of the matrix, it is
+//! less work to merge the update into it, and to take the gradients of A and B from that of the merged matrix, than
+//! to go through the rank with every token. What is merged lives no longer than the product that it is for; the
+//! frozen matrix stays as it is.
+
+use super::linear::sum;
+use super::matmul::{Elements, Isa, Left, Source, Term, Threads};
+use super::{tensor, view};
+use crate::{Dropout, Lora, LoraGrad, Projection};
+use candle_core::Result;
+
+/// Whether merging is less work for `n` tokens, forward and backward taken together. Dropout acts on the input of
+/// the update alone, and a matrix in bf16 would swallow most of the update.
+pub(super) fn pays(n: usize, projection: &Projection) -> bool {
+    let Projection { weight, lora: Some((lora, dropout)) } = projection else { return false };
+    let (out, k, r) = (weight.out_dim(), weight.in_dim(), lora.rank());
+    // Multiplications. By the rank: to it and from it, and twice that on the way back. Merged: the gradient of the
+    // matrix; two mergings, and the gradients of A and B.
+    let by_rank = 3 * n * r * (k + out);
+    let merged = n * k * out + 4 * r * k * out;
+    !weight.is_bf16() && *dropout == Dropout::OFF && merged < by_rank
+}
+
+/// `W + scale * B A`, `(out, k)`.
+pub(super) fn merge(w: &[f32], lora: &Lora, (out, k): (usize, usize)) -> Result<Vec<f32>> {
+    let isa = Isa::best(false);
+    let (a, b, r) = (view(&lora.a)?, view(&lora.b)?, lora.rank());
+    let left = &Left::new(isa, Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale), Threads::All);
+    let right = Source::columns(Elements::F32(&a), r, k, k);
+    Ok(sum(isa, (out, k), &[Term { left, right }], Some(w)))
+}
+
+/// The gradients of A and B, from the columns of the input, `(k, n)`, and the gradient of the output, `(n, out)`.
+pub(super) fn gradients(
+    x: &Left,
+    dy: &[f32],
+    lora: &Lora,
+    (n, k, out): (usize, usize, usize),
+) -> Result<LoraGrad> {
+    let isa = Isa::best(false);
+    let (a, b, r) = (view(&lora.a)?, view(&lora.b)?, lora.rank());
+    // Of the merged matrix, turned: `(k, out)`.
+    let dw =
+        sum(isa, (k, out), &[Term { left: x, right: Source::columns(Elements::F32(dy), n, out, out) }], None);
+    let left =
+        &Left::new(isa, Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale), Threads::All);
+    let da = sum(isa, (r, k), &[Term { left, right: Source::rows(Elements::F32(&dw), k, out, out) }], None);
+    let left =
+        &Left::new(isa, Source::columns(Elements::F32(&dw), k, out, out).scaled(lora.scale), Threads::All);
+    let db = sum(isa, (out, r), &[Term { left, right: Source::rows(Elements::F32(&a), r, k, k) }], None);
+    Ok(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? })
+}
