@@ -7,6 +7,7 @@
 use super::Keep;
 use super::lora::{AdapterConfig, Module};
 use super::spec::Spec;
+use crate::kernel::cpu::merging_pays;
 
 /// Bytes of an f32.
 const SINGLE: u64 = 4;
@@ -46,7 +47,7 @@ impl Memory {
         let tokens = batch.tokens as u64;
         let layers = spec.layers as u64;
         let hidden = spec.hidden as u64;
-        let layer = kept_of_layer(spec, adapter);
+        let layer = kept_of_layer(spec, adapter, batch.tokens, bytes == SINGLE);
         let kept = match keep {
             Keep::Activations => layers * layer,
             // The input of every layer, and everything of the one that is computed again.
@@ -85,11 +86,14 @@ fn adapter_parameters(spec: &Spec, adapter: &AdapterConfig) -> u64 {
     (shapes.map(|(out, input)| adapter.r * (out + input)).sum::<usize>() * spec.layers) as u64
 }
 
-/// Numbers that a layer keeps for each token: see [`super::layer::Saved`].
-fn kept_of_layer(spec: &Spec, adapter: &AdapterConfig) -> u64 {
+/// Numbers that a layer keeps for each of so many tokens: see [`super::layer::Saved`].
+fn kept_of_layer(spec: &Spec, adapter: &AdapterConfig, tokens: usize, exact: bool) -> u64 {
     let (query, kv) = (spec.heads.query * spec.heads.dim, spec.heads.key_value * spec.heads.dim);
     let bare = if spec.head_norms { query + kv } else { 0 };
-    let lows = adapter.r * adapter.targets.len();
+    // Nothing is kept of an update that is merged into its matrix.
+    let mergeable = exact && adapter.dropout == 0.0;
+    let merged = |module: &&Module| mergeable && merging_pays(tokens, module.shape(spec), adapter.r);
+    let lows = adapter.r * adapter.targets.iter().filter(|module| !merged(module)).count();
     (2 * spec.hidden + 2 * query + 2 * kv + bare + spec.heads.query + 2 * spec.intermediate + lows) as u64
 }
 

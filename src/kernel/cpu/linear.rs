@@ -110,7 +110,7 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
                 return Ok(Projected { y: tensor(y, n, out)?, down: None });
             };
             if let Elements::F32(w) = w.elements()
-                && merged::pays(n, projection)
+                && merged::is_merged(n, projection)
             {
                 let w = merged::merge(w, lora, (out, k))?;
                 let right = Source::rows(Elements::F32(&w), out, k, k);

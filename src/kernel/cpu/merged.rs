@@ -8,19 +8,25 @@
 use super::linear::sum;
 use super::matmul::{Elements, Isa, Left, Source, Term, Threads};
 use super::{tensor, view};
-use crate::{Dropout, Lora, LoraGrad, Projection};
+use crate::{Lora, LoraGrad, Projection};
 use candle_core::Result;
 
-/// Whether merging is less work for `n` tokens, forward and backward taken together. Dropout acts on the input of
-/// the update alone, and a matrix in bf16 would swallow most of the update.
-pub(super) fn pays(n: usize, projection: &Projection) -> bool {
+/// Whether the update of a projection is merged when `n` tokens go through it. Dropout acts on the input of the
+/// update alone, and a matrix in bf16 would swallow most of the update.
+pub(super) fn is_merged(n: usize, projection: &Projection) -> bool {
     let Projection { weight, lora: Some((lora, dropout)) } = projection else { return false };
-    let (out, k, r) = (weight.out_dim(), weight.in_dim(), lora.rank());
+    let exact = !weight.is_bf16() && dropout.is_off();
+    exact && merging_pays(n, (weight.out_dim(), weight.in_dim()), lora.rank())
+}
+
+/// Whether an update of rank `r` to an `(out, k)` matrix is less work when it is merged, for `n` tokens, forward and
+/// backward taken together.
+pub fn merging_pays(n: usize, (out, k): (usize, usize), r: usize) -> bool {
     // Multiplications. By the rank: to it and from it, and twice that on the way back. Merged: the gradient of the
     // matrix; two mergings, and the gradients of A and B.
     let by_rank = 3 * n * r * (k + out);
     let merged = n * k * out + 4 * r * k * out;
-    !weight.is_bf16() && *dropout == Dropout::OFF && merged < by_rank
+    merged < by_rank
 }
 
 /// `W + scale * B A`, `(out, k)`.
