@@ -110,6 +110,7 @@ impl Rows {
     }
 
     /// As [`Rows::cell`], for a name that was looked up by [`Rows::find`].
+    #[inline]
     pub fn cell_at(&mut self, index: usize, cell: Cell) {
         let Some((name, found)) = self.known.get(index) else { return };
         let row = &mut self.row;

@@ -6,7 +6,7 @@
 
 use super::points::At;
 use super::rows::{Cell, Rows};
-use super::{Format, Map, Points, names};
+use super::{Format, Map, Points, names, scan};
 use crate::ingest::names::{Side, What};
 use memchr::{memchr, memchr3};
 use std::ops::Range;
@@ -95,6 +95,53 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Takes the cells of a row; how many are numbers, where there are as many cells as columns.
+    fn row(&mut self, line: &[u8]) -> Option<u32> {
+        self.rows.begin();
+        let (mut columns, mut numbers) = (self.columns.iter(), 0);
+        let mut take = |cell: Cell| {
+            let column = columns.next()?;
+            if cell != Cell::Words(b"") {
+                numbers += u32::from(matches!(cell, Cell::Number(_)));
+                self.rows.cell_at(*column, cell);
+            }
+            Some(())
+        };
+        match self.separator {
+            Separator::Byte(end) => {
+                let mut rest = line;
+                loop {
+                    // Nearly all cells are empty, or a number that the separator follows.
+                    let read = if rest.first() == Some(&end) { None } else { scan::number(rest) };
+                    let length = match read {
+                        Some((value, length)) if rest.get(length).is_none_or(|byte| *byte == end) => {
+                            take(Cell::Number(value))?;
+                            length
+                        }
+                        _ => {
+                            let length = memchr(end, rest).unwrap_or(rest.len());
+                            take(Cell::of(&rest[bare(rest, 0..length)]))?;
+                            length
+                        }
+                    };
+                    match rest.get(length) {
+                        Some(_) => rest = &rest[length + 1..],
+                        None => break,
+                    }
+                }
+            }
+            Separator::Blank => {
+                self.separator.cut(line, &mut self.cells);
+                for cell in &self.cells {
+                    take(Cell::of(&line[cell.clone()]))?;
+                }
+            }
+        }
+        columns.next().is_none().then_some(numbers)
+    }
+}
+
 /// Who wrote a table, by its columns.
 fn author(cells: &[&[u8]], separator: Separator, side: Option<Side>) -> &'static str {
     let has = |name: &str| cells.contains(&name.as_bytes());
@@ -119,15 +166,12 @@ impl Separator {
         cells.clear();
         match self {
             Self::Byte(end) => {
-                // Cells are too short to be searched for many bytes at a time.
-                let mut from = 0;
-                for (to, &byte) in line.iter().enumerate() {
-                    if byte == end {
-                        cells.push(bare(line, from..to));
-                        from = to + 1;
-                    }
-                }
-                cells.push(bare(line, from..line.len()));
+                let cut = line.split(|byte| *byte == end).scan(0, |from, cell| {
+                    let at = *from;
+                    *from += cell.len() + 1;
+                    Some(at..at + cell.len())
+                });
+                cells.extend(cut.map(|cell| bare(line, cell)));
             }
             Self::Blank => {
                 let words = line.split(|byte| matches!(byte, b' ' | b'\t')).scan(0, |from, word| {
@@ -144,11 +188,6 @@ impl Separator {
 /// A cell without blanks and quotes around it.
 fn bare(line: &[u8], cell: Range<usize>) -> Range<usize> {
     let text = &line[cell.clone()];
-    // Nearly all are.
-    let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
-    if plain(text.first()) && plain(text.last()) {
-        return cell;
-    }
     let start = cell.start + text.len() - text.trim_ascii_start().len();
     let inner = text.trim_ascii();
     let edge = usize::from(inner.len() >= 2 && inner.starts_with(b"\"") && inner.ends_with(b"\""));
@@ -170,23 +209,13 @@ impl Format for Table {
             }
             return false;
         }
-        self.separator.cut(line, &mut self.cells);
-        if self.cells.len() != self.columns.len() {
+        let Some(numbers) = self.row(line) else {
             // A row that is cut short is one of a table all the same.
             if points.started() && matches!(self.separator, Separator::Byte(_)) {
                 points.skip("a row with another number of cells than the header");
             }
             return false;
-        }
-        self.rows.begin();
-        let mut numbers = 0;
-        for (&column, cell) in self.columns.iter().zip(&self.cells) {
-            if !cell.is_empty() {
-                let cell = Cell::of(&line[cell.clone()]);
-                numbers += u32::from(matches!(cell, Cell::Number(_)));
-                self.rows.cell_at(column, cell);
-            }
-        }
+        };
         if numbers == 0 && headlike {
             self.begins(line);
             return false;
