@@ -57,9 +57,9 @@ const LONGEST: usize = 120;
 /// The side that a word stands for.
 pub fn side(word: &str) -> Option<Side> {
     match word {
-        "train" | "training" | "learn" | "tr" | "dtrain" | "fit" => Some(Side::Train),
+        "train" | "training" | "learn" | "tr" | "trn" | "dtrain" | "fit" => Some(Side::Train),
         "eval" | "evaluation" | "evaluating" | "val" | "valid" | "validation" | "validating" | "dev"
-        | "heldout" | "holdout" | "dval" | "dvalid" | "deval" => Some(Side::Valid),
+        | "va" | "vld" | "heldout" | "holdout" | "dval" | "dvalid" | "deval" => Some(Side::Valid),
         "test" | "testing" | "dtest" => Some(Side::Test),
         _ => None,
     }
@@ -186,7 +186,7 @@ fn place(words: &[String], rest: &[&str]) -> Option<What> {
         // `eval_steps` is a setting, `eval step` a place.
         "steps" | "iters" | "updates" if rest.len() < words.len() => return None,
         "step" | "steps" | "update" | "updates"
-            if only(&["global", "trainer", "current", "cur", "optimizer", "opt", "info", last]) =>
+            if only(&["global", "trainer", "current", "cur", "optimizer", "opt", "info", "at", last]) =>
         {
             What::Step(u8::from(!rest.iter().any(|word| matches!(*word, "global" | "current"))))
         }

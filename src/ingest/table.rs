@@ -1,5 +1,5 @@
-//! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), and
-//! the columns that fastai prints.
+//! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), the
+//! columns that fastai prints, and tables between bars, of Markdown or of box-drawing characters.
 //!
 //! A header has no number, and names a loss beside something else; the rows after it have as many
 //! cells, some of which may be empty.
@@ -21,6 +21,8 @@ pub(super) struct Table {
     columns: Vec<usize>,
     /// Where the cells of a line are, kept for its memory.
     cells: Vec<Range<usize>>,
+    /// A row without the bars around it, kept for its memory.
+    inner: Vec<u8>,
     separator: Separator,
     trainer: &'static str,
     /// What the name of the file says of its figures.
@@ -44,6 +46,7 @@ impl Table {
             map,
             columns: Vec::new(),
             cells: Vec::new(),
+            inner: Vec::new(),
             separator: Separator::Blank,
             trainer: "csv",
             side,
@@ -52,7 +55,7 @@ impl Table {
 
     /// Whether the line is a header, which is then kept.
     fn begins(&mut self, line: &[u8]) -> bool {
-        let separator = [b',', b'\t', b';']
+        let separator = [b'|', b',', b'\t', b';']
             .into_iter()
             .find(|&byte| memchr(byte, line).is_some())
             .map_or(Separator::Blank, Separator::Byte);
@@ -121,7 +124,9 @@ impl Table {
                         }
                         _ => {
                             let length = memchr(end, rest).unwrap_or(rest.len());
-                            take(Cell::of(&rest[bare(rest, 0..length)]))?;
+                            let cell = &rest[bare(rest, 0..length)];
+                            let number = if end == b';' { decimal_comma(cell) } else { None };
+                            take(number.map_or_else(|| Cell::of(cell), Cell::Number))?;
                             length
                         }
                     };
@@ -145,7 +150,9 @@ impl Table {
 /// Who wrote a table, by its columns.
 fn author(cells: &[&[u8]], separator: Separator, side: Option<Side>) -> &'static str {
     let has = |name: &str| cells.contains(&name.as_bytes());
-    if separator == Separator::Blank || has("train_loss") && has("valid_loss") && has("time") {
+    if separator == Separator::Byte(b'|') {
+        "text"
+    } else if separator == Separator::Blank || has("train_loss") && has("valid_loss") && has("time") {
         "fastai"
     } else if separator == Separator::Byte(b'\t') && cells[0] == b"iter" && side.is_some() {
         "catboost"
@@ -185,6 +192,34 @@ impl Separator {
     }
 }
 
+/// A number as half of the world writes it: `2,5`.
+fn decimal_comma(cell: &[u8]) -> Option<f64> {
+    let mut copy = [0; 32];
+    let copy = copy.get_mut(..cell.len())?;
+    copy.copy_from_slice(cell);
+    copy[memchr(b',', cell)?] = b'.';
+    match Cell::of(copy) {
+        Cell::Number(value) => Some(value),
+        Cell::Words(_) => None,
+    }
+}
+
+/// The row between the bars of `| 1 | 2.5 |`, whatever they are made of, with plain ones between its cells.
+fn between_bars<'a>(line: &[u8], inner: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    const BARS: [&str; 4] = ["|", "\u{2502}", "\u{2503}", "\u{2551}"];
+    fn bar(text: &[u8]) -> Option<&[u8]> {
+        BARS.iter().find_map(|bar| text.strip_prefix(bar.as_bytes()))
+    }
+    let mut rest = bar(line.trim_ascii())?;
+    inner.clear();
+    while let [first, after @ ..] = rest {
+        let behind = if matches!(first, b'|' | 0xe2) { bar(rest) } else { None };
+        inner.push(if behind.is_some() { b'|' } else { *first });
+        rest = behind.unwrap_or(after);
+    }
+    inner.strip_suffix(b"|")
+}
+
 /// A cell without blanks and quotes around it.
 fn bare(line: &[u8], cell: Range<usize>) -> Range<usize> {
     let text = &line[cell.clone()];
@@ -201,6 +236,19 @@ impl Format for Table {
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
         let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(first, Some(b'|' | 0xe2)) {
+            let mut inner = std::mem::take(&mut self.inner);
+            let taken = between_bars(line, &mut inner).is_some_and(|row| self.row_or_header(row, points));
+            self.inner = inner;
+            return taken;
+        }
+        self.row_or_header(line, points)
+    }
+}
+
+impl Table {
+    fn row_or_header(&mut self, line: &[u8], points: &mut Points) -> bool {
+        let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
         let headlike =
             first.is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'"' | b'_' | 0xef | b','));
         if self.columns.is_empty() {
@@ -211,7 +259,7 @@ impl Format for Table {
         }
         let Some(numbers) = self.row(line) else {
             // A row that is cut short is one of a table all the same.
-            if points.started() && matches!(self.separator, Separator::Byte(_)) {
+            if points.started() && matches!(self.separator, Separator::Byte(end) if end != b'|') {
                 points.skip("a row with another number of cells than the header");
             }
             return false;
