@@ -4,6 +4,7 @@
 //! beside (`checkpoint-40/`, `csv/version_0/`). A run of `MLflow` is its folder of metrics. Otherwise every
 //! log is a run of its own.
 
+use super::{no_log, open};
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
 use std::io::Read;
@@ -55,11 +56,11 @@ pub fn is_well_known(file: &Path) -> bool {
     rank(&name(file)).is_some_and(|rank| rank < WELL_KNOWN)
 }
 
-/// What a file is by its first bytes, where it is certainly no log, whatever its name says.
+/// What a file is by its beginning, where it is certainly no log, whatever its name says.
 pub fn no_log(file: &Path) -> Option<&'static str> {
     let mut head = Vec::new();
-    std::fs::File::open(file).ok()?.take(super::binary::MARK).read_to_end(&mut head).ok()?;
-    super::binary::sniff(&head)
+    std::fs::File::open(file).ok()?.take(open::HEAD as u64).read_to_end(&mut head).ok()?;
+    no_log::sniff(&head).or_else(|| no_log::sniff_text(&head))
 }
 
 /// Folders that trainers make within that of a run.

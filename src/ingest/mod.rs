@@ -15,7 +15,6 @@
 //! it under `tests/logs/<trainer>/<case>/` with its `truth.json`. The names of columns (`val_loss`,
 //! `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
 
-mod binary;
 mod boosting;
 mod dict;
 pub mod discover;
@@ -33,6 +32,7 @@ pub mod mlflow;
 mod mlx;
 pub mod names;
 mod nanogpt;
+mod no_log;
 mod open;
 mod own;
 mod pieces;
