@@ -138,8 +138,7 @@ fn by_name(path: &Path, beside: &mlflow::Beside) -> Option<Box<dyn Reader>> {
         return Some(Box::new(own::Own::default()));
     }
     if name.contains("tfevents") {
-        let side = folder(1).and_then(|folder| Side::of_folder(&folder));
-        return Some(Box::new(tfevents::TfEvents::new(side)));
+        return Some(Box::new(tfevents::TfEvents::new(&folder(1).unwrap_or_default())));
     }
     if name == mlflow::STATUS && folder(1).is_some_and(|run| mlflow::is_run(&run)) {
         return Some(Box::new(mlflow::Status::of_run(beside.clone())));

@@ -67,7 +67,7 @@ impl Auto {
         if Wandb::sniff(&self.head) {
             return Some(Box::new(Wandb::new()));
         }
-        TfEvents::sniff(&self.head).then(|| Box::new(TfEvents::new(None)) as Box<dyn Reader>)
+        TfEvents::sniff(&self.head).then(|| Box::new(TfEvents::new("")) as Box<dyn Reader>)
     }
 
     /// The head without the mark that some editors put before UTF-8.
