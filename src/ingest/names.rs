@@ -102,10 +102,13 @@ pub fn read(name: &[u8]) -> Name {
     let mut rest: Vec<&str> = Vec::new();
     let mut found = other(What::Metric);
     for word in &words {
-        match side(word) {
-            // In `train_test_split` and its like the first word decides.
-            Some(side) => found.side = found.side.or(Some(side)),
-            None => rest.push(word),
+        match (side(word), found.side) {
+            // Train rows that are evaluated like held-out ones are neither.
+            (Some(Side::Train), Some(Side::Valid)) => return other(What::Aside),
+            // `eval_test_loss`: the set of that name. Else the first word decides, as in `train_test_split`.
+            (Some(Side::Test), Some(Side::Valid)) => rest.push(word),
+            (Some(side), first) => found.side = first.or(Some(side)),
+            (None, _) => rest.push(word),
         }
     }
     if rest.iter().any(|word| ASIDE.contains(word)) {
@@ -299,6 +302,8 @@ mod tests {
             None,
         );
         check("eval_mails_loss, eval/mails_loss", What::Loss(0), valid, Some("mails"));
+        check("eval_test_loss", What::Loss(0), valid, Some("test"));
+        check("eval_train_loss, eval_train_sample_loss", What::Aside, None, None);
         check("eval-rmse, valid's l2, valid_l2, validation-mae", What::Loss(2), valid, None);
         check("eval-logloss, valid's binary_logloss, val_nll, val cross entropy", What::Loss(1), valid, None);
         check("validation_0-logloss, valid_0's binary_logloss", What::Loss(1), valid, Some("0"));

@@ -222,6 +222,11 @@ impl Rows {
         }
     }
 
+    /// The train loss of the row, where it is not the mean of an epoch.
+    pub fn loss_of_step(&mut self) -> Option<&mut f64> {
+        self.row.train.as_mut().filter(|_| !self.epoch_means).map(|(_, loss)| loss)
+    }
+
     /// Whether the row that was gathered is a train or an eval point; a summary is neither.
     pub fn is_point(&self) -> bool {
         self.row.train.is_some_and(|_| !self.is_summary()) || !self.row.evals.is_empty()

@@ -59,7 +59,10 @@ impl Table {
             .into_iter()
             .find(|&byte| memchr(byte, line).is_some())
             .map_or(Separator::Blank, Separator::Byte);
-        if separator == Separator::Blank && !line.trim_ascii_start().starts_with(b"epoch ") {
+        let start = line.trim_ascii_start();
+        // The names of scikit-learn have blanks in them.
+        let wide = start.starts_with(b"Iter ") && scan::has(start, b"Train Loss");
+        if separator == Separator::Blank && !wide && !start.starts_with(b"epoch ") {
             return false;
         }
         // Prose and dictionaries have commas too, but no tabs.
@@ -68,6 +71,9 @@ impl Table {
             return false;
         }
         separator.cut(line, &mut self.cells);
+        if wide {
+            join_words(&mut self.cells);
+        }
         let cells: Vec<&[u8]> = self.cells.iter().map(|cell| &line[cell.clone()]).collect();
         if cells.len() < 2 || cells.len() > WIDEST {
             return false;
@@ -150,7 +156,7 @@ impl Table {
 /// Who wrote a table, by its columns.
 fn author(cells: &[&[u8]], separator: Separator, side: Option<Side>) -> &'static str {
     let has = |name: &str| cells.contains(&name.as_bytes());
-    if separator == Separator::Byte(b'|') {
+    if separator == Separator::Byte(b'|') || cells[0] == b"Iter" {
         "text"
     } else if separator == Separator::Blank || has("train_loss") && has("valid_loss") && has("time") {
         "fastai"
@@ -190,6 +196,17 @@ impl Separator {
             }
         }
     }
+}
+
+/// Puts cells together that one blank is between.
+fn join_words(cells: &mut Vec<Range<usize>>) {
+    cells.dedup_by(|next, cell| {
+        let one = next.start == cell.end + 1;
+        if one {
+            cell.end = next.end;
+        }
+        one
+    });
 }
 
 /// A number as half of the world writes it: `2,5`.
