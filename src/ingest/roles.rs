@@ -128,7 +128,12 @@ pub(super) fn role(name: &str, side: Option<Side>) -> Role {
     }
     // `train_loss_epoch` of Lightning and `epoch_loss` of Keras are means of an epoch.
     let grain = grain(&mut words);
-    words.retain(|word| side_word(word).is_none());
+    // As `names::read` has it: of sets called after other sides, that of test rows is one, that of train rows none.
+    let of_eval = |word: &str, side| named == Some(Named::Eval) && side_word(word) == Some(side);
+    if words.iter().any(|word| of_eval(word, Named::Train)) {
+        return Role::Ignored;
+    }
+    words.retain(|word| side_word(word).is_none() || of_eval(word, Named::Test));
     words.iter_mut().filter(|word| **word == "losses").for_each(|word| *word = "loss");
     // Keras plots its evaluations once more, over the iterations; `best_val_loss` is the lowest so far.
     if words.contains(&"vs") || words.iter().any(|word| names::ASIDE.contains(word)) {
@@ -240,6 +245,7 @@ mod tests {
             ("epoch_val_loss", Role::EvalLoss(None)),
             ("eval/mails_loss", set("mails")),
             ("eval/g0/loss", set("g0")),
+            ("eval/test_loss", set("test")),
             ("test/loss", Role::TestLoss),
             ("train/learning_rate", Role::LearningRate),
             ("lr-AdamW/pg1", Role::LearningRate),
@@ -263,6 +269,7 @@ mod tests {
             "system/gpu.0.loss_of_power",
             "train/num_tokens",
             "best_val_loss",
+            "eval/train_loss",
             "eval/min_loss",
             "",
             "epoch_learning",
