@@ -112,3 +112,30 @@ impl Format for Lightning {
         self.settle(points);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::ingest::Parsed;
+
+    #[test]
+    fn one_batch_is_not_the_loss_of_an_epoch() {
+        let (mut format, mut points) = (Lightning::new(&Map::default()), Points::new("lightning"));
+        for (epoch, losses) in [(0, [3.0, 2.0, 1.0]), (1, [1.0, 9.0, 2.0])] {
+            // The frame before the first batch still shows the last of the epoch before.
+            for (batch, loss) in [(0, 50.0), (1, losses[0]), (1, losses[0]), (2, losses[1]), (3, losses[2])] {
+                let frame = format!(
+                    "Epoch {epoch}:  33%|\u{2588}  | {batch}/3 [00:00<00:00, 9.31it/s, v_num=0, train_loss={loss}]"
+                );
+                format.line(frame.as_bytes(), &mut points);
+            }
+        }
+        format.finish(&mut points);
+        let mut parsed = Parsed::default();
+        points.drain(&mut parsed);
+        let loss = |event: &Event| if let Event::Step(step) = event { Some(step.loss) } else { None };
+        let losses: Vec<f64> = parsed.records.iter().filter_map(|record| loss(&record.event)).collect();
+        assert_eq!(losses, [2.0, 4.0]);
+    }
+}

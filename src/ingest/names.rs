@@ -106,9 +106,8 @@ pub fn read(name: &[u8]) -> Name {
             // Train rows that are evaluated like held-out ones are neither.
             (Some(Side::Train), Some(Side::Valid)) => return other(What::Aside),
             // `eval_test_loss`: the set of that name. Else the first word decides, as in `train_test_split`.
-            (Some(Side::Test), Some(Side::Valid)) => rest.push(word),
+            (Some(Side::Test), Some(Side::Valid)) | (None, _) => rest.push(word),
             (Some(side), first) => found.side = first.or(Some(side)),
-            (None, _) => rest.push(word),
         }
     }
     if rest.iter().any(|word| ASIDE.contains(word)) {

@@ -3,9 +3,6 @@
 
 use super::{Parsed, Reader, scan};
 
-/// Bytes that are enough to tell.
-pub(super) const MARK: u64 = 16;
-
 /// What a file that begins so is, where it is certainly no log.
 pub(super) fn sniff(head: &[u8]) -> Option<&'static str> {
     const KINDS: &[(&[u8], &str)] = &[
