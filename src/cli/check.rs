@@ -66,15 +66,15 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     let judged = judged.into_iter().collect::<anyhow::Result<Vec<_>>>().map_err(Failure::usage)?;
     if !judged.iter().any(|run| run.found || !run.is_empty()) {
         let names: Vec<&str> = judged.iter().map(|run| run.name.as_str()).collect();
+        let why = judged.first().filter(|_| judged.len() == 1).map_or(NOTHING, forms::reason);
         let hint = if judged.iter().any(|run| is_rows(&run.file)) {
             "these are rows to train on: tune data looks at them"
+        } else if why.contains("tune") {
+            "name the log, or the folder of the run, that it was made of"
         } else {
             "give the log that the trainer wrote, or say what its columns are with --map eval=COLUMN"
         };
-        return Err(Failure::usage(anyhow!(
-            "{}: no losses were found in it\n  hint: {hint}",
-            names.join(", ")
-        )));
+        return Err(Failure::usage(anyhow!("{}: {why}\n  hint: {hint}", names.join(", "))));
     }
     let (passed, runs): (Vec<_>, Vec<_>) = judged.into_iter().partition(|run| run.found && run.is_empty());
     if runs.is_empty() {
@@ -99,6 +99,9 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     });
     Ok(if runs.iter().any(failed) { code::FINDING } else { code::FINE })
 }
+
+/// What is said of a file without a loss, where no more is known of it.
+const NOTHING: &str = "no losses were found in it";
 
 /// Bytes of a file that are looked at for a row.
 const HEAD: u64 = 64 * 1024;

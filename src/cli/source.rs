@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes that are read at a time: what is made of them stays in the nearer caches.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// What the user named, and where its figures may be.
 pub(super) struct Source {

@@ -151,12 +151,11 @@ impl Curves {
     }
 
     fn push_train(&mut self, t: f64, stats: &StepStats) {
-        let index = insert_by_step(&mut self.train, TrainPoint::new(t, stats), |point| point.step);
-        if self.train.len() > MOST_TRAIN {
-            self.thin();
-        } else {
-            self.blocks.renew(&self.train, index);
+        if self.train.len() == self.train.capacity() {
+            self.make_room();
         }
+        let index = insert_by_step(&mut self.train, TrainPoint::new(t, stats), |point| point.step);
+        self.blocks.renew(&self.train, index);
         // Some trainers log the evaluation before the steps that led to it.
         if self.eval.last().is_none_or(|eval| eval.step < stats.step) {
             return;
@@ -165,25 +164,38 @@ impl Curves {
         self.average_train(index);
     }
 
+    /// Makes room for more training steps: by moving them, seldom, or by thinning them. Fresh memory
+    /// costs more than the reading of a log does.
+    fn make_room(&mut self) {
+        let length = self.train.len();
+        if length >= MOST_TRAIN {
+            self.thin();
+        } else {
+            let room = (4 * length).clamp(64, MOST_TRAIN);
+            self.train.reserve_exact(room - length);
+        }
+    }
+
     /// Puts the points of the older half together, two into one, but not over an evaluation: the mean
     /// train loss between two of them stays what it was, but for the weight of an odd point.
     fn thin(&mut self) {
         let half = self.train.len() / 2;
-        let mut thinned: Vec<TrainPoint> = Vec::with_capacity(MOST_TRAIN + 1);
-        let (mut eval, mut open) = (0, false);
-        for &point in &self.train[..half] {
-            let begun = eval;
+        let (mut kept, mut eval, mut open) = (0, 0, false);
+        for index in 0..half {
+            let (point, begun) = (self.train[index], eval);
             while self.eval.get(eval).is_some_and(|eval| eval.step < point.step) {
                 eval += 1;
             }
-            match thinned.last_mut() {
-                Some(last) if open && eval == begun => *last = last.and(&point),
-                _ => thinned.push(point),
+            let joins = open && eval == begun;
+            if joins {
+                self.train[kept - 1] = self.train[kept - 1].and(&point);
+            } else {
+                self.train[kept] = point;
+                kept += 1;
             }
-            open = !(open && eval == begun);
+            open = !joins;
         }
-        thinned.extend_from_slice(&self.train[half..]);
-        self.train = thinned;
+        self.train.drain(kept..half);
         self.blocks.renew(&self.train, 0);
     }
 

@@ -27,7 +27,8 @@ impl Small {
             Some(value) if !value.is_finite() => NOT_FINITE,
             Some(value) if value > 0.0 => {
                 let place = (value.clamp(SMALLEST, LARGEST) / SMALLEST).ln() / step();
-                FIRST + place.round() as u16
+                // Not `round`: no processor of old has an instruction for it.
+                FIRST + (place + 0.5) as u16
             }
             _ => NOTHING,
         })

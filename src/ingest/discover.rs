@@ -1,9 +1,11 @@
 //! What lies in a folder: its runs, and the files of each, the most structured first.
 //!
 //! A folder with a file of a well-known name is one run, with everything below it that trainers put
-//! beside (`checkpoint-40/`, `csv/version_0/`). A run of `MLflow` is its folder of metrics. Otherwise every
-//! log is a run of its own.
+//! beside (`checkpoint-40/`, `csv/version_0/`). A run of `MLflow` is its folder of metrics, and the folders
+//! of `add_scalars` are one run with a file a series. Otherwise every log is a run of its own.
 
+use super::roles::{self, Side};
+use super::{no_log, open};
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
 use std::io::Read;
@@ -55,11 +57,11 @@ pub fn is_well_known(file: &Path) -> bool {
     rank(&name(file)).is_some_and(|rank| rank < WELL_KNOWN)
 }
 
-/// What a file is by its first bytes, where it is certainly no log, whatever its name says.
+/// What a file is by its beginning, where it is certainly no log, whatever its name says.
 pub fn no_log(file: &Path) -> Option<&'static str> {
     let mut head = Vec::new();
-    std::fs::File::open(file).ok()?.take(super::binary::MARK).read_to_end(&mut head).ok()?;
-    super::binary::sniff(&head)
+    std::fs::File::open(file).ok()?.take(open::HEAD as u64).read_to_end(&mut head).ok()?;
+    no_log::sniff(&head).or_else(|| no_log::sniff_text(&head))
 }
 
 /// Folders that trainers make within that of a run.
@@ -160,6 +162,33 @@ impl Search<'_> {
         files
     }
 
+    /// Takes the folders out of `folders` that hold the event files of one series each, of train and of
+    /// held-out rows; the files that belong together.
+    fn series(&mut self, folders: &mut Vec<PathBuf>) -> Vec<Vec<PathBuf>> {
+        let mut all: BTreeMap<String, Vec<(Side, PathBuf, Vec<PathBuf>)>> = BTreeMap::new();
+        for folder in folders.iter() {
+            let Some((series, side)) = roles::series_of_folder(&name(folder)) else { continue };
+            let (files, within) = self.entries(folder);
+            let events: Vec<PathBuf> = files.into_iter().map(|(_, file)| file).collect();
+            if within.is_empty()
+                && !events.is_empty()
+                && events.iter().all(|file| name(file).contains("tfevents"))
+            {
+                all.entry(series).or_default().push((side, folder.clone(), events));
+            }
+        }
+        let both = |parts: &Vec<(Side, PathBuf, Vec<PathBuf>)>| {
+            [Side::Train, Side::Eval].iter().all(|side| parts.iter().any(|(of, ..)| of == side))
+        };
+        let mut runs = Vec::new();
+        for mut parts in all.into_values().filter(both) {
+            parts.sort_by_key(|(side, ..)| *side == Side::Eval);
+            folders.retain(|folder| parts.iter().all(|(_, part, _)| part != folder));
+            runs.push(parts.into_iter().flat_map(|(.., events)| events).collect());
+        }
+        runs
+    }
+
     fn walk(&mut self, folder: &Path, depth: usize) {
         if super::mlflow::is_run(&name(folder)) {
             let mut files = self.metrics(&folder.join("metrics"), depth);
@@ -175,22 +204,25 @@ impl Search<'_> {
         // CatBoost keeps event files beside its tables, a folder a set.
         let catboost = ranked.iter().any(|(_, file)| name(file) == "test_error.tsv");
         let is_set = |name: &str| catboost && (name == "learn" || name.starts_with("test"));
-        let (parts, others): (Vec<_>, Vec<_>) = folders.into_iter().partition(|path| {
+        let (parts, mut others): (Vec<_>, Vec<_>) = folders.into_iter().partition(|path| {
             let name = name(path);
             belongs_to_parent(&name) || is_set(&name)
         });
+        let series = self.series(&mut others);
         // The checkpoints of a run that has nothing else are that run.
         let checkpoints = parts.iter().any(|path| name(path).starts_with("checkpoint-"));
         let known = ranked.iter().any(|(rank, _)| *rank < WELL_KNOWN) || checkpoints;
         // A few printed logs beside the folders that a trainer makes are of that trainer.
         let few = (1..=FEW).contains(&ranked.len());
-        let one = known || few && !parts.is_empty() && others.is_empty();
+        let one = known || !series.is_empty() || few && !parts.is_empty() && others.is_empty();
         if one {
             for part in parts {
                 self.below(&part, depth + 1, &mut ranked);
             }
-            if !ranked.is_empty() {
-                self.runs.push(one_run(folder, ranked));
+            let mut run = one_run(folder, ranked);
+            run.files.splice(0..0, series);
+            if !run.files.is_empty() {
+                self.runs.push(run);
             }
         } else {
             let mut stems: BTreeMap<PathBuf, Vec<(u8, PathBuf)>> = BTreeMap::new();
@@ -290,6 +322,30 @@ mod tests {
         ]);
         let files = ["a/test_error.tsv", "a/learn/events.out.tfevents", "a/test1/events.out.tfevents"];
         assert_eq!(runs, [("a".into(), files.map(String::from).to_vec())]);
+    }
+
+    #[test]
+    fn the_folders_of_one_plot_are_one_run() {
+        let runs = found(&[
+            "a/events.out.tfevents.1",
+            "a/loss_train/events.out.tfevents.1",
+            "a/loss_val/events.out.tfevents.1",
+            "a/notes_val/notes.txt",
+            "b/train/events.out.tfevents.1",
+            "b/validation/events.out.tfevents.1",
+            "c/bert_train/events.out.tfevents.1",
+            "c/gpt_val/events.out.tfevents.1",
+        ]);
+        let names: Vec<(&str, &str)> =
+            runs.iter().map(|(name, files)| (name.as_str(), files[0].as_str())).collect();
+        let expected = [
+            ("a", "a/loss_train/events.out.tfevents.1"),
+            ("a/notes_val/notes.txt", "a/notes_val/notes.txt"),
+            ("b", "b/train/events.out.tfevents.1"),
+            ("c/bert_train", "c/bert_train/events.out.tfevents.1"),
+            ("c/gpt_val", "c/gpt_val/events.out.tfevents.1"),
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

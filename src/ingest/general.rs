@@ -77,8 +77,11 @@ impl Format for General {
         let rows = &mut self.rows;
         // `LOSS train 0.5 valid 0.7`: what stands after a loss may say no more than whose it is.
         let mut after_loss = false;
-        named_numbers(line, |name, value| {
-            let name = &name[name.len().saturating_sub(60)..];
+        pieces(line, |piece| {
+            let (name, value) = match piece {
+                Piece::Side(side) => return rows.set_side(Some(side)),
+                Piece::Figure(name, value) => (&name[name.len().saturating_sub(60)..], value),
+            };
             match name {
                 b"valid" | b"val" | b"eval" | b"validation" if after_loss => {
                     rows.cell(b"valid loss", Cell::Number(value));
@@ -113,6 +116,8 @@ fn spoken_side(line: &[u8]) -> Option<Side> {
     if !has_any(line, &[*b"val", *b"dev", *b"eld", *b"old", *b"tes"]) {
         return None;
     }
+    // `train.py:120` before it is the place in a program.
+    let line = scan::after(line, b".py:").unwrap_or(line);
     let words = line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
     // Neither dates nor the gaps between words count.
     for word in words.filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic)).take(12) {
@@ -132,8 +137,27 @@ fn spoken_side(line: &[u8]) -> Option<Side> {
     None
 }
 
-/// Calls `each` with every number of the line that words stand before, and those words.
-fn named_numbers<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], f64)) {
+/// A part of a line.
+enum Piece<'a> {
+    /// A number that words stand before, and those words.
+    Figure(&'a [u8], f64),
+    /// The side of what follows: `[valid]`, `val: {`, `Train |`.
+    Side(Side),
+}
+
+/// The side that the words between two separators name, if they do nothing else.
+fn heading(words: &[u8]) -> Option<Side> {
+    const LONGEST_OF_THESE: usize = 12;
+    let words = trim(words);
+    if words.len() > LONGEST_OF_THESE || !words.first()?.is_ascii_alphabetic() {
+        return None;
+    }
+    let word = std::str::from_utf8(words).ok()?.to_ascii_lowercase();
+    names::side(&word)
+}
+
+/// Calls `each` with every figure of the line, and with the sides that are named between them.
+fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
     let mut from = 0;
     let mut at = 0;
     while at < line.len() {
@@ -184,7 +208,7 @@ fn named_numbers<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], f64)) {
                 // Times like `12:30:01` are no figures; a unit or a `/10` after it is passed over.
                 let clock = line.get(at) == Some(&b':') && line.get(at + 1).is_some_and(u8::is_ascii_digit);
                 if named && !clock {
-                    each(name, value);
+                    each(Piece::Figure(name, value));
                 }
                 at += line[at..]
                     .iter()
@@ -195,10 +219,13 @@ fn named_numbers<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], f64)) {
             }
         }
         let followed = line.get(at + 1).is_some_and(u8::is_ascii_digit);
-        match byte {
-            b'|' | b',' | b';' | b'\t' | b']' | b')' | b'}' | b'{' => from = at + 1,
-            b'[' | b'(' if !followed => from = at + 1,
-            _ => {}
+        let separates = matches!(byte, b'|' | b',' | b';' | b'\t' | b']' | b')' | b'}' | b'{')
+            || matches!(byte, b'[' | b'(') && !followed;
+        if separates {
+            if let Some(side) = heading(&line[from..at]) {
+                each(Piece::Side(side));
+            }
+            from = at + 1;
         }
         at += 1;
     }
@@ -289,6 +316,18 @@ mod tests {
             ("EarlyStopping: best val_loss 0.5 at epoch 3", ""),
             ("loss scale: 65536, step 3", ""),
             ("Validation accuracy 0.93 at step 4, no loss", ""),
+        ] {
+            assert_eq!(read(&[line]), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_side_between_the_figures_is_of_those_after_it() {
+        for (line, expected) in [
+            ("3epoch results: [train] loss=1.2, acc=0.5, [valid] loss=1.3, acc=0.4", "T1 1.2, E1 1.3"),
+            ("epoch:3 train:{'loss': 1.2, 'acc': 0.5} val:{'loss': 1.3, 'acc': 0.4}", "T3 1.2, E3 1.3"),
+            ("Valid | Epoch 3 | Loss 1.3", "E3 1.3"),
+            ("I1121 20:10:11.123456 140 train.py:120] eval at step: 7. loss: 2.5. accuracy: 50", "E7 2.5"),
         ] {
             assert_eq!(read(&[line]), expected, "{line}");
         }

@@ -7,7 +7,7 @@
 
 use super::points::At;
 use super::rows::Rows;
-use super::{Format, Map, Points, dict, scan};
+use super::{Format, Map, Points, dict, names, scan};
 use crate::event::StopReason;
 use memchr::memchr;
 
@@ -144,6 +144,11 @@ impl Format for Hf {
             return false;
         };
         self.settle(None, points);
+        // `train:{'loss': 1.2} val:{'loss': 1.3}` is of a loop of one's own.
+        let label = line[..at].strip_suffix(b":").and_then(|line| line.rsplit(|byte| *byte == b' ').next());
+        if label.and_then(|word| std::str::from_utf8(word).ok()).and_then(names::side).is_some() {
+            return false;
+        }
         self.rows.begin();
         let mut trl = false;
         let rows = &mut self.rows;

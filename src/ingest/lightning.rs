@@ -1,7 +1,8 @@
 //! Lightning's progress bar: `Epoch 39: 100%|...| 4/4 [..., train_loss_step=0.0002, val_loss=1.790, ...]`.
 //!
 //! During an epoch the bar shows the `val_loss` of the epoch before, so only its last frame counts,
-//! and that is known when the next epoch begins. Steps are counted from 0, as in its `metrics.csv`.
+//! and that is known when the next epoch begins. Steps are counted from 0, as in its `metrics.csv`. The
+//! train loss of a frame is that of one batch: the mean of an epoch's frames is given, if the bar has no other.
 
 use super::points::At;
 use super::rows::{Cell, Rows};
@@ -14,16 +15,50 @@ pub(super) struct Lightning {
     full: Option<(u64, u64)>,
     /// The epoch that was given out: its full bar may be drawn again.
     given: Option<u64>,
+    frames: Frames,
+}
+
+/// The train losses of single batches that the frames of one epoch have shown.
+#[derive(Default)]
+struct Frames {
+    epoch: u64,
+    /// The batch of the newest.
+    batch: u64,
+    sum: f64,
+    count: u32,
+}
+
+impl Frames {
+    fn add(&mut self, epoch: u64, batch: u64, loss: f64) {
+        if self.epoch != epoch {
+            *self = Self { epoch, ..Self::default() };
+        }
+        // Before the first batch it is that of the epoch before, and a frame may be drawn again.
+        if batch > self.batch && loss.is_finite() {
+            self.sum += loss;
+            self.count += 1;
+        }
+        self.batch = batch;
+    }
+
+    fn mean(&self, epoch: u64) -> Option<f64> {
+        (self.epoch == epoch && self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
 }
 
 impl Lightning {
     pub(super) fn new(map: &Map) -> Self {
-        Self { rows: Rows::new(map), full: None, given: None }
+        Self { rows: Rows::new(map), full: None, given: None, frames: Frames::default() }
     }
 
     fn settle(&mut self, points: &mut Points) {
         let Some((epoch, batches)) = self.full.take() else { return };
         self.given = Some(epoch);
+        if let Some(mean) = self.frames.mean(epoch)
+            && let Some(loss) = self.rows.loss_of_step().filter(|loss| loss.is_finite())
+        {
+            *loss = mean;
+        }
         let step = epoch.saturating_add(1).saturating_mul(batches).saturating_sub(1);
         self.rows.give(At { step: Some(step), from_bar: true, epoch: Some(epoch as f64) }, points);
     }
@@ -57,6 +92,9 @@ impl Format for Lightning {
                 self.rows.cell(part[..equals].trim_ascii(), Cell::Number(value));
             }
         }
+        if let Some(loss) = self.rows.loss_of_step() {
+            self.frames.add(epoch, done, *loss);
+        }
         if done < all {
             self.given = None;
         } else if self.given != Some(epoch) {
@@ -72,5 +110,32 @@ impl Format for Lightning {
 
     fn finish(&mut self, points: &mut Points) {
         self.settle(points);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::ingest::Parsed;
+
+    #[test]
+    fn one_batch_is_not_the_loss_of_an_epoch() {
+        let (mut format, mut points) = (Lightning::new(&Map::default()), Points::new("lightning"));
+        for (epoch, losses) in [(0, [3.0, 2.0, 1.0]), (1, [1.0, 9.0, 2.0])] {
+            // The frame before the first batch still shows the last of the epoch before.
+            for (batch, loss) in [(0, 50.0), (1, losses[0]), (1, losses[0]), (2, losses[1]), (3, losses[2])] {
+                let frame = format!(
+                    "Epoch {epoch}:  33%|\u{2588}  | {batch}/3 [00:00<00:00, 9.31it/s, v_num=0, train_loss={loss}]"
+                );
+                format.line(frame.as_bytes(), &mut points);
+            }
+        }
+        format.finish(&mut points);
+        let mut parsed = Parsed::default();
+        points.drain(&mut parsed);
+        let loss = |event: &Event| if let Event::Step(step) = event { Some(step.loss) } else { None };
+        let losses: Vec<f64> = parsed.records.iter().filter_map(|record| loss(&record.event)).collect();
+        assert_eq!(losses, [2.0, 4.0]);
     }
 }

@@ -64,8 +64,8 @@ impl Beside {
         }
     }
 
-    /// What is said of a step at which there is a figure.
-    fn get(&self, step: u64) -> [Option<f32>; 3] {
+    /// Notes that there is a figure at this step, and tells what is said of it.
+    fn visit(&self, step: u64) -> [Option<f32>; 3] {
         let mut shared = self.shared();
         shared.furthest = shared.furthest.max(step);
         shared.steps.get(&step).copied().unwrap_or_default()
@@ -158,7 +158,7 @@ impl Mlflow {
             return self.beside.put(figure.step, which, figure.value);
         }
         self.scalars.put_named(name, figure, &mut out.records);
-        for (name, value) in BESIDE.iter().zip(self.beside.get(figure.step)) {
+        for (name, value) in BESIDE.iter().zip(self.beside.visit(figure.step)) {
             if let Some(value) = value {
                 // In as many digits as it was kept.
                 let value = value.to_string().parse().unwrap_or(f64::NAN);

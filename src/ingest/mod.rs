@@ -15,7 +15,6 @@
 //! it under `tests/logs/<trainer>/<case>/` with its `truth.json`. The names of columns (`val_loss`,
 //! `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
 
-mod binary;
 mod boosting;
 mod dict;
 pub mod discover;
@@ -33,6 +32,7 @@ pub mod mlflow;
 mod mlx;
 pub mod names;
 mod nanogpt;
+mod no_log;
 mod open;
 mod own;
 mod pieces;
@@ -138,8 +138,7 @@ fn by_name(path: &Path, beside: &mlflow::Beside) -> Option<Box<dyn Reader>> {
         return Some(Box::new(own::Own::default()));
     }
     if name.contains("tfevents") {
-        let side = folder(1).and_then(|folder| Side::of_folder(&folder));
-        return Some(Box::new(tfevents::TfEvents::new(side)));
+        return Some(Box::new(tfevents::TfEvents::new(&folder(1).unwrap_or_default())));
     }
     if name == mlflow::STATUS && folder(1).is_some_and(|run| mlflow::is_run(&run)) {
         return Some(Box::new(mlflow::Status::of_run(beside.clone())));

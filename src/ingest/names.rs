@@ -57,9 +57,9 @@ const LONGEST: usize = 120;
 /// The side that a word stands for.
 pub fn side(word: &str) -> Option<Side> {
     match word {
-        "train" | "training" | "learn" | "tr" | "dtrain" | "fit" => Some(Side::Train),
+        "train" | "training" | "learn" | "tr" | "trn" | "dtrain" | "fit" => Some(Side::Train),
         "eval" | "evaluation" | "evaluating" | "val" | "valid" | "validation" | "validating" | "dev"
-        | "heldout" | "holdout" | "dval" | "dvalid" | "deval" => Some(Side::Valid),
+        | "va" | "vld" | "heldout" | "holdout" | "dval" | "dvalid" | "deval" => Some(Side::Valid),
         "test" | "testing" | "dtest" => Some(Side::Test),
         _ => None,
     }
@@ -102,10 +102,12 @@ pub fn read(name: &[u8]) -> Name {
     let mut rest: Vec<&str> = Vec::new();
     let mut found = other(What::Metric);
     for word in &words {
-        match side(word) {
-            // In `train_test_split` and its like the first word decides.
-            Some(side) => found.side = found.side.or(Some(side)),
-            None => rest.push(word),
+        match (side(word), found.side) {
+            // Train rows that are evaluated like held-out ones are neither.
+            (Some(Side::Train), Some(Side::Valid)) => return other(What::Aside),
+            // `eval_test_loss`: the set of that name. Else the first word decides, as in `train_test_split`.
+            (Some(Side::Test), Some(Side::Valid)) | (None, _) => rest.push(word),
+            (Some(side), first) => found.side = first.or(Some(side)),
         }
     }
     if rest.iter().any(|word| ASIDE.contains(word)) {
@@ -186,7 +188,7 @@ fn place(words: &[String], rest: &[&str]) -> Option<What> {
         // `eval_steps` is a setting, `eval step` a place.
         "steps" | "iters" | "updates" if rest.len() < words.len() => return None,
         "step" | "steps" | "update" | "updates"
-            if only(&["global", "trainer", "current", "cur", "optimizer", "opt", "info", last]) =>
+            if only(&["global", "trainer", "current", "cur", "optimizer", "opt", "info", "at", last]) =>
         {
             What::Step(u8::from(!rest.iter().any(|word| matches!(*word, "global" | "current"))))
         }
@@ -299,6 +301,8 @@ mod tests {
             None,
         );
         check("eval_mails_loss, eval/mails_loss", What::Loss(0), valid, Some("mails"));
+        check("eval_test_loss", What::Loss(0), valid, Some("test"));
+        check("eval_train_loss, eval_train_sample_loss", What::Aside, None, None);
         check("eval-rmse, valid's l2, valid_l2, validation-mae", What::Loss(2), valid, None);
         check("eval-logloss, valid's binary_logloss, val_nll, val cross entropy", What::Loss(1), valid, None);
         check("validation_0-logloss, valid_0's binary_logloss", What::Loss(1), valid, Some("0"));

@@ -1,8 +1,8 @@
 //! Which reader a stream needs, told by its first bytes and its first line.
 
-use super::binary::{self, Binary};
 use super::document::Document;
 use super::mlflow::Beside;
+use super::no_log::{self, NoLog};
 use super::own::Own;
 use super::rows::Cell;
 use super::text::Text;
@@ -10,11 +10,11 @@ use super::tfevents::TfEvents;
 use super::utf16::Utf16;
 use super::wandb::Wandb;
 use super::{Options, Parsed, Reader, dict, scan};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use std::path::Path;
 
 /// Bytes that are waited for where no line ends.
-const HEAD: usize = 4096;
+pub(super) const HEAD: usize = 4096;
 /// Bytes that tell what is not text.
 const MARK: usize = 16;
 
@@ -61,13 +61,13 @@ impl Auto {
             let text = Self::new(&self.name, &self.options);
             return Some(Box::new(Utf16::new(big_endian, Box::new(text))));
         }
-        if let Some(kind) = binary::sniff(&self.head) {
-            return Some(Box::new(Binary::new(kind)));
+        if let Some(kind) = no_log::sniff(&self.head) {
+            return Some(Box::new(NoLog::new(kind)));
         }
         if Wandb::sniff(&self.head) {
             return Some(Box::new(Wandb::new()));
         }
-        TfEvents::sniff(&self.head).then(|| Box::new(TfEvents::new(None)) as Box<dyn Reader>)
+        TfEvents::sniff(&self.head).then(|| Box::new(TfEvents::new("")) as Box<dyn Reader>)
     }
 
     /// The head without the mark that some editors put before UTF-8.
@@ -75,10 +75,16 @@ impl Auto {
         self.head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.head)
     }
 
-    /// The first line, blank ones passed over; `None` while it may still go on.
-    fn first_line(&self, over: bool) -> Option<&[u8]> {
+    /// The first line, blank ones passed over; of a page of Markdown or a document that begins with a
+    /// line of no meaning those after it as well. `None` while they may still go on.
+    fn first_lines(&self, over: bool) -> Option<&[u8]> {
         let head = self.text().trim_ascii_start();
-        match memchr(b'\n', head) {
+        let count = match head {
+            [b'#', b' ', ..] => 3,
+            [b'{', b'\r' | b'\n', ..] => 2,
+            _ => 1,
+        };
+        match memchr_iter(b'\n', head).nth(count - 1) {
             Some(end) => Some(&head[..end]),
             None if over || self.head.len() >= HEAD => Some(head),
             None => None,
@@ -86,6 +92,9 @@ impl Auto {
     }
 
     fn choose(&self, line: &[u8]) -> Box<dyn Reader> {
+        if let Some(kind) = no_log::sniff_text(line) {
+            return Box::new(NoLog::new(kind));
+        }
         match self.options.format.as_deref() {
             Some("tune") => return Box::new(Own::default()),
             Some(_) | None if is_document(line) => return Box::new(Document::new(&self.name, &self.options)),
@@ -103,7 +112,7 @@ impl Auto {
         }
         let found = if self.head.len() >= MARK || over { self.by_bytes() } else { None };
         let found =
-            found.or_else(|| self.first_line(over).map(|line| self.choose(&line[..line.len().min(HEAD)])));
+            found.or_else(|| self.first_lines(over).map(|line| self.choose(&line[..line.len().min(HEAD)])));
         // A line that is shorter than a mark can be nothing else.
         if let Some(mut reader) = found.filter(|_| self.head.len() >= MARK || over) {
             reader.push(self.text(), out);

@@ -52,6 +52,24 @@ impl Side {
             _ => None,
         }
     }
+
+    /// What a folder holds that is of one series: `add_scalars("loss", {"train": .., "val": ..})` writes the
+    /// scalar `loss` into the folders `loss_train` and `loss_val`, or into those two within `loss`.
+    pub(super) fn of_series(folder: &str, scalar: &str) -> Option<Self> {
+        let (series, side) = series_of_folder(folder)?;
+        let of_it = series == "loss" || series == scalar.to_ascii_lowercase().replace('/', "_");
+        of_it.then_some(side)
+    }
+}
+
+/// The name of a folder without what says whose series it holds, where it says that: what the folders
+/// of `add_scalars` have in common.
+pub(super) fn series_of_folder(name: &str) -> Option<(String, Side)> {
+    let lower = name.to_ascii_lowercase();
+    let side = lower.split('_').find_map(side_word)?;
+    let side = if side == Named::Train { Side::Train } else { Side::Eval };
+    let rest: Vec<&str> = lower.split('_').filter(|word| side_word(word).is_none()).collect();
+    Some((rest.join("_"), side))
 }
 
 /// Evaluation figures by a word of their name that say how good the answers are.
@@ -110,7 +128,13 @@ pub(super) fn role(name: &str, side: Option<Side>) -> Role {
     }
     // `train_loss_epoch` of Lightning and `epoch_loss` of Keras are means of an epoch.
     let grain = grain(&mut words);
-    words.retain(|word| side_word(word).is_none());
+    // As `names::read` has it: of sets called after other sides, that of test rows is one, that of train rows none.
+    let of_eval = |word: &str, side| named == Some(Named::Eval) && side_word(word) == Some(side);
+    if words.iter().any(|word| of_eval(word, Named::Train)) {
+        return Role::Ignored;
+    }
+    words.retain(|word| side_word(word).is_none() || of_eval(word, Named::Test));
+    words.iter_mut().filter(|word| **word == "losses").for_each(|word| *word = "loss");
     // Keras plots its evaluations once more, over the iterations; `best_val_loss` is the lowest so far.
     if words.contains(&"vs") || words.iter().any(|word| names::ASIDE.contains(word)) {
         return Role::Ignored;
@@ -221,6 +245,7 @@ mod tests {
             ("epoch_val_loss", Role::EvalLoss(None)),
             ("eval/mails_loss", set("mails")),
             ("eval/g0/loss", set("g0")),
+            ("eval/test_loss", set("test")),
             ("test/loss", Role::TestLoss),
             ("train/learning_rate", Role::LearningRate),
             ("lr-AdamW/pg1", Role::LearningRate),
@@ -244,6 +269,7 @@ mod tests {
             "system/gpu.0.loss_of_power",
             "train/num_tokens",
             "best_val_loss",
+            "eval/train_loss",
             "eval/min_loss",
             "",
             "epoch_learning",
@@ -259,5 +285,15 @@ mod tests {
         assert_eq!(role("epoch_accuracy", eval), Role::EvalMetric);
         assert_eq!(role("epoch_loss", Side::of_folder("train")), Role::TrainLoss(Grain::Epoch));
         assert_eq!(Side::of_folder("runs"), None);
+        for (folder, scalar, side) in [
+            ("loss_val", "loss", Some(Side::Eval)),
+            ("Loss_nets_train", "Loss/nets", Some(Side::Train)),
+            ("valid_loss", "losses", Some(Side::Eval)),
+            ("test_run", "loss", None),
+            ("bert_val_split", "loss", None),
+            ("loss_scaled", "loss", None),
+        ] {
+            assert_eq!(Side::of_series(folder, scalar), side, "{folder} {scalar}");
+        }
     }
 }

@@ -110,6 +110,7 @@ impl Rows {
     }
 
     /// As [`Rows::cell`], for a name that was looked up by [`Rows::find`].
+    #[inline]
     pub fn cell_at(&mut self, index: usize, cell: Cell) {
         let Some((name, found)) = self.known.get(index) else { return };
         let row = &mut self.row;
@@ -219,6 +220,11 @@ impl Rows {
         } else {
             read
         }
+    }
+
+    /// The train loss of the row, where it is not the mean of an epoch.
+    pub fn loss_of_step(&mut self) -> Option<&mut f64> {
+        self.row.train.as_mut().filter(|_| !self.epoch_means).map(|(_, loss)| loss)
     }
 
     /// Whether the row that was gathered is a train or an eval point; a summary is neither.

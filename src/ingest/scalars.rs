@@ -32,6 +32,8 @@ pub(super) struct Figure {
 #[derive(Debug)]
 pub(super) struct Scalars {
     side: Option<Side>,
+    /// The folder of the file, which may be that of one series.
+    folder: String,
     /// What holds the log, to name where nothing tells the trainer.
     container: &'static str,
     names: Names,
@@ -95,6 +97,7 @@ impl Scalars {
     pub(super) fn new(container: &'static str, side: Option<Side>) -> Self {
         Self {
             side,
+            folder: String::new(),
             container,
             names: Names::default(),
             trainer: None,
@@ -103,6 +106,11 @@ impl Scalars {
             grains: Grains::default(),
             begun: false,
         }
+    }
+
+    /// As [`Scalars::new`], for a file in the folder of this name.
+    pub(super) fn in_folder(container: &'static str, folder: &str) -> Self {
+        Self { folder: folder.to_owned(), ..Self::new(container, Side::of_folder(folder)) }
     }
 
     /// Takes one figure in; records that are complete go to `out`.
@@ -163,7 +171,7 @@ impl Scalars {
     #[cold]
     fn meet(&mut self, bytes: &[u8]) -> usize {
         let name = &*String::from_utf8_lossy(bytes);
-        let mut found = role(name, self.side);
+        let mut found = role(name, self.side.or_else(|| Side::of_series(&self.folder, name)));
         // CatBoost has no loss by that name, only the function it minimises.
         if found == Role::Ignored && is_objective(name) {
             found = match self.side {

@@ -1,12 +1,12 @@
-//! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), and
-//! the columns that fastai prints.
+//! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), the
+//! columns that fastai prints, and tables between bars, of Markdown or of box-drawing characters.
 //!
 //! A header has no number, and names a loss beside something else; the rows after it have as many
 //! cells, some of which may be empty.
 
 use super::points::At;
 use super::rows::{Cell, Rows};
-use super::{Format, Map, Points, names};
+use super::{Format, Map, Points, names, scan};
 use crate::ingest::names::{Side, What};
 use memchr::{memchr, memchr3};
 use std::ops::Range;
@@ -21,6 +21,8 @@ pub(super) struct Table {
     columns: Vec<usize>,
     /// Where the cells of a line are, kept for its memory.
     cells: Vec<Range<usize>>,
+    /// A row without the bars around it, kept for its memory.
+    inner: Vec<u8>,
     separator: Separator,
     trainer: &'static str,
     /// What the name of the file says of its figures.
@@ -44,6 +46,7 @@ impl Table {
             map,
             columns: Vec::new(),
             cells: Vec::new(),
+            inner: Vec::new(),
             separator: Separator::Blank,
             trainer: "csv",
             side,
@@ -52,11 +55,14 @@ impl Table {
 
     /// Whether the line is a header, which is then kept.
     fn begins(&mut self, line: &[u8]) -> bool {
-        let separator = [b',', b'\t', b';']
+        let separator = [b'|', b',', b'\t', b';']
             .into_iter()
             .find(|&byte| memchr(byte, line).is_some())
             .map_or(Separator::Blank, Separator::Byte);
-        if separator == Separator::Blank && !line.trim_ascii_start().starts_with(b"epoch ") {
+        let start = line.trim_ascii_start();
+        // The names of scikit-learn have blanks in them.
+        let wide = start.starts_with(b"Iter ") && scan::has(start, b"Train Loss");
+        if separator == Separator::Blank && !wide && !start.starts_with(b"epoch ") {
             return false;
         }
         // Prose and dictionaries have commas too, but no tabs.
@@ -65,6 +71,9 @@ impl Table {
             return false;
         }
         separator.cut(line, &mut self.cells);
+        if wide {
+            join_words(&mut self.cells);
+        }
         let cells: Vec<&[u8]> = self.cells.iter().map(|cell| &line[cell.clone()]).collect();
         if cells.len() < 2 || cells.len() > WIDEST {
             return false;
@@ -95,10 +104,61 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Takes the cells of a row; how many are numbers, where there are as many cells as columns.
+    fn row(&mut self, line: &[u8]) -> Option<u32> {
+        self.rows.begin();
+        let (mut columns, mut numbers) = (self.columns.iter(), 0);
+        let mut take = |cell: Cell| {
+            let column = columns.next()?;
+            if cell != Cell::Words(b"") {
+                numbers += u32::from(matches!(cell, Cell::Number(_)));
+                self.rows.cell_at(*column, cell);
+            }
+            Some(())
+        };
+        match self.separator {
+            Separator::Byte(end) => {
+                let mut rest = line;
+                loop {
+                    // Nearly all cells are empty, or a number that the separator follows.
+                    let read = if rest.first() == Some(&end) { None } else { scan::number(rest) };
+                    let length = match read {
+                        Some((value, length)) if rest.get(length).is_none_or(|byte| *byte == end) => {
+                            take(Cell::Number(value))?;
+                            length
+                        }
+                        _ => {
+                            let length = memchr(end, rest).unwrap_or(rest.len());
+                            let cell = &rest[bare(rest, 0..length)];
+                            let number = if end == b';' { decimal_comma(cell) } else { None };
+                            take(number.map_or_else(|| Cell::of(cell), Cell::Number))?;
+                            length
+                        }
+                    };
+                    match rest.get(length) {
+                        Some(_) => rest = &rest[length + 1..],
+                        None => break,
+                    }
+                }
+            }
+            Separator::Blank => {
+                self.separator.cut(line, &mut self.cells);
+                for cell in &self.cells {
+                    take(Cell::of(&line[cell.clone()]))?;
+                }
+            }
+        }
+        columns.next().is_none().then_some(numbers)
+    }
+}
+
 /// Who wrote a table, by its columns.
 fn author(cells: &[&[u8]], separator: Separator, side: Option<Side>) -> &'static str {
     let has = |name: &str| cells.contains(&name.as_bytes());
-    if separator == Separator::Blank || has("train_loss") && has("valid_loss") && has("time") {
+    if separator == Separator::Byte(b'|') || cells[0] == b"Iter" {
+        "text"
+    } else if separator == Separator::Blank || has("train_loss") && has("valid_loss") && has("time") {
         "fastai"
     } else if separator == Separator::Byte(b'\t') && cells[0] == b"iter" && side.is_some() {
         "catboost"
@@ -119,15 +179,12 @@ impl Separator {
         cells.clear();
         match self {
             Self::Byte(end) => {
-                // Cells are too short to be searched for many bytes at a time.
-                let mut from = 0;
-                for (to, &byte) in line.iter().enumerate() {
-                    if byte == end {
-                        cells.push(bare(line, from..to));
-                        from = to + 1;
-                    }
-                }
-                cells.push(bare(line, from..line.len()));
+                let cut = line.split(|byte| *byte == end).scan(0, |from, cell| {
+                    let at = *from;
+                    *from += cell.len() + 1;
+                    Some(at..at + cell.len())
+                });
+                cells.extend(cut.map(|cell| bare(line, cell)));
             }
             Self::Blank => {
                 let words = line.split(|byte| matches!(byte, b' ' | b'\t')).scan(0, |from, word| {
@@ -141,14 +198,48 @@ impl Separator {
     }
 }
 
+/// Puts cells together that one blank is between.
+fn join_words(cells: &mut Vec<Range<usize>>) {
+    cells.dedup_by(|next, cell| {
+        let one = next.start == cell.end + 1;
+        if one {
+            cell.end = next.end;
+        }
+        one
+    });
+}
+
+/// A number as half of the world writes it: `2,5`.
+fn decimal_comma(cell: &[u8]) -> Option<f64> {
+    let mut copy = [0; 32];
+    let copy = copy.get_mut(..cell.len())?;
+    copy.copy_from_slice(cell);
+    copy[memchr(b',', cell)?] = b'.';
+    match Cell::of(copy) {
+        Cell::Number(value) => Some(value),
+        Cell::Words(_) => None,
+    }
+}
+
+/// The row between the bars of `| 1 | 2.5 |`, whatever they are made of, with plain ones between its cells.
+fn between_bars<'a>(line: &[u8], inner: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    const BARS: [&str; 4] = ["|", "\u{2502}", "\u{2503}", "\u{2551}"];
+    fn bar(text: &[u8]) -> Option<&[u8]> {
+        BARS.iter().find_map(|bar| text.strip_prefix(bar.as_bytes()))
+    }
+    let mut rest = bar(line.trim_ascii())?;
+    inner.clear();
+    while let [first, after @ ..] = rest {
+        let behind = if matches!(first, b'|' | 0xe2) { bar(rest) } else { None };
+        inner.push(if behind.is_some() { b'|' } else { *first });
+        rest = behind.unwrap_or(after);
+    }
+    inner.strip_suffix(b"|")
+}
+
 /// A cell without blanks and quotes around it.
 fn bare(line: &[u8], cell: Range<usize>) -> Range<usize> {
     let text = &line[cell.clone()];
-    // Nearly all are.
-    let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
-    if plain(text.first()) && plain(text.last()) {
-        return cell;
-    }
     let start = cell.start + text.len() - text.trim_ascii_start().len();
     let inner = text.trim_ascii();
     let edge = usize::from(inner.len() >= 2 && inner.starts_with(b"\"") && inner.ends_with(b"\""));
@@ -162,6 +253,19 @@ impl Format for Table {
 
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
         let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(first, Some(b'|' | 0xe2)) {
+            let mut inner = std::mem::take(&mut self.inner);
+            let taken = between_bars(line, &mut inner).is_some_and(|row| self.row_or_header(row, points));
+            self.inner = inner;
+            return taken;
+        }
+        self.row_or_header(line, points)
+    }
+}
+
+impl Table {
+    fn row_or_header(&mut self, line: &[u8], points: &mut Points) -> bool {
+        let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
         let headlike =
             first.is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'"' | b'_' | 0xef | b','));
         if self.columns.is_empty() {
@@ -170,23 +274,13 @@ impl Format for Table {
             }
             return false;
         }
-        self.separator.cut(line, &mut self.cells);
-        if self.cells.len() != self.columns.len() {
+        let Some(numbers) = self.row(line) else {
             // A row that is cut short is one of a table all the same.
-            if points.started() && matches!(self.separator, Separator::Byte(_)) {
+            if points.started() && matches!(self.separator, Separator::Byte(end) if end != b'|') {
                 points.skip("a row with another number of cells than the header");
             }
             return false;
-        }
-        self.rows.begin();
-        let mut numbers = 0;
-        for (&column, cell) in self.columns.iter().zip(&self.cells) {
-            if !cell.is_empty() {
-                let cell = Cell::of(&line[cell.clone()]);
-                numbers += u32::from(matches!(cell, Cell::Number(_)));
-                self.rows.cell_at(column, cell);
-            }
-        }
+        };
         if numbers == 0 && headlike {
             self.begins(line);
             return false;

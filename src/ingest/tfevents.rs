@@ -11,7 +11,6 @@
 //! (`tensorflow/core/lib/io/record_writer.h`); messages: `event.proto`, `summary.proto`, `tensor.proto`.
 
 use super::proto::{Damaged, Fields, Value};
-use super::roles::Side;
 use super::scalars::{Figure, Scalars};
 use super::{Parsed, Reader, pieces};
 
@@ -48,9 +47,10 @@ enum State {
 }
 
 impl TfEvents {
-    /// For a file all of which is about `side`, where its folder says so ([`Side::of_folder`]).
-    pub fn new(side: Option<Side>) -> Self {
-        Self { kept: Vec::new(), state: State::Aligned, count: 0, scalars: Scalars::new("tensorboard", side) }
+    /// For a file in the folder of this name, which may say whose figures it holds ([`Side::of_folder`]).
+    pub fn new(folder: &str) -> Self {
+        let scalars = Scalars::in_folder("tensorboard", folder);
+        Self { kept: Vec::new(), state: State::Aligned, count: 0, scalars }
     }
 
     /// Whether a file that begins so is an event file.

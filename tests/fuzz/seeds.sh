@@ -20,13 +20,23 @@ copy() { # target, letters that say how it is read (- for none), pattern...
 }
 copy tfevents - '*tfevents*'
 copy wandb - '*.wandb'
-copy mlflow - '*/metrics/*'
 copy text - '*.log' '*.json*' '*.csv'
 copy own - '*run.jsonl'
 copy tables 'a b c d' '*.csv' '*.tsv'
 copy jsonl 'a b c' '*.jsonl'
 copy documents 'a b c d' '*.json'
 copy utf16 - '*.log' '*.jsonl'
+# No store of MLflow is among the logs: a run as it writes one, a file a metric, and what became of it.
+mkdir -p corpus/mlflow
+for status in 1 3 4; do
+    for first in 0.001 0.5 2.4 2.5 2.6; do
+        for step in 0 100 200 300; do
+            echo "$((1732219855000 + step)) $first$status $step"
+        done
+        printf '\0'
+    done > "corpus/mlflow/status$status"
+    printf 'run_id: 0123\nstatus: %s\n' "$status" >> "corpus/mlflow/status$status"
+done
 mkdir -p corpus/catboost
 find "${folders[@]}" -type f -name test_error.tsv | while read -r file; do
     { cat "$file"; printf '\0'; cat "${file%/*}/learn_error.tsv"; } \

@@ -123,3 +123,25 @@ fn a_metric_of_the_train_set_is_none_of_held_out_rows() {
     let text = "[0]\tvalidation_0-logloss:0.6\tvalidation_0-auc:0.9\tvalidation_1-logloss:0.7\tvalidation_1-auc:0.8\n";
     assert_eq!(evals("x.log", text), [(0.7, vec!["validation_1-auc".to_owned()])]);
 }
+
+/// The train figures that are read from a text: their steps and losses.
+fn train(text: &str) -> Vec<(u64, f64)> {
+    let (parsed, _) = read(Path::new("x.log"), text.as_bytes(), 7);
+    let step = |record: &tune::event::record::Record| match &record.event {
+        tune::event::Event::Step(stats) => Some((stats.step, stats.loss)),
+        _ => None,
+    };
+    parsed.records.iter().filter_map(step).collect()
+}
+
+#[test]
+fn the_tables_of_scikit_learn_are_train_losses() {
+    let boosting = "      Iter       Train Loss      OOB Improve   Remaining Time \n         \
+                    1           0.5349           0.2058            0.84s\n         \
+                    2           0.2914          -0.0668            0.45s\n        \
+                    10           0.0724           0.0115            0.12s\n";
+    assert_eq!(train(boosting), [(1, 0.5349), (2, 0.2914), (10, 0.0724)]);
+    let network = "Iteration 1, loss = 0.69\nValidation score: 0.85\nIteration 2, loss = 0.53\nValidation score: 0.86\n";
+    assert_eq!(train(network), [(1, 0.69), (2, 0.53)]);
+    assert_eq!(evals("x.log", network), []);
+}

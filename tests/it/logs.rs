@@ -223,7 +223,7 @@ fn what_is_no_log_in_a_folder_is_passed_over_and_counted() {
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let (text, _) = tune(&["check"]);
-    let counted = "passed over: 2\u{d7} a picture, no log, 1\u{d7} no loss was found in it\n";
+    let counted = "passed over: 2\u{d7} a picture, no log, 1\u{d7} no losses were found in it\n";
     assert!(text.ends_with(counted), "{text}");
     let (json, _) = tune(&["check", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -250,6 +250,11 @@ fn a_file_without_any_loss_is_a_mistake_and_rows_are_sent_to_tune_data() {
     assert_eq!(check(&["notes"]), (Some(2), expected.into()));
     let expected = "error: rows.jsonl: no losses were found in it\n  hint: these are rows to train on: tune data looks at them\n";
     assert_eq!(check(&["rows.jsonl"]), (Some(2), expected.into()));
+    std::fs::write(dir.path().join("report.md"), "# a.log\n\n**Verdict: overfitting (warn)**\n\nloss 2.5\n")
+        .unwrap();
+    let expected = "error: report.md: a report of tune, no log\n  hint: name the log, or the folder of the run, that \
+                    it was made of\n";
+    assert_eq!(check(&["report.md"]), (Some(2), expected.into()));
     // A log without evaluations is one, and a file beside it that is none stays in the list.
     assert_eq!(check(&["notes", "train.log"]), (Some(0), String::new()));
 }

@@ -22,8 +22,8 @@ pub(super) fn json(runs: &[Judged], passed: &[Judged], curves: bool) -> String {
 }
 
 /// Why a file is no run.
-fn reason(run: &Judged) -> &'static str {
-    run.skipped.first.first().map_or("no loss was found in it", |(_, reason)| reason)
+pub(super) fn reason(run: &Judged) -> &'static str {
+    run.skipped.first.first().map_or(super::NOTHING, |(_, reason)| reason)
 }
 
 /// Why files are no runs, each reason with their number.
@@ -127,7 +127,7 @@ fn message(run: &Judged) -> String {
     let diagnosis = &run.diagnosis;
     match (diagnosis.findings.first(), &diagnosis.undecided) {
         (Some(finding), _) => finding.message(run.run.places()),
-        (None, Some(_)) if run.is_empty() => "no loss was found in it".into(),
+        (None, Some(_)) if run.is_empty() => super::NOTHING.into(),
         (None, Some(reason)) => reason.clone(),
         (None, None) => figures(run),
     }

@@ -41,7 +41,7 @@ fn file() -> Vec<u8> {
 }
 
 fn read(file: &[u8], chunk: usize) -> Parsed {
-    let (mut reader, mut out) = (TfEvents::new(None), Parsed::default());
+    let (mut reader, mut out) = (TfEvents::new(""), Parsed::default());
     for chunk in file.chunks(chunk.max(1)) {
         reader.push(chunk, &mut out);
     }
@@ -95,7 +95,7 @@ fn a_cut_takes_nothing_but_what_is_behind_it() {
 #[test]
 fn a_half_written_record_is_waited_for_and_what_is_known_is_shown() {
     let file = file();
-    let (mut reader, mut out) = (TfEvents::new(None), Parsed::default());
+    let (mut reader, mut out) = (TfEvents::new(""), Parsed::default());
     for (i, byte) in file.iter().enumerate() {
         reader.push(std::slice::from_ref(byte), &mut out);
         if i % 5 == 0 {
@@ -158,7 +158,7 @@ fn tensors_of_one_element_are_scalars() {
         (content(7, b"text"), None),
     ] {
         let file = tensor(3, "epoch_loss", &tensor_proto);
-        let (mut reader, mut out) = (TfEvents::new(Side::of_folder("validation")), Parsed::default());
+        let (mut reader, mut out) = (TfEvents::new("validation"), Parsed::default());
         reader.push(&file, &mut out);
         reader.finish(&mut out);
         let expected: Vec<_> = expected.map(|loss| (103, loss)).into_iter().collect();
