@@ -50,6 +50,8 @@ pub struct Limits {
     pub few_learnt: f64,
     /// For `warn`, the strength that is enough with any rise above `warn_rise`.
     pub strength_warn: f64,
+    /// ... or so much of it times the rise to the power of 1.5: a large rise need be less sure.
+    pub weight_warn: f64,
     /// The least that noise is taken for, in times of what one evaluation wanders from the next: for
     /// `watch` and for `warn`.
     pub wanders_watch: f64,
@@ -64,8 +66,6 @@ pub struct Limits {
     pub wander_worth: f64,
     /// Finite evaluations since the best before `warn`.
     pub since_warn: usize,
-    /// ... or so much of it times the rise to the power of 1.5: a large rise need be less sure.
-    pub weight_warn: f64,
     /// Noise of an evaluation that is assumed, as a share of the best, until the curve has shown its
     /// own, and how many values that is worth.
     pub assumed_noise: f64,
@@ -116,6 +116,7 @@ impl Limits {
         idle_rise: (0.05, 0.10),
         few_learnt: 0.7,
         strength_warn: 16.5,
+        weight_warn: 0.675,
         wanders_watch: 0.8,
         wanders_warn: 1.1,
         held_evals: 10.0,
@@ -124,7 +125,6 @@ impl Limits {
         assumed_wander: 0.01,
         wander_worth: 5.0,
         since_warn: 4,
-        weight_warn: 0.675,
         assumed_noise: 0.005,
         assumed_worth: 2.0,
         unknown_noise: 0.03,
