@@ -28,20 +28,15 @@ type Knob = (&'static str, fn(&mut Limits) -> &mut f64, &'static [f64]);
 
 const KNOBS: &[Knob] = &[
     ("strength_watch", |limits| &mut limits.strength_watch, &[9.0, 9.5, 10.0, 10.5, 11.0, 12.0]),
-    ("strength_many", |limits| &mut limits.strength_many, &[6.0, 6.5, 7.0, 7.5, 8.0, 8.5, 9.0]),
-    ("strength_warn_many", |limits| &mut limits.strength_warn_many, &[6.5, 7.0, 7.5, 8.0, 8.5, 9.0, 10.0]),
-    ("many_evals, from", |limits| &mut limits.many_evals.0, &[20.0, 25.0, 30.0, 35.0]),
-    ("many_evals, to", |limits| &mut limits.many_evals.1, &[40.0, 45.0, 50.0, 60.0]),
     ("learnt_counts", |limits| &mut limits.learnt_counts, &[0.2, 0.3, 0.4, 0.5, 0.6, 0.8]),
     ("idle_counts", |limits| &mut limits.idle_counts, &[1.0, 1.5, 2.0, 2.5, 3.0]),
     ("few_rise", |limits| &mut limits.few_rise, &[0.10, 0.12, 0.14, 0.16, 0.18, 0.2]),
     ("few_learnt", |limits| &mut limits.few_learnt, &[0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
     ("wanders_watch", |limits| &mut limits.wanders_watch, &[0.7, 0.75, 0.8, 0.85, 0.9, 1.0]),
     ("wanders_warn", |limits| &mut limits.wanders_warn, &[0.9, 1.0, 1.1, 1.2, 1.3]),
-    ("weight_warn", |limits| &mut limits.weight_warn, &[0.35, 0.40, 0.45, 0.5, 0.55, 0.6]),
-    ("strength_warn_learnt", |limits| &mut limits.strength_warn_learnt, &[9.0, 10.0, 11.0, 12.0, 13.0]),
+    ("weight_warn", |limits| &mut limits.weight_warn, &[0.525, 0.6, 0.675, 0.75, 0.825, 0.9, 1.0]),
+    ("strength_warn", |limits| &mut limits.strength_warn, &[13.5, 15.0, 16.5, 18.0, 19.5, 21.0]),
     ("held_watch", |limits| &mut limits.held_watch, &[0.05, 0.06, 0.07]),
-    ("held_noise", |limits| &mut limits.held_noise, &[1.5, 2.0, 2.5, 3.0]),
     ("own_correlation", |limits| &mut limits.own_correlation, &[0.3, 0.4, 0.5, 0.6]),
 ];
 
@@ -201,7 +196,7 @@ impl Runs {
             .iter()
             .map(|(wide, [watch, warn, ever_watch, ever_warn])| {
                 let end = over(*watch, 0.05) + over(*warn, 0.01);
-                let ever = over(*ever_watch, 0.05) + 0.3 * over(*ever_warn, 0.01);
+                let ever = over(*ever_watch, 0.05) + over(*ever_warn, 0.01);
                 if *wide { 0.3 * end + 0.1 * ever } else { end + ever }
             })
             .sum();

@@ -56,7 +56,8 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         | Evidence::Flat(_)
         | Evidence::NewestAbove(_)
         | Evidence::StillFalling(_)
-        | Evidence::Gap(_) => Vec::new(),
+        | Evidence::Gap(_)
+        | Evidence::FewRows(_) => Vec::new(),
         Evidence::NothingLearnt(_) => against_underfitting(run),
     });
     // The gravest that has a cure: cures of two sicknesses at once may contradict each other.

@@ -11,6 +11,20 @@ pub fn t_above(t: f64, freedom: f64) -> f64 {
     if t < 0.0 { 1.0 - tail } else { tail }
 }
 
+/// The `t` that Student's with `freedom` degrees exceeds with the chance `p`, at most one half: by halving,
+/// to a thousandth.
+pub fn t_exceeded(p: f64, freedom: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    while t_above(high, freedom) > p && high < 1e9 {
+        high *= 2.0;
+    }
+    while high - low > 1e-3 * high {
+        let middle = f64::midpoint(low, high);
+        if t_above(middle, freedom) > p { low = middle } else { high = middle }
+    }
+    high
+}
+
 /// The regularised incomplete beta function, by Lentz's continued fraction (Press et al. 2007,
 /// "Numerical Recipes", 6.4).
 fn beta_share(x: f64, a: f64, b: f64) -> f64 {
@@ -72,5 +86,8 @@ mod tests {
         assert!((t_above(-1.0, 7.0) + t_above(1.0, 7.0) - 1.0).abs() < 1e-12);
         assert!(t_above(12.0, 200.0) < 1e-20);
         assert!(t_above(f64::NAN, 5.0).is_nan());
+        for (t, freedom, p) in [(6.314, 1.0, 0.05), (2.571, 5.0, 0.025), (2.764, 10.0, 0.01)] {
+            assert!((t_exceeded(p, freedom) / t - 1.0).abs() < 2e-3, "{t} {freedom}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! A finding without evidence cannot be built: its kind follows from its evidence.
 
 pub use super::axes::Disagreement;
+pub use super::few_rows::FewRows;
 pub use super::rate::{StillFalling, Thrown};
 pub use super::recite::{Recited, Staircase};
 pub use super::remarks::{Flat, Gap, LeakSign, NewestAbove, OtherScale};
@@ -95,6 +96,8 @@ pub enum Evidence {
     StillFalling(StillFalling),
     /// Trained rows are ahead of held-out ones, and more and more.
     Gap(Gap),
+    /// The held-out rows are too few to show a rise worth stopping for.
+    FewRows(FewRows),
 }
 
 /// Where the validation loss was lowest, and how far above that it is now.
@@ -206,7 +209,8 @@ impl Finding {
             | Evidence::Flat(_)
             | Evidence::NewestAbove(_)
             | Evidence::StillFalling(_)
-            | Evidence::Gap(_) => Verdict::Healthy,
+            | Evidence::Gap(_)
+            | Evidence::FewRows(_) => Verdict::Healthy,
         }
     }
 
@@ -220,6 +224,7 @@ impl Finding {
             Evidence::OtherScale(_) => "scale".into(),
             Evidence::Flat(_) => "plateau".into(),
             Evidence::Gap(_) => "gap".into(),
+            Evidence::FewRows(_) => "few_rows".into(),
             Evidence::NewestAbove(_) => "newest_above".into(),
             Evidence::StillFalling(_) => "still_falling".into(),
             _ => self.verdict().to_string(),
@@ -247,6 +252,7 @@ impl Finding {
             Evidence::OtherScale(found) => found,
             Evidence::Flat(found) => found,
             Evidence::Gap(found) => found,
+            Evidence::FewRows(found) => found,
             Evidence::Thrown(found) => found,
             Evidence::SetRise(found) => found,
             Evidence::NewestAbove(found) => found,
@@ -274,7 +280,10 @@ impl Finding {
             Evidence::SetRise(found) => Some(found.rise.onset_step),
             Evidence::NewestAbove(found) => Some(found.step),
             Evidence::StillFalling(found) => Some(found.last_step),
-            Evidence::NothingLearnt(_) | Evidence::Staircase(_) | Evidence::OtherScale(_) => None,
+            Evidence::NothingLearnt(_)
+            | Evidence::Staircase(_)
+            | Evidence::OtherScale(_)
+            | Evidence::FewRows(_) => None,
         }
     }
 }

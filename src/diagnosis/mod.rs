@@ -7,6 +7,7 @@
 pub mod advice;
 mod axes;
 mod chance;
+mod few_rows;
 pub mod finding;
 mod instability;
 mod limits;
@@ -58,6 +59,7 @@ const RULES: &[Rule] = &[
     remarks::other_scale,
     remarks::flat,
     remarks::newest_above,
+    few_rows::rule,
     rate::still_falling,
 ];
 

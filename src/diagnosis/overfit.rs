@@ -22,7 +22,7 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
     let (best, last) = (&eval[standing.best], &eval[standing.last]);
     let both = train.is_some_and(|train| train.has_risen(best.loss, limits));
     // Where both have risen by much, no question of noise is left.
-    let plain = both && standing.rise > limits.explosion;
+    let plain = both && standing.rise.min(standing.climb.rise) > limits.explosion;
     let left = left_behind(case.curves, eval, standing, limits);
     let much =
         train.is_some_and(|train| train.now.min(train.recent) > (1.0 + limits.explosion) * train.before);
@@ -132,41 +132,36 @@ fn idle(train: Option<TrainSince>, limits: &Limits) -> f64 {
 /// evaluated, the rows.
 fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> Option<Severity> {
     let climb = &standing.climb;
+    // A best or an end that was luck is in one of the two figures and not in the other.
+    let rise = climb.rise.min(standing.rise);
     let learnt = learnt(train, limits);
     // Noise that few evaluations have not shown yet looks like a rise; a train loss that stays where it
     // was is no sign of learning by heart. A rise far beyond what such noise comes to needs none.
     let (from, to) = limits.idle_rise;
-    let small = ((to - climb.rise) / (to - from)).clamp(0.0, 1.0);
-    let idle = small * idle(train, limits) * (limits.idle_evals / standing.finite as f64).powi(2).min(1.0);
-    let strong =
-        limits.strength_watch * (1.0 + limits.idle_counts * idle) / (1.0 + limits.learnt_counts * learnt);
-    let (from, to) = limits.many_evals;
-    let many = ((standing.finite as f64 - from) / (to - from)).clamp(0.0, 1.0);
-    let strong = strong - many * (strong - limits.strength_many).max(0.0);
-    let (to_watch, to_warn) =
-        (climb.strength_over(limits.wanders_watch), climb.strength_over(limits.wanders_warn));
+    let small = ((to - rise) / (to - from)).clamp(0.0, 1.0);
+    let idle = small * idle(train, limits);
+    let vouched = 1.0 + limits.learnt_counts * learnt;
+    let to_watch = climb.strength_over(limits.wanders_watch) * vouched / (1.0 + limits.idle_counts * idle);
+    let to_warn = climb.strength_over(limits.wanders_warn) * vouched;
     // Few evaluations wander far by chance, and have not shown their noise.
     let few = (limits.few_evals / standing.finite as f64).powi(3).min(1.0) * limits.few_rise;
     let least = limits.watch_rise + (1.0 - limits.few_learnt * learnt) * few;
     let sure =
         |strength: f64| standing.p.is_some_and(|p| p < limits.false_paired) && climb.strength > strength;
-    // What is far above the best is no noise, however wild the run.
-    let noise = (1.0 - 0.5 * learnt) * limits.held_noise * climb.noise;
-    let noisy = climb.held < noise && standing.rise < limits.explosion;
-    let watch = (climb.rise > least && to_watch > strong)
-        || (climb.held > limits.held_watch && !noisy)
+    let watch = (rise > least && to_watch > limits.strength_watch)
+        || climb.held > limits.held_watch
         || (standing.rise > limits.paired_rise && sure(limits.strength_paired));
     if !watch {
         return None;
     }
-    let weight = to_warn * climb.rise.max(0.0).powf(1.5);
+    let weight = to_warn * rise.max(0.0).powf(1.5);
     // A train loss that went on falling is no chance: with it, few evaluations are enough.
-    let heavy = climb.rise > limits.warn_rise + (1.0 - learnt) * few
-        && (weight > limits.weight_warn
-            || (learnt == 1.0 && to_warn > limits.strength_warn_learnt)
-            || many * to_warn > limits.strength_warn_many);
+    let heavy = rise > limits.warn_rise + (1.0 - learnt) * few
+        && (weight > limits.weight_warn || to_warn > limits.strength_warn);
     let held = learnt == 1.0 && climb.held > limits.held_warn;
-    let warn = heavy || held || (standing.rise > limits.warn_rise && sure(limits.strength_paired_warn));
+    let rows = standing.rise > limits.warn_rise && sure(limits.strength_paired_warn);
+    // One evaluation more than makes a median that the best itself has no part in.
+    let warn = standing.since >= limits.since_warn && (heavy || held || rows);
     Some(match warn {
         true if standing.rise > limits.severe_rise => Severity::Severe,
         true => Severity::Warn,

@@ -15,6 +15,8 @@ pub struct Difference {
     pub mean: f64,
     /// One standard error.
     pub error: f64,
+    /// Degrees of freedom: what the rows are worth, less one.
+    pub freedom: f64,
     /// Chance that rows which make no difference show one this large upwards (one-sided, for one look).
     pub p: f64,
 }
@@ -52,7 +54,7 @@ pub fn difference(before: &[ExampleLoss], after: &[ExampleLoss]) -> Option<Diffe
         0.0 => f64::from(u8::from(mean <= 0.0)),
         error => chance::t_above(mean / error, worth),
     };
-    Some(Difference { mean, error, p })
+    Some(Difference { mean, error, freedom: worth, p })
 }
 
 /// Standard error of the difference of two evaluations, as in [`difference`].
@@ -68,9 +70,14 @@ pub fn standard_error(before: &[ExampleLoss], after: &[ExampleLoss]) -> Option<f
 /// evaluations that might have been the best (Bonferroni): all looks are at the same rows, so the
 /// many chances are in the checkpoints, and a union over them holds under any dependence.
 pub fn over_all_looks(p: f64, look: usize) -> f64 {
+    (p * chances(look)).min(1.0)
+}
+
+/// How many times smaller than the whole the chance is that one comparison at the `look`-th evaluation may take.
+pub fn chances(look: usize) -> f64 {
     let look = look as f64;
     let spent = 6.0 / (std::f64::consts::PI * look).powi(2);
-    (p * (look - 1.0).max(1.0) / spent).min(1.0)
+    (look - 1.0).max(1.0) / spent
 }
 
 #[cfg(test)]

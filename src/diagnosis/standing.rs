@@ -19,8 +19,9 @@ pub struct Standing {
     pub recent: usize,
     /// Index of the newest finite evaluation.
     pub last: usize,
-    /// Finite evaluations so far.
+    /// Finite evaluations so far, and those since the best.
     pub finite: usize,
+    pub since: usize,
     /// How far the recent loss is above the best, as a share of the best.
     pub rise: f64,
     /// One standard error of that, as a share of the best; `None` where it cannot be measured.
@@ -78,8 +79,9 @@ impl Standing {
 pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
     let best = curve::lowest(eval).filter(|best| eval[*best].loss > 0.0)?;
     // The window never reaches back behind the best: what came before it is no rise.
-    let since_best = (best..eval.len()).rev().filter(|index| eval[*index].loss.is_finite());
-    let mut window: Vec<usize> = since_best.take(3).collect();
+    let from_best: Vec<usize> =
+        (best..eval.len()).rev().filter(|index| eval[*index].loss.is_finite()).collect();
+    let mut window: Vec<usize> = from_best.iter().copied().take(3).collect();
     let last = *window.first()?;
     window.sort_by(|a, b| eval[*a].loss.total_cmp(&eval[*b].loss));
     // Of two the lower: a single evaluation above the best convicts nobody.
@@ -100,6 +102,7 @@ pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
         recent,
         last,
         finite: finite.len(),
+        since: from_best.len() - 1,
         rise,
         noise: paired.map(|paired| paired.error / before.loss).or(of_curve),
         p: paired.filter(|_| recent != best).map(|paired| paired::over_all_looks(paired.p, finite.len())),
@@ -124,7 +127,7 @@ fn climb(eval: &[EvalPoint], best: usize, finite: &[usize], limits: &Limits) -> 
     let first = if first_is_far_below(&losses, limits) { losses[0] } else { f64::INFINITY };
     let lowest = medians().fold(first, f64::min);
     let of_medians = medians().next_back().map_or(0.0, |recent| recent / lowest - 1.0);
-    let of_fit = end / low - 1.0 - limits.end_noise * noise.max(limits.least_end_noise);
+    let of_fit = end / low - 1.0 - limits.end_noise * noise;
     let rise = of_medians.max(of_fit);
     let third = losses.len() / 3;
     let floor = losses[losses.len() - third..].iter().copied().fold(f64::INFINITY, f64::min);
@@ -173,11 +176,7 @@ fn tamed(losses: &[f64], limits: &Limits) -> Vec<f64> {
 /// wild estimate of it, so it is weighed against an assumption, as a prior on the variance would be;
 /// residuals that hang together make a sum that is wider than their number says.
 fn noise_about(values: &[f64], fit: &trend::VFit, low: f64, limits: &Limits) -> f64 {
-    // With many evaluations around and after the lowest, theirs is the noise that counts: a schedule
-    // that cuts the learning rate cuts the noise as well.
-    let recent = fit.lowest.saturating_sub(ONSET_BEFORE);
-    let from = if values.len() - recent >= limits.own_noise_evals { recent } else { 0 };
-    let (values, fitted) = (&values[from..], &fit.fitted[from..]);
+    let fitted = &fit.fitted;
     let levels = 1 + fitted.windows(2).filter(|pair| pair[0] != pair[1]).count();
     let freedom = (values.len() - levels) as f64;
     let residuals: Vec<f64> = values.iter().zip(fitted).map(|(value, fit)| value - fit).collect();

@@ -194,7 +194,8 @@ fn a_rise_of_a_fifth_is_warned_about() {
     for turn in [4.0, 8.0, 12.0] {
         let rise =
             |x: f64| 2.0 * (1.0 + 0.5 * (-3.0 * x / turn).exp() + 0.2 * ((x - turn) / 8.0).clamp(0.0, 1.0));
-        let worst = simulate(300, turn as u64 + 9, 0.01, rise);
+        // To the evaluation after the one at which the rise is done; no train loss vouches for it.
+        let worst = simulate(300, turn as u64 + 10, 0.01, rise);
         let warn = share(&worst, Severity::Warn);
         assert!(warn >= 0.99, "turn at {turn}: {warn}");
     }

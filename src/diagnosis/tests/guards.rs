@@ -24,18 +24,18 @@ fn a_train_loss_that_falls_lets_a_slow_rise_count_for_more() {
 
 #[test]
 fn what_wanders_from_one_evaluation_to_the_next_is_no_rise() {
-    let evals = [2.485, 1.725, 1.579, 1.545, 1.484, 1.473, 1.484, 1.433, 1.486, 1.562];
-    let train = [2.37, 1.52, 1.39, 1.28, 1.22, 1.16, 1.11, 1.09, 1.07, 0.97];
+    let evals = [2.457, 1.699, 1.57, 1.523, 1.541, 1.542, 1.482, 1.435, 1.505, 1.58, 1.567];
+    let train = [2.43, 1.56, 1.4, 1.3, 1.26, 1.15, 1.17, 1.12, 1.1, 0.99, 0.98];
     assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::None);
     assert_eq!(gravity(&train, &evals, &Limits { wanders_watch: 0.0, ..Limits::DEFAULT }), Severity::Watch);
-    let evals = [2.408, 1.637, 1.494, 1.425, 1.458, 1.446, 1.48, 1.548];
-    let train = [2.55, 1.23, 0.82, 0.68, 0.54, 0.46, 0.38, 0.35];
+    let evals = [2.408, 1.637, 1.494, 1.425, 1.458, 1.446, 1.48, 1.548, 1.58];
+    let train = [2.55, 1.23, 0.82, 0.68, 0.54, 0.46, 0.38, 0.35, 0.33];
     assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::Watch);
     assert_eq!(gravity(&train, &evals, &Limits { wanders_warn: 0.0, ..Limits::DEFAULT }), Severity::Warn);
 }
 
 #[test]
-fn a_level_held_above_the_best_counts_where_it_is_above_the_noise() {
+fn a_level_held_above_the_best_counts_where_it_is_high() {
     // A plateau, waving by 3 %, with a lucky stretch early on.
     let evals = [
         2.44, 1.735, 1.574, 1.476, 1.42, 1.405, 1.401, 1.469, 1.47, 1.513, 1.518, 1.539, 1.515, 1.495, 1.523,
@@ -47,9 +47,8 @@ fn a_level_held_above_the_best_counts_where_it_is_above_the_noise() {
         1.15, 1.18, 1.14, 1.15, 1.05, 1.14, 1.02, 1.0, 1.03, 0.96, 1.0, 0.99, 0.93,
     ];
     let low = Limits { held_watch: 0.06, ..Limits::DEFAULT };
-    assert_eq!(gravity(&train, &evals, &low), Severity::None);
-    assert_eq!(gravity(&train, &evals, &Limits { held_noise: 0.0, ..low }), Severity::Watch);
-    assert_eq!(gravity(&train, &evals, &Limits { held_noise: 0.0, ..Limits::DEFAULT }), Severity::None);
+    assert_eq!(gravity(&train, &evals, &low), Severity::Watch);
+    assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::None);
     // An overfit in the same noise, whose train loss says so.
     let evals = [
         3.471, 2.377, 1.98, 2.08, 1.974, 2.026, 2.115, 2.154, 2.125, 2.138, 2.339, 2.189, 2.132, 2.166,
@@ -64,19 +63,22 @@ fn a_level_held_above_the_best_counts_where_it_is_above_the_noise() {
 }
 
 #[test]
-fn many_evaluations_have_shown_their_noise() {
-    // A plateau that waves by 3 % either way, and from the fortieth evaluation on a slow rise.
-    let of = |evals: usize, limits: &Limits| {
-        let wave = |i: usize| 1.0 + 0.03 * ((i * 7919 % 13) as f64 / 6.0 - 1.0);
-        let level = |i: usize| 1.5 + (-(i as f64)).exp() + 0.006 * (i as f64 - 40.0).max(0.0);
-        let losses: Vec<f64> = (0..evals).map(|i| wave(i) * level(i)).collect();
-        gravity(&vec![1.4; evals], &losses, limits)
-    };
-    let unshown = Limits { many_evals: (1e3, 2e3), ..Limits::DEFAULT };
-    assert_eq!(of(40, &Limits::DEFAULT), Severity::None);
-    assert_eq!(of(71, &unshown), Severity::None);
-    assert!(of(71, &Limits::DEFAULT) >= Severity::Warn);
-    let light = Limits { weight_warn: 1e3, ..Limits::DEFAULT };
-    assert_eq!(of(74, &light), Severity::Warn);
-    assert_eq!(of(74, &Limits { strength_warn_many: 1e3, ..light }), Severity::Watch);
+fn a_warning_waits_for_evaluations_after_the_best() {
+    // A plain rise: a look at once, a warning with the fourth evaluation since the best.
+    let evals = [3.0, 2.5, 2.2, 2.1, 2.06, 2.04, 2.03, 2.02, 2.4, 2.55, 2.7, 2.85];
+    let train = [2.9, 2.4, 2.1, 1.9, 1.7, 1.5, 1.4, 1.3, 1.0, 0.8, 0.7, 0.6];
+    let of =
+        |evals: &[f64], since_warn: usize| gravity(&train, evals, &Limits { since_warn, ..Limits::DEFAULT });
+    let default = Limits::DEFAULT.since_warn;
+    assert_eq!(of(&evals[..11], default), Severity::Watch);
+    assert_eq!(of(&evals[..11], 3), Severity::Severe);
+    assert_eq!(of(&evals, default), Severity::Severe);
+}
+
+#[test]
+fn a_best_just_reached_has_not_been_left_behind() {
+    // The fall-then-rise ends a quarter above its lowest; of the last two evaluations one is the best.
+    let evals = [2.482, 1.682, 1.546, 1.543, 1.459, 1.142, 1.522];
+    let train = [2.47, 1.56, 1.35, 1.19, 1.17, 1.12, 1.06];
+    assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::None);
 }

@@ -1,0 +1,137 @@
+//! What the held-out rows can show at all: the smallest rise that they tell from chance.
+//!
+//! Few rows, or rows that differ much in what a step of training does to them, hide a rise that would be
+//! worth stopping for. That is no sickness and names no verdict.
+
+use super::finding::Words;
+use super::{Case, Evidence, Finding, Severity, chance, paired};
+use crate::event::Places;
+use serde::Serialize;
+use std::fmt;
+
+/// The held-out rows are too few to show a rise that is worth stopping for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct FewRows {
+    pub rows: usize,
+    /// The smallest rise that these rows tell from chance, as a share of the best.
+    pub tellable: f64,
+    /// How many such rows would tell the rise that is wanted.
+    pub enough: usize,
+    pub wanted: f64,
+}
+
+/// Whether a rise as large as that of a warning could not be told by the paired test as it stands, from how
+/// far apart the rows have moved between the best evaluation and the newest other one.
+pub fn rule(case: &Case) -> Option<Finding> {
+    let (standing, limits, eval) = (case.standing.as_ref()?, case.limits, &case.curves.eval);
+    if standing.finite < limits.min_evals {
+        return None;
+    }
+    let best = &eval[standing.best];
+    let others = eval.iter().enumerate().rev().filter(|(index, _)| *index != standing.best);
+    let newest = others.map(|(_, point)| point).find(|point| point.loss.is_finite())?;
+    let apart = paired::difference(&best.examples, &newest.examples)?;
+    let p = limits.false_paired / paired::chances(standing.finite);
+    let error = apart.error / best.loss;
+    let tellable = chance::t_exceeded(p, apart.freedom) * error;
+    if tellable <= limits.warn_rise {
+        return None;
+    }
+    let rows = best.examples.len();
+    // The error falls with the root of the rows; of many, Student's tail is the normal one.
+    let wanted = limits.warn_rise;
+    let ratio = chance::t_exceeded(p, MANY) * error / wanted;
+    let enough = ((rows as f64 * ratio * ratio).ceil() as usize).max(limits.min_paired).max(rows + 1);
+    let found = FewRows { rows, tellable, enough, wanted };
+    Some(Finding { severity: Severity::None, evidence: Evidence::FewRows(found) })
+}
+
+/// Degrees of freedom that are as good as endless.
+const MANY: f64 = 1e4;
+
+impl Words for FewRows {
+    fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
+        write!(f, "{} held-out rows are few: ", self.rows)?;
+        if self.tellable < 1.0 {
+            write!(
+                f,
+                "a rise under about {:.0} % cannot be told from chance over them",
+                100.0 * self.tellable
+            )?;
+        } else {
+            f.write_str("not even twice the loss could be told from chance over them")?;
+        }
+        write!(f, "; for one of {:.0} % hold out about {}", 100.0 * self.wanted, self.enough)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curve::Curves;
+    use crate::diagnosis::Limits;
+    use crate::event::{EvalStats, Event, ExampleLoss, RunInfo};
+
+    /// Evaluations of so many rows of ten tokens, whose loss falls by a tenth each time, odd rows by `spread`
+    /// more and even ones by as much less.
+    fn curves(rows: i32, evals: u64, spread: f64) -> Curves {
+        let mut curves = Curves::default();
+        for step in 0..evals {
+            let level = 2.0 - 0.1 * step as f64;
+            let row = |i: i32| {
+                let uneven = spread * step as f64 * f64::from(1 - 2 * (i % 2));
+                ExampleLoss { nats: 10.0 * (level + uneven), tokens: 10 }
+            };
+            let stats = EvalStats {
+                step,
+                loss: level,
+                tokens: 10 * rows as u64,
+                examples: (0..rows).map(row).collect(),
+                ..EvalStats::default()
+            };
+            curves.apply(step as f64, &Event::Eval(stats));
+        }
+        curves
+    }
+
+    fn found(curves: &Curves) -> Option<FewRows> {
+        let diagnosis = crate::diagnosis::diagnose(curves, &RunInfo::default(), &Limits::DEFAULT);
+        diagnosis.remarks.iter().find_map(|remark| match remark.evidence {
+            Evidence::FewRows(found) => Some(found),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn few_rows_are_said_to_be_few_and_the_number_that_is_enough_is() {
+        let few = found(&curves(6, 5, 0.05)).expect("six rows that differ");
+        assert!(few.rows == 6 && few.tellable > 0.1, "{few:?}");
+        // An error of 0.05 / sqrt(5) nats of 1.6: Student's t for five looks at five degrees of freedom is 8.0.
+        assert!((few.tellable - 8.0 * 0.05 / 5.0_f64.sqrt() / 1.6).abs() < 0.01, "{few:?}");
+        let enough = i32::try_from(few.enough).unwrap();
+        assert!(enough > 6 && found(&curves(2 * enough, 5, 0.05)).is_none(), "{few:?}");
+        assert!(found(&curves(enough / 2, 5, 0.05)).is_some());
+    }
+
+    #[test]
+    fn rows_that_move_together_are_enough_and_rows_unknown_say_nothing() {
+        assert_eq!(found(&curves(6, 5, 0.0)), None);
+        assert_eq!(found(&curves(0, 5, 0.0)), None);
+        assert_eq!(found(&curves(6, 2, 0.05)), None, "too early to say");
+    }
+
+    #[test]
+    fn the_words_give_the_numbers() {
+        let words = |tellable| {
+            let found = FewRows { rows: 5, tellable, enough: 30, wanted: 0.05 };
+            Finding { severity: Severity::None, evidence: Evidence::FewRows(found) }
+                .message(Places::default())
+        };
+        assert_eq!(
+            words(0.12),
+            "5 held-out rows are few: a rise under about 12 % cannot be told from chance over them; for one of \
+             5 % hold out about 30"
+        );
+        assert!(words(3.0).contains("not even twice the loss"));
+    }
+}
