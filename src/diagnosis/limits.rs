@@ -11,6 +11,7 @@
 //! - `assumed_noise`, `assumed_wander`, their worths, `corroborating_fall`, `held_warn` and `held_evals`
 //!   were chosen by earlier searches and by hand, so that the real logs of `tests/logs` that overfit are
 //!   warned about; those logs are no independent test of them.
+//! - The `away_` limits were set by hand for runs of three to five evaluations, one an epoch, which most people have.
 //! - `idle_rise` was set by hand after a curve that ended 11 % above its best was called healthy.
 //! - The rest are conventions (`false_paired`) or round figures set by hand.
 //!
@@ -61,6 +62,12 @@ pub struct Limits {
     pub held_evals: f64,
     pub held_watch: f64,
     pub held_warn: f64,
+    /// In runs of no more evaluations than this, how far every evaluation since the best must be above it for `watch`
+    /// and for `warn`, and how many these must be; one fewer where the train loss has fallen in full meanwhile.
+    pub away_evals: usize,
+    pub away_watch: f64,
+    pub away_warn: f64,
+    pub since_away: usize,
     /// Wander that is assumed until the curve has shown its own, and how many values that is worth.
     pub assumed_wander: f64,
     pub wander_worth: f64,
@@ -122,6 +129,10 @@ impl Limits {
         held_evals: 10.0,
         held_watch: 0.07,
         held_warn: 0.08,
+        away_evals: 10,
+        away_watch: 0.15,
+        away_warn: 0.20,
+        since_away: 3,
         assumed_wander: 0.01,
         wander_worth: 5.0,
         since_warn: 4,

@@ -24,6 +24,8 @@ pub struct Standing {
     pub since: usize,
     /// How far the recent loss is above the best, as a share of the best.
     pub rise: f64,
+    /// The same of the lowest loss since the best; 0 with none.
+    pub away: f64,
     /// One standard error of that, as a share of the best; `None` where it cannot be measured.
     pub noise: Option<f64>,
     /// Chance of so high a recent loss without a true rise, all looks of the run counted; where the
@@ -87,6 +89,8 @@ pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
     // Of two the lower: a single evaluation above the best convicts nobody.
     let recent = window[(window.len() - 1) / 2];
     let rise = eval[recent].loss / eval[best].loss - 1.0;
+    let since = &from_best[..from_best.len() - 1];
+    let lowest_since = since.iter().map(|index| eval[*index].loss).min_by(f64::total_cmp);
     let finite: Vec<usize> = (0..eval.len()).filter(|index| eval[*index].loss.is_finite()).collect();
     let climb = climb(eval, best, &finite, limits)?;
     // With nothing risen yet, the newest evaluation tells how sharp the comparison would be.
@@ -102,8 +106,9 @@ pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
         recent,
         last,
         finite: finite.len(),
-        since: from_best.len() - 1,
+        since: since.len(),
         rise,
+        away: lowest_since.map_or(0.0, |lowest| lowest / eval[best].loss - 1.0),
         noise: paired.map(|paired| paired.error / before.loss).or(of_curve),
         p: paired.filter(|_| recent != best).map(|paired| paired::over_all_looks(paired.p, finite.len())),
         climb,
