@@ -138,6 +138,8 @@ fn train_shorter(rise: &Rise, settings: &Settings, halved: bool) -> Option<Advic
         }
         _ => String::new(),
     };
+    // Where the length was given in steps it is no round number of epochs.
+    let planned = (10.0 * planned).round() / 10.0;
     let text =
         format!("Train for {epochs} epochs, not {planned}: eval loss turned at epoch {turned:.1}{reason}.");
     Some(one(text, "train.epochs", float(epochs)))

@@ -32,22 +32,31 @@ pub fn rule(case: &Case) -> Option<Finding> {
     let newest = others.map(|(_, point)| point).find(|point| point.loss.is_finite())?;
     let apart = paired::difference(&best.examples, &newest.examples)?;
     let p = limits.false_paired / paired::chances(standing.finite);
-    let error = apart.error / best.loss;
-    let tellable = chance::t_exceeded(p, apart.freedom) * error;
-    if tellable <= limits.warn_rise {
+    let rows = best.examples.len();
+    // The error falls with the root of the rows; their degrees of freedom grow with their number.
+    let tellable_with = |n: usize| {
+        let times = n as f64 / rows as f64;
+        let t = chance::t_exceeded(p, (apart.freedom + 1.0) * times - 1.0);
+        t * apart.error / times.sqrt() / best.loss
+    };
+    let (tellable, wanted) = (tellable_with(rows), limits.warn_rise);
+    if tellable <= wanted {
         return None;
     }
-    let rows = best.examples.len();
-    // The error falls with the root of the rows; of many, Student's tail is the normal one.
-    let wanted = limits.warn_rise;
-    let ratio = chance::t_exceeded(p, MANY) * error / wanted;
-    let enough = ((rows as f64 * ratio * ratio).ceil() as usize).max(limits.min_paired).max(rows + 1);
-    let found = FewRows { rows, tellable, enough, wanted };
+    let (mut few, mut enough) = (rows, 2 * rows);
+    while tellable_with(enough) > wanted && enough < MOST_ROWS {
+        (few, enough) = (enough, 2 * enough);
+    }
+    while enough - few > 1 {
+        let middle = usize::midpoint(few, enough);
+        *if tellable_with(middle) > wanted { &mut few } else { &mut enough } = middle;
+    }
+    let found = FewRows { rows, tellable, enough: enough.max(limits.min_paired), wanted };
     Some(Finding { severity: Severity::None, evidence: Evidence::FewRows(found) })
 }
 
-/// Degrees of freedom that are as good as endless.
-const MANY: f64 = 1e4;
+/// More rows than this are never asked for.
+const MOST_ROWS: usize = 1 << 20;
 
 impl Words for FewRows {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
@@ -109,8 +118,8 @@ mod tests {
         // An error of 0.05 / sqrt(5) nats of 1.6: Student's t for five looks at five degrees of freedom is 8.0.
         assert!((few.tellable - 8.0 * 0.05 / 5.0_f64.sqrt() / 1.6).abs() < 0.01, "{few:?}");
         let enough = i32::try_from(few.enough).unwrap();
-        assert!(enough > 6 && found(&curves(2 * enough, 5, 0.05)).is_none(), "{few:?}");
-        assert!(found(&curves(enough / 2, 5, 0.05)).is_some());
+        assert!(found(&curves(enough + 2, 5, 0.05)).is_none(), "{few:?}");
+        assert!(found(&curves(enough - 2, 5, 0.05)).is_some(), "{few:?}");
     }
 
     #[test]

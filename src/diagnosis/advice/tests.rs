@@ -155,6 +155,11 @@ fn the_length_is_that_which_learns_as_much_as_the_best_had() {
     assert_eq!(epochs("cosine"), "train.epochs=5.0");
     assert_eq!(epochs("linear"), "train.epochs=4.5");
     assert_eq!(epochs("constant"), "train.epochs=2.5");
+    // A length in steps is no round number of epochs, and is told as one.
+    run.settings.epochs = Some(600.0 / 58.0);
+    let text = &advise(&late, &run)[0].text;
+    assert!(text.starts_with("Train for 2.5 epochs, not 10.3: "), "{text}");
+    run.settings.epochs = Some(10.0);
     // A turn near the end is no reason to train shorter.
     assert_eq!(patches(&overfit(9.4), &run)[0], "train.epochs=9.5");
     run.settings.schedule = Some("cosine".into());
