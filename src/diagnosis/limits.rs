@@ -62,11 +62,10 @@ pub struct Limits {
     pub held_evals: f64,
     pub held_watch: f64,
     pub held_warn: f64,
-    /// In runs of no more evaluations than this, how far every evaluation since the best must be above it for `watch`
-    /// and for `warn`, and how many these must be; one fewer where the train loss has fallen in full meanwhile.
+    /// In runs of no more evaluations than this, how far above the best every evaluation since must be for `warn`,
+    /// and how many these must be; one fewer where the train loss has fallen in full meanwhile.
     pub away_evals: usize,
-    pub away_watch: f64,
-    pub away_warn: f64,
+    pub away_rise: f64,
     pub since_away: usize,
     /// Wander that is assumed until the curve has shown its own, and how many values that is worth.
     pub assumed_wander: f64,
@@ -130,8 +129,7 @@ impl Limits {
         held_watch: 0.07,
         held_warn: 0.08,
         away_evals: 10,
-        away_watch: 0.15,
-        away_warn: 0.20,
+        away_rise: 0.20,
         since_away: 3,
         assumed_wander: 0.01,
         wander_worth: 5.0,

@@ -150,9 +150,10 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
         |strength: f64| standing.p.is_some_and(|p| p < limits.false_paired) && climb.strength > strength;
     // All evaluations since the best are far above it: of so few, no noise does that, and many have other witnesses.
     let since = limits.since_away - usize::from(learnt == 1.0);
-    let away = standing.since >= since && standing.finite <= limits.away_evals;
+    let away =
+        standing.away > limits.away_rise && standing.since >= since && standing.finite <= limits.away_evals;
     let watch = (rise > least && to_watch > limits.strength_watch)
-        || (away && standing.away > limits.away_watch)
+        || away
         || climb.held > limits.held_watch
         || (standing.rise > limits.paired_rise && sure(limits.strength_paired));
     if !watch {
@@ -165,8 +166,7 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let held = learnt == 1.0 && climb.held > limits.held_warn;
     let rows = standing.rise > limits.warn_rise && sure(limits.strength_paired_warn);
     // One evaluation more than makes a median that the best itself has no part in.
-    let warn = (standing.since >= limits.since_warn && (heavy || held || rows))
-        || (away && standing.away > limits.away_warn);
+    let warn = away || standing.since >= limits.since_warn && (heavy || held || rows);
     Some(match warn {
         true if standing.rise > limits.severe_rise => Severity::Severe,
         true => Severity::Warn,

@@ -82,3 +82,19 @@ fn a_best_just_reached_has_not_been_left_behind() {
     let train = [2.47, 1.56, 1.35, 1.19, 1.17, 1.12, 1.06];
     assert_eq!(gravity(&train, &evals, &Limits::DEFAULT), Severity::None);
 }
+
+#[test]
+fn a_run_of_three_epochs_is_judged_where_all_that_followed_the_best_is_far_above_it() {
+    let falling = [1.0, 0.4, 0.15, 0.06];
+    let idle = [1.0, 1.0, 1.0, 1.0];
+    let of = |train: &[f64], evals: &[f64]| gravity(train, evals, &Limits::DEFAULT);
+    assert_eq!(of(&falling, &[0.50, 0.62, 0.85]), Severity::Severe);
+    assert_eq!(of(&falling, &[0.80, 0.50, 0.62, 0.85]), Severity::Severe);
+    // Where nothing is learnt by heart, one evaluation more.
+    assert!(of(&idle, &[0.50, 0.62, 0.85]) < Severity::Warn);
+    assert_eq!(of(&idle, &[0.50, 0.62, 0.85, 0.90]), Severity::Severe);
+    // One that is not, and it may have been luck.
+    assert!(of(&falling, &[0.50, 0.62, 0.55]) < Severity::Warn);
+    let none = Limits { away_evals: 0, ..Limits::DEFAULT };
+    assert!(gravity(&falling, &[0.50, 0.62, 0.85], &none) < Severity::Warn);
+}
