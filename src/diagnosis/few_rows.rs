@@ -15,8 +15,8 @@ pub struct FewRows {
     pub rows: usize,
     /// The smallest rise that these rows tell from chance, as a share of the best.
     pub tellable: f64,
-    /// How many such rows would tell the rise that is wanted.
-    pub enough: usize,
+    /// How many such rows would tell the rise that is wanted, if any number within reason would.
+    pub enough: Option<usize>,
     pub wanted: f64,
 }
 
@@ -47,11 +47,13 @@ pub fn rule(case: &Case) -> Option<Finding> {
     while tellable_with(enough) > wanted && enough < MOST_ROWS {
         (few, enough) = (enough, 2 * enough);
     }
-    while enough - few > 1 {
+    let reachable = tellable_with(enough) <= wanted;
+    while reachable && enough - few > 1 {
         let middle = usize::midpoint(few, enough);
         *if tellable_with(middle) > wanted { &mut few } else { &mut enough } = middle;
     }
-    let found = FewRows { rows, tellable, enough: enough.max(limits.min_paired), wanted };
+    let enough = reachable.then_some(enough.max(limits.min_paired));
+    let found = FewRows { rows, tellable, enough, wanted };
     Some(Finding { severity: Severity::None, evidence: Evidence::FewRows(found) })
 }
 
@@ -70,7 +72,10 @@ impl Words for FewRows {
         } else {
             f.write_str("not even twice the loss could be told from chance over them")?;
         }
-        write!(f, "; for one of {:.0} % hold out about {}", 100.0 * self.wanted, self.enough)
+        match self.enough {
+            Some(enough) => write!(f, "; for one of {:.0} % hold out about {enough}", 100.0 * self.wanted),
+            None => Ok(()),
+        }
     }
 }
 
@@ -117,7 +122,7 @@ mod tests {
         assert!(few.rows == 6 && few.tellable > 0.1, "{few:?}");
         // An error of 0.05 / sqrt(5) nats of 1.6: Student's t for five looks at five degrees of freedom is 8.0.
         assert!((few.tellable - 8.0 * 0.05 / 5.0_f64.sqrt() / 1.6).abs() < 0.01, "{few:?}");
-        let enough = i32::try_from(few.enough).unwrap();
+        let enough = i32::try_from(few.enough.unwrap()).unwrap();
         assert!(found(&curves(enough + 2, 5, 0.05)).is_none(), "{few:?}");
         assert!(found(&curves(enough - 2, 5, 0.05)).is_some(), "{few:?}");
     }
@@ -132,7 +137,7 @@ mod tests {
     #[test]
     fn the_words_give_the_numbers() {
         let words = |tellable| {
-            let found = FewRows { rows: 5, tellable, enough: 30, wanted: 0.05 };
+            let found = FewRows { rows: 5, tellable, enough: Some(30), wanted: 0.05 };
             Finding { severity: Severity::None, evidence: Evidence::FewRows(found) }
                 .message(Places::default())
         };

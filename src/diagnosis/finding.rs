@@ -130,6 +130,8 @@ pub struct Rise {
     pub rise_per_epoch: Option<f64>,
     /// Whether the first evaluation is still the best one.
     pub never_improved: bool,
+    /// Whether it would be a warning, were not a fall of the learning rate ahead that may bring it down again.
+    pub held: bool,
 }
 
 /// The train loss is close to zero.
@@ -336,13 +338,17 @@ impl Words for Rise {
             _ => {}
         }
         match self.train_rise() {
-            Some(change) if change.abs() < 0.005 => f.write_str("; train loss is where it was then"),
+            Some(change) if change.abs() < 0.005 => f.write_str("; train loss is where it was then")?,
             Some(change) => {
                 let verb = if change < 0.0 { "fell" } else { "rose" };
-                write!(f, "; train loss {verb} {:.0} % meanwhile", 100.0 * change.abs())
+                write!(f, "; train loss {verb} {:.0} % meanwhile", 100.0 * change.abs())?;
             }
-            None => Ok(()),
+            None => {}
         }
+        if self.held {
+            f.write_str("; no warning yet, for the learning rate has still to fall")?;
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@
 //! - `assumed_noise`, `assumed_wander`, their worths, `corroborating_fall`, `held_warn` and `held_evals`
 //!   were chosen by earlier searches and by hand, so that the real logs of `tests/logs` that overfit are
 //!   warned about; those logs are no independent test of them.
-//! - The `away_` limits were set by hand for runs of three to five evaluations, one an epoch, which most people have.
+//! - The limits from `plain_evals` to `leap_rise` were set by hand for runs of three to five evaluations, one an epoch, which most people have.
 //! - `idle_rise` was set by hand after a curve that ended 11 % above its best was called healthy.
 //! - The rest are conventions (`false_paired`) or round figures set by hand.
 //!
@@ -62,11 +62,16 @@ pub struct Limits {
     pub held_evals: f64,
     pub held_watch: f64,
     pub held_warn: f64,
-    /// In runs of no more evaluations than this, how far above the best every evaluation since must be for `warn`,
-    /// and how many these must be; one fewer where the train loss has fallen in full meanwhile.
-    pub away_evals: usize,
+    /// In runs of no more evaluations than this, a rise that is plain to see is a warning without the rest: how far
+    /// above the best every evaluation since must be, or the newest if they rise from one to the next.
+    pub plain_evals: usize,
     pub away_rise: f64,
+    pub steep_rise: f64,
+    /// ... and how many these must be; one fewer for the first where the train loss has fallen meanwhile.
     pub since_away: usize,
+    /// In such runs, how far above all others but the best the newest must be for `watch`, or above the best after two
+    /// rises.
+    pub leap_rise: f64,
     /// Wander that is assumed until the curve has shown its own, and how many values that is worth.
     pub assumed_wander: f64,
     pub wander_worth: f64,
@@ -128,9 +133,11 @@ impl Limits {
         held_evals: 10.0,
         held_watch: 0.07,
         held_warn: 0.08,
-        away_evals: 10,
+        plain_evals: 10,
         away_rise: 0.20,
+        steep_rise: 0.25,
         since_away: 3,
+        leap_rise: 0.30,
         assumed_wander: 0.01,
         wander_worth: 5.0,
         since_warn: 4,

@@ -27,17 +27,20 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
     let much =
         train.is_some_and(|train| train.now.min(train.recent) > (1.0 + limits.explosion) * train.before);
     let throw = rate::thrown(case, eval, standing.best);
+    let mut held = false;
     let severity = match severity(standing, train, limits) {
         _ if throw.is_some() && standing.rise > limits.explosion => Severity::Severe,
         _ if plain && much => Severity::Severe,
         _ if plain => Severity::Warn,
         severity => {
+            let severity = severity.max(left)?;
+            held = severity > Severity::Watch && decay_is_ahead(case, learnt(train, limits) == 1.0);
             let most = match () {
-                () if decay_is_ahead(case, learnt(train, limits) == 1.0) => Severity::Watch,
+                () if held => Severity::Watch,
                 () if both => Severity::Warn,
                 () => Severity::Severe,
             };
-            severity.max(left)?.min(most)
+            severity.min(most)
         }
     };
     // What is far above the best has not recovered, however wild the run.
@@ -66,6 +69,7 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
         train_now: train.map(|train| train.now),
         rise_per_epoch: trend::slope(&risen),
         never_improved: standing.best == 0,
+        held,
     };
     // A train loss that was thrown up and has come down since has another cause than too many epochs.
     let evidence = match throw {
@@ -148,12 +152,13 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let least = limits.watch_rise + (1.0 - limits.few_learnt * learnt) * few;
     let sure =
         |strength: f64| standing.p.is_some_and(|p| p < limits.false_paired) && climb.strength > strength;
-    // All evaluations since the best are far above it: of so few, no noise does that, and many have other witnesses.
-    let since = limits.since_away - usize::from(learnt == 1.0);
-    let away =
-        standing.away > limits.away_rise && standing.since >= since && standing.finite <= limits.away_evals;
+    let seen = standing.finite <= limits.plain_evals;
+    let away = seen && away(standing, learnt, limits);
+    let climbs = standing.climbing && standing.since >= 2 && standing.newest > limits.leap_rise;
+    let leaps = seen && (standing.leap > limits.leap_rise || climbs);
     let watch = (rise > least && to_watch > limits.strength_watch)
         || away
+        || leaps
         || climb.held > limits.held_watch
         || (standing.rise > limits.paired_rise && sure(limits.strength_paired));
     if !watch {
@@ -172,6 +177,17 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
         true => Severity::Warn,
         false => Severity::Watch,
     })
+}
+
+/// Whether few evaluations show a rise that is plain to see, and that no noise makes: all that followed the best are
+/// far above it, or rise from one to the next to where that is far. Many evaluations have other witnesses.
+fn away(standing: &Standing, learnt: f64, limits: &Limits) -> bool {
+    let Standing { since, newest, away, climbing, .. } = *standing;
+    let vouched = learnt > 0.5;
+    // What comes down again is no such rise.
+    let stays = newest > away || climbing;
+    (stays && away > limits.away_rise && since >= limits.since_away - usize::from(vouched))
+        || (vouched && climbing && newest > limits.steep_rise && since >= limits.since_away)
 }
 
 /// The train loss at the best evaluation and now.

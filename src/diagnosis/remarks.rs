@@ -127,7 +127,7 @@ pub fn flat(case: &Case) -> Option<Finding> {
 }
 
 /// A newest evaluation so far above the best is not left without a word beside `healthy`.
-const NEWEST_ABOVE: f64 = 0.10;
+const NEWEST_ABOVE: f64 = 0.05;
 
 /// Whether the newest evaluation is far above the best; to be said where no rule has found a rise.
 pub fn newest_above(case: &Case) -> Option<Finding> {

@@ -24,13 +24,19 @@ pub struct Standing {
     pub since: usize,
     /// How far the recent loss is above the best, as a share of the best.
     pub rise: f64,
-    /// The same of the lowest loss since the best; 0 with none.
-    pub away: f64,
     /// One standard error of that, as a share of the best; `None` where it cannot be measured.
     pub noise: Option<f64>,
     /// Chance of so high a recent loss without a true rise, all looks of the run counted; where the
     /// same rows were evaluated one by one.
     pub p: Option<f64>,
+    /// How far the newest loss is above the best, and the lowest since the best, both as shares of it.
+    pub newest: f64,
+    pub away: f64,
+    /// How far the newest loss is above all others but the best, as a share of the lowest of these; so that one
+    /// lucky best is no leap.
+    pub leap: f64,
+    /// Whether each evaluation since the best is above the one before.
+    pub climbing: bool,
     /// The rise of the curve as a whole.
     pub climb: Climb,
 }
@@ -92,6 +98,8 @@ pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
     let since = &from_best[..from_best.len() - 1];
     let lowest_since = since.iter().map(|index| eval[*index].loss).min_by(f64::total_cmp);
     let finite: Vec<usize> = (0..eval.len()).filter(|index| eval[*index].loss.is_finite()).collect();
+    let others = finite.iter().filter(|index| **index != best && **index != last);
+    let next_lowest = others.map(|index| eval[*index].loss).fold(f64::INFINITY, f64::min);
     let climb = climb(eval, best, &finite, limits)?;
     // With nothing risen yet, the newest evaluation tells how sharp the comparison would be.
     let compared = if recent == best { last } else { recent };
@@ -108,8 +116,11 @@ pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
         finite: finite.len(),
         since: since.len(),
         rise,
-        away: lowest_since.map_or(0.0, |lowest| lowest / eval[best].loss - 1.0),
         noise: paired.map(|paired| paired.error / before.loss).or(of_curve),
+        newest: eval[last].loss / eval[best].loss - 1.0,
+        away: lowest_since.map_or(0.0, |lowest| lowest / eval[best].loss - 1.0),
+        leap: eval[last].loss / next_lowest - 1.0,
+        climbing: from_best.windows(2).all(|pair| eval[pair[0]].loss > eval[pair[1]].loss),
         p: paired.filter(|_| recent != best).map(|paired| paired::over_all_looks(paired.p, finite.len())),
         climb,
     })

@@ -61,7 +61,9 @@ pub fn is_well_known(file: &Path) -> bool {
 pub fn no_log(file: &Path) -> Option<&'static str> {
     let mut head = Vec::new();
     std::fs::File::open(file).ok()?.take(open::HEAD as u64).read_to_end(&mut head).ok()?;
-    no_log::sniff(&head).or_else(|| no_log::sniff_text(&head))
+    // The opener looks at no more lines either: further down, a log may hold what another program printed.
+    let lines = memchr::memchr_iter(b'\n', &head).nth(2).map_or(&head[..], |end| &head[..end]);
+    no_log::sniff(&head).or_else(|| no_log::sniff_text(lines))
 }
 
 /// Folders that trainers make within that of a run.
@@ -162,12 +164,17 @@ impl Search<'_> {
         files
     }
 
-    /// Takes the folders out of `folders` that hold the event files of one series each, of train and of
-    /// held-out rows; the files that belong together.
+    /// Takes the folders out of `folders` that hold the event files of a loss each, of train and of held-out
+    /// rows; the files that belong together. `exp1_train` and `exp1_val` may be two runs, and are left.
     fn series(&mut self, folders: &mut Vec<PathBuf>) -> Vec<Vec<PathBuf>> {
         let mut all: BTreeMap<String, Vec<(Side, PathBuf, Vec<PathBuf>)>> = BTreeMap::new();
         for folder in folders.iter() {
-            let Some((series, side)) = roles::series_of_folder(&name(folder)) else { continue };
+            let series = roles::series_of_folder(&name(folder));
+            let Some((series, side)) =
+                series.filter(|(series, _)| series.is_empty() || series.contains("loss"))
+            else {
+                continue;
+            };
             let (files, within) = self.entries(folder);
             let events: Vec<PathBuf> = files.into_iter().map(|(_, file)| file).collect();
             if within.is_empty()
@@ -335,6 +342,12 @@ mod tests {
             "b/validation/events.out.tfevents.1",
             "c/bert_train/events.out.tfevents.1",
             "c/gpt_val/events.out.tfevents.1",
+            "d/exp1_train/events.out.tfevents.1",
+            "d/exp1_val/events.out.tfevents.1",
+            "e/acc_train/events.out.tfevents.1",
+            "e/acc_val/events.out.tfevents.1",
+            "e/loss_train/events.out.tfevents.1",
+            "e/loss_val/events.out.tfevents.1",
         ]);
         let names: Vec<(&str, &str)> =
             runs.iter().map(|(name, files)| (name.as_str(), files[0].as_str())).collect();
@@ -344,6 +357,11 @@ mod tests {
             ("b", "b/train/events.out.tfevents.1"),
             ("c/bert_train", "c/bert_train/events.out.tfevents.1"),
             ("c/gpt_val", "c/gpt_val/events.out.tfevents.1"),
+            ("d/exp1_train", "d/exp1_train/events.out.tfevents.1"),
+            ("d/exp1_val", "d/exp1_val/events.out.tfevents.1"),
+            ("e", "e/loss_train/events.out.tfevents.1"),
+            ("e/acc_train", "e/acc_train/events.out.tfevents.1"),
+            ("e/acc_val", "e/acc_val/events.out.tfevents.1"),
         ];
         assert_eq!(names, expected);
     }

@@ -116,8 +116,8 @@ fn spoken_side(line: &[u8]) -> Option<Side> {
     if !has_any(line, &[*b"val", *b"dev", *b"eld", *b"old", *b"tes"]) {
         return None;
     }
-    // `train.py:120` before it is the place in a program.
-    let line = scan::after(line, b".py:").unwrap_or(line);
+    // `train.py:120` before it is the place in a program; behind it, there is nothing more to read.
+    let line = scan::after(line, b".py:").filter(|rest| scan::has(rest, b"oss")).unwrap_or(line);
     let words = line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
     // Neither dates nor the gaps between words count.
     for word in words.filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic)).take(12) {

@@ -34,7 +34,7 @@ impl Frames {
             *self = Self { epoch, ..Self::default() };
         }
         // Before the first batch it is that of the epoch before, and a frame may be drawn again.
-        if batch > self.batch && loss.is_finite() {
+        if batch > self.batch {
             self.sum += loss;
             self.count += 1;
         }
@@ -55,7 +55,7 @@ impl Lightning {
         let Some((epoch, batches)) = self.full.take() else { return };
         self.given = Some(epoch);
         if let Some(mean) = self.frames.mean(epoch)
-            && let Some(loss) = self.rows.loss_of_step().filter(|loss| loss.is_finite())
+            && let Some(loss) = self.rows.loss_of_step()
         {
             *loss = mean;
         }

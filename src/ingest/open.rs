@@ -92,7 +92,8 @@ impl Auto {
     }
 
     fn choose(&self, line: &[u8]) -> Box<dyn Reader> {
-        if let Some(kind) = no_log::sniff_text(line) {
+        let as_told = self.options.format.is_some();
+        if let Some(kind) = no_log::sniff_text(line).filter(|_| !as_told) {
             return Box::new(NoLog::new(kind));
         }
         match self.options.format.as_deref() {

@@ -55,7 +55,9 @@ impl Table {
 
     /// Whether the line is a header, which is then kept.
     fn begins(&mut self, line: &[u8]) -> bool {
-        let separator = [b'|', b',', b'\t', b';']
+        // A bar may be part of a name, unless the line begins with one.
+        let bars = if line.trim_ascii_start().starts_with(b"|") { *b"|,\t;" } else { *b",\t;|" };
+        let separator = bars
             .into_iter()
             .find(|&byte| memchr(byte, line).is_some())
             .map_or(Separator::Blank, Separator::Byte);

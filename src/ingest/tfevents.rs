@@ -47,7 +47,7 @@ enum State {
 }
 
 impl TfEvents {
-    /// For a file in the folder of this name, which may say whose figures it holds ([`Side::of_folder`]).
+    /// For a file in the folder of this name, which may say whose figures it holds (see [`super::roles`]).
     pub fn new(folder: &str) -> Self {
         let scalars = Scalars::in_folder("tensorboard", folder);
         Self { kept: Vec::new(), state: State::Aligned, count: 0, scalars }

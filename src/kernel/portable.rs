@@ -61,9 +61,12 @@ pub(super) fn linear_backward(
         if need_dx {
             send_back(dy.matmul(&matrix(weight)?)?)?;
         }
-        let (Some((lora, dropout)), Some(down)) = (lora, down) else {
+        let Some((lora, dropout)) = lora else {
             grads.push(None);
             continue;
+        };
+        let Some(down) = down else {
+            candle_core::bail!("other kernels went forward: they kept nothing of an update")
         };
         let mask = mask(*dropout, x)?;
         let d_down = dy.matmul(&lora.b)?.affine(f64::from(lora.scale), 0.0)?;

@@ -21,6 +21,7 @@ fn overfit(onset_epoch: f64) -> Diagnosis {
         train_now: Some(1.2),
         rise_per_epoch: Some(0.04),
         never_improved: false,
+        held: false,
     };
     judged(Evidence::Rise(rise))
 }

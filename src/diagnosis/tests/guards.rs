@@ -93,8 +93,14 @@ fn a_run_of_three_epochs_is_judged_where_all_that_followed_the_best_is_far_above
     // Where nothing is learnt by heart, one evaluation more.
     assert!(of(&idle, &[0.50, 0.62, 0.85]) < Severity::Warn);
     assert_eq!(of(&idle, &[0.50, 0.62, 0.85, 0.90]), Severity::Severe);
-    // One that is not, and it may have been luck.
+    // One that is not, and it may have been luck; what comes down again is a spike.
     assert!(of(&falling, &[0.50, 0.62, 0.55]) < Severity::Warn);
-    let none = Limits { away_evals: 0, ..Limits::DEFAULT };
+    assert!(of(&falling, &[1.0, 0.50, 0.80, 0.70]) < Severity::Warn);
+    // A slow beginning of a steep rise; and one evaluation alone, far off.
+    assert_eq!(of(&[1.0, 0.8, 0.4, 0.3, 0.2], &[1.62, 1.55, 1.85, 2.3, 2.8]), Severity::Severe);
+    assert_eq!(of(&[1.0, 0.8, 0.5, 0.3, 0.2], &[1.62, 1.55, 1.70, 1.84, 2.0]), Severity::Severe);
+    assert_eq!(of(&falling, &[1.62, 1.50, 2.25]), Severity::Watch);
+    let none = Limits { plain_evals: 0, ..Limits::DEFAULT };
     assert!(gravity(&falling, &[0.50, 0.62, 0.85], &none) < Severity::Warn);
+    assert_eq!(gravity(&falling, &[1.62, 1.50, 2.25], &none), Severity::None);
 }

@@ -168,7 +168,11 @@ pub(crate) fn linear_backward(
                 continue;
             }
             // The forward pass has merged it.
-            (Some((lora, _)), None) => {
+            (Some((lora, dropout)), None) => {
+                assert!(
+                    dropout.is_off() && !projection.weight.is_bf16(),
+                    "an update that cannot have been merged"
+                );
                 grads.push(Some(merged::gradients(columns(), dy.data, lora, (n, k, out))?));
                 lows.push(None);
                 continue;

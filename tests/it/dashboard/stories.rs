@@ -362,6 +362,7 @@ pub fn overfitting() -> Scene {
         train_now: Some(0.36),
         rise_per_epoch: Some(0.041),
         never_improved: false,
+        held: false,
     };
     let advice = |text: &str, patch: &[(&str, &str)]| Advice {
         text: text.into(),

@@ -393,7 +393,8 @@ impl Job<'_> {
             };
             #[expect(unsafe_code, reason = "a tile works on pointers")]
             // SAFETY: `multiply` has checked that rows and columns lie inside the result and the base; the
-            // segments were packed above, for this tile and as many steps, or are where the source has them; `available` has found the instructions.
+            // segments were packed above, for this tile and as many steps, or are where the source has them;
+            // `available` has found the instructions.
             unsafe {
                 let target = Target {
                     c: self.c.0.add(row * self.stride + at),
