@@ -6,6 +6,7 @@ use super::source::{self, Judged, Source};
 use super::{Failure, Outcome, Output, Reading, code, print};
 use crate::data::read::is_row;
 use crate::diagnosis::Severity;
+use crate::ingest::Map;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
@@ -76,6 +77,7 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         };
         return Err(Failure::usage(anyhow!("{}: {why}\n  hint: {hint}", names.join(", "))));
     }
+    mapped(&judged, &options.map)?;
     let (passed, runs): (Vec<_>, Vec<_>) = judged.into_iter().partition(|run| run.found && run.is_empty());
     if runs.is_empty() {
         return Err(Failure::usage(anyhow!(
@@ -98,6 +100,22 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         forms::text(&runs, &passed, colors, args.output.quiet)
     });
     Ok(if runs.iter().any(failed) { code::FINDING } else { code::FINE })
+}
+
+/// Fails where the user has said what a column holds and a log that was named has none of it: a misspelt name must
+/// not pass for a log without evaluations.
+fn mapped(judged: &[Judged], map: &Map) -> Result<(), Failure> {
+    let missing = |column: &Option<String>, none: fn(&Judged) -> bool| {
+        let run = judged.iter().find(|run| !run.found && none(run))?;
+        Some((column.clone()?, run.name.clone()))
+    };
+    let eval = missing(&map.eval, |run| run.curves.eval.is_empty());
+    let Some((column, name)) = eval.or_else(|| missing(&map.train, |run| run.curves.train.is_empty())) else {
+        return Ok(());
+    };
+    Err(Failure::usage(anyhow!(
+        "{name}: no figures are called {column}\n  hint: --map wants the name as it stands in the log, letter by letter"
+    )))
 }
 
 /// What is said of a file without a loss, where no more is known of it.

@@ -188,7 +188,8 @@ impl Reading {
             };
             if column.trim().is_empty() {
                 return Err(Failure::usage(anyhow::anyhow!(
-                    "--map {part}: the column is missing\n  hint: --map {part}=COLUMN"
+                    "--map {part}: the column is missing\n  hint: --map {}=COLUMN",
+                    what.trim()
                 )));
             }
             *place = Some(column.trim().to_owned());

@@ -255,6 +255,13 @@ fn a_file_without_any_loss_is_a_mistake_and_rows_are_sent_to_tune_data() {
     let expected = "error: report.md: a report of tune, no log\n  hint: name the log, or the folder of the run, that \
                     it was made of\n";
     assert_eq!(check(&["report.md"]), (Some(2), expected.into()));
+    // A misspelt column does not pass for a log without evaluations.
+    std::fs::write(dir.path().join("k.csv"), "epoch,loss,val_loss\n0,2.0,2.1\n1,1.5,1.7\n2,1.2,1.6\n")
+        .unwrap();
+    let expected = "error: k.csv: no figures are called nope\n  hint: --map wants the name as it stands in the log, \
+                    letter by letter\n";
+    assert_eq!(check(&["k.csv", "--map", "eval=nope"]), (Some(2), expected.into()));
+    assert_eq!(check(&["k.csv", "--map", "eval=val_loss"]), (Some(0), String::new()));
     // A log without evaluations is one, and a file beside it that is none stays in the list.
     assert_eq!(check(&["notes", "train.log"]), (Some(0), String::new()));
 }
