@@ -156,6 +156,12 @@ fn heading(words: &[u8]) -> Option<Side> {
     names::side(&word)
 }
 
+/// The side in brackets right behind a figure, which is that of the figure: `loss 1.3 (val), loss 1.2 (train)`.
+fn bracketed(rest: &[u8]) -> Option<Side> {
+    let inner = rest.trim_ascii_start().strip_prefix(b"(")?;
+    heading(&inner[..inner.iter().position(|byte| *byte == b')')?])
+}
+
 /// Calls `each` with every figure of the line, and with the sides that are named between them.
 fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
     let mut from = 0;
@@ -208,6 +214,9 @@ fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
                 // Times like `12:30:01` are no figures; a unit or a `/10` after it is passed over.
                 let clock = line.get(at) == Some(&b':') && line.get(at + 1).is_some_and(u8::is_ascii_digit);
                 if named && !clock {
+                    if let Some(side) = bracketed(&line[at..]) {
+                        each(Piece::Side(side));
+                    }
                     each(Piece::Figure(name, value));
                 }
                 at += line[at..]
@@ -308,6 +317,7 @@ mod tests {
             ("Step 250 | Validation bpb: 0.98", "E250 0.98"),
             ("iteration 100 | validation lm loss value: 2.5E+00 | lm loss PPL: 1.2E+01", "E100 2.5"),
             ("LOSS train 0.5 valid 0.7", "T1 0.5, E1 0.7"),
+            ("step 5 loss 1.3 (val), loss 1.2 (train)", "T5 1.2, E5 1.3"),
             ("Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.25", "T1 1.25"),
             ("  Step 10/60 | Loss: 1.2345 | Grad: 0.12 | LR: 2.00e-04 | Peak: 5.10 GB", "T10 1.2345"),
             ("iteration 40 loss nan", "T40 NaN"),
