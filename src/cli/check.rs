@@ -6,7 +6,7 @@ use super::source::{self, Judged, Source};
 use super::{Failure, Outcome, Output, Reading, code, print};
 use crate::data::read::is_row;
 use crate::diagnosis::Severity;
-use crate::ingest::Map;
+use crate::ingest::{MADE_OF_A_LOG, Map};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
@@ -70,7 +70,7 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         let why = judged.first().filter(|_| judged.len() == 1).map_or(NOTHING, forms::reason);
         let hint = if judged.iter().any(|run| is_rows(&run.file)) {
             "these are rows to train on: tune data looks at them"
-        } else if why.contains("tune") {
+        } else if MADE_OF_A_LOG.contains(&why) {
             "name the log, or the folder of the run, that it was made of"
         } else {
             "give the log that the trainer wrote, or say what its columns are with --map eval=COLUMN"

@@ -5,6 +5,7 @@ use super::{Failure, Outcome, Output, code, meter, open, print, say};
 use crate::config::Config;
 use crate::data::{self, Dataset};
 use crate::device::Chosen;
+use crate::kernel::Kernels;
 use crate::model::lora::AdapterConfig;
 use crate::model::plan::{Memory, Size};
 use crate::model::precision_of;
@@ -47,7 +48,9 @@ fn planned(config: &Config, dataset: &Dataset, chosen: &Chosen) -> Result<Planne
     let plan = Plan::new(config, dataset.splits.train.len());
     let batch = largest_batch(&dataset.splits.train, &config.train, plan);
     let adapter = AdapterConfig::new(&config.lora)?;
-    let memory = Memory::of(&spec, &adapter, keep(&config.train), batch, dtype.size_in_bytes() as u64);
+    let kernels = Kernels::for_device(&chosen.device);
+    let bytes = dtype.size_in_bytes() as u64;
+    let memory = Memory::of(&spec, &adapter, kernels, keep(&config.train), batch, bytes);
     let checkpointing = config.train.gradient_checkpointing;
     Ok(Planned { plan, batch, memory, dtype: dtype.as_str(), checkpointing })
 }

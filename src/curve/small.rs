@@ -27,7 +27,7 @@ impl Small {
             Some(value) if !value.is_finite() => NOT_FINITE,
             Some(value) if value > 0.0 => {
                 let place = (value.clamp(SMALLEST, LARGEST) / SMALLEST).ln() / step();
-                // Not `round`: no processor of old has an instruction for it.
+                // `round` is a call into a library for processors that the build does not presume.
                 FIRST + (place + 0.5) as u16
             }
             _ => NOTHING,

@@ -13,8 +13,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct FewRows {
     pub rows: usize,
-    /// The smallest rise that these rows tell from chance, as a share of the best.
-    pub tellable: f64,
+    /// The smallest rise that these rows tell from chance, as a share of the best; none where they are too few to be
+    /// compared one by one.
+    pub tellable: Option<f64>,
     /// How many such rows would tell the rise that is wanted, if any number within reason would.
     pub enough: Option<usize>,
     pub wanted: f64,
@@ -31,7 +32,7 @@ pub fn rule(case: &Case) -> Option<Finding> {
     let others = eval.iter().enumerate().rev().filter(|(index, _)| *index != standing.best);
     let newest = others.map(|(_, point)| point).find(|point| point.loss.is_finite())?;
     let apart = paired::difference(&best.examples, &newest.examples)?;
-    let p = limits.false_paired / paired::chances(standing.finite);
+    let p = limits.false_paired / paired::looks_factor(standing.finite);
     let rows = best.examples.len();
     // The error falls with the root of the rows; their degrees of freedom grow with their number.
     let tellable_with = |n: usize| {
@@ -39,8 +40,9 @@ pub fn rule(case: &Case) -> Option<Finding> {
         let t = chance::t_exceeded(p, (apart.freedom + 1.0) * times - 1.0);
         t * apart.error / times.sqrt() / best.loss
     };
-    let (tellable, wanted) = (tellable_with(rows), limits.warn_rise);
-    if tellable <= wanted {
+    let (tellable, wanted) =
+        (Some(tellable_with(rows)).filter(|_| rows >= limits.min_paired), limits.warn_rise);
+    if tellable.is_some_and(|tellable| tellable <= wanted) {
         return None;
     }
     let (mut few, mut enough) = (rows, 2 * rows);
@@ -63,14 +65,12 @@ const MOST_ROWS: usize = 1 << 20;
 impl Words for FewRows {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(f, "{} held-out rows are few: ", self.rows)?;
-        if self.tellable < 1.0 {
-            write!(
-                f,
-                "a rise under about {:.0} % cannot be told from chance over them",
-                100.0 * self.tellable
-            )?;
-        } else {
-            f.write_str("not even twice the loss could be told from chance over them")?;
+        match self.tellable {
+            None => f.write_str("too few to be compared one by one")?,
+            Some(rise) if rise < 1.0 => {
+                write!(f, "a rise under about {:.0} % cannot be told from chance over them", 100.0 * rise)?;
+            }
+            Some(_) => f.write_str("not even twice the loss could be told from chance over them")?,
         }
         match self.enough {
             Some(enough) => write!(f, "; for one of {:.0} % hold out about {enough}", 100.0 * self.wanted),
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn few_rows_are_said_to_be_few_and_the_number_that_is_enough_is() {
-        let few = found(&curves(6, 5, 0.05)).expect("six rows that differ");
-        assert!(few.rows == 6 && few.tellable > 0.1, "{few:?}");
-        // An error of 0.05 / sqrt(5) nats of 1.6: Student's t for five looks at five degrees of freedom is 8.0.
-        assert!((few.tellable - 8.0 * 0.05 / 5.0_f64.sqrt() / 1.6).abs() < 0.01, "{few:?}");
+        let few = found(&curves(8, 5, 0.05)).expect("eight rows that differ");
+        // An error of 0.05 / sqrt(7) nats of 1.6: Student's t for five looks at seven degrees of freedom is 6.3.
+        let tellable = few.tellable.expect("enough to be compared");
+        assert!(few.rows == 8 && (tellable - 6.3 * 0.05 / 7.0_f64.sqrt() / 1.6).abs() < 0.01, "{few:?}");
         let enough = i32::try_from(few.enough.unwrap()).unwrap();
         assert!(found(&curves(enough + 2, 5, 0.05)).is_none(), "{few:?}");
         assert!(found(&curves(enough - 2, 5, 0.05)).is_some(), "{few:?}");
@@ -129,15 +129,17 @@ mod tests {
 
     #[test]
     fn rows_that_move_together_are_enough_and_rows_unknown_say_nothing() {
-        assert_eq!(found(&curves(6, 5, 0.0)), None);
+        assert_eq!(found(&curves(8, 5, 0.0)), None);
         assert_eq!(found(&curves(0, 5, 0.0)), None);
-        assert_eq!(found(&curves(6, 2, 0.05)), None, "too early to say");
+        assert_eq!(found(&curves(8, 2, 0.05)), None, "too early to say");
+        let fewer = found(&curves(6, 5, 0.0)).expect("fewer than are compared");
+        assert_eq!((fewer.tellable, fewer.enough), (None, Some(8)));
     }
 
     #[test]
     fn the_words_give_the_numbers() {
         let words = |tellable| {
-            let found = FewRows { rows: 5, tellable, enough: Some(30), wanted: 0.05 };
+            let found = FewRows { rows: 5, tellable: Some(tellable), enough: Some(30), wanted: 0.05 };
             Finding { severity: Severity::None, evidence: Evidence::FewRows(found) }
                 .message(Places::default())
         };

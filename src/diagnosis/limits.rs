@@ -11,7 +11,8 @@
 //! - `assumed_noise`, `assumed_wander`, their worths, `corroborating_fall`, `held_warn` and `held_evals`
 //!   were chosen by earlier searches and by hand, so that the real logs of `tests/logs` that overfit are
 //!   warned about; those logs are no independent test of them.
-//! - The limits from `plain_evals` to `leap_rise` were set by hand for runs of three to five evaluations, one an epoch, which most people have.
+//! - The limits from `plain_evals` to `leap_rise` were set by hand for runs of three to five evaluations, one an
+//!   epoch, which most people have.
 //! - `idle_rise` was set by hand after a curve that ended 11 % above its best was called healthy.
 //! - The rest are conventions (`false_paired`) or round figures set by hand.
 //!
@@ -62,6 +63,8 @@ pub struct Limits {
     pub held_evals: f64,
     pub held_watch: f64,
     pub held_warn: f64,
+    /// Finite evaluations since the best before `warn`, unless the rise is plain to see.
+    pub since_warn: usize,
     /// In runs of no more evaluations than this, a rise that is plain to see is a warning without the rest: how far
     /// above the best every evaluation since must be, or the newest if they rise from one to the next.
     pub plain_evals: usize,
@@ -75,8 +78,6 @@ pub struct Limits {
     /// Wander that is assumed until the curve has shown its own, and how many values that is worth.
     pub assumed_wander: f64,
     pub wander_worth: f64,
-    /// Finite evaluations since the best before `warn`.
-    pub since_warn: usize,
     /// Noise of an evaluation that is assumed, as a share of the best, until the curve has shown its
     /// own, and how many values that is worth.
     pub assumed_noise: f64,

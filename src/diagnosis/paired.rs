@@ -70,11 +70,11 @@ pub fn standard_error(before: &[ExampleLoss], after: &[ExampleLoss]) -> Option<f
 /// evaluations that might have been the best (Bonferroni): all looks are at the same rows, so the
 /// many chances are in the checkpoints, and a union over them holds under any dependence.
 pub fn over_all_looks(p: f64, look: usize) -> f64 {
-    (p * chances(look)).min(1.0)
+    (p * looks_factor(look)).min(1.0)
 }
 
 /// How many times smaller than the whole the chance is that one comparison at the `look`-th evaluation may take.
-pub fn chances(look: usize) -> f64 {
+pub fn looks_factor(look: usize) -> f64 {
     let look = look as f64;
     let spent = 6.0 / (std::f64::consts::PI * look).powi(2);
     (look - 1.0).max(1.0) / spent

@@ -19,8 +19,9 @@ pub struct Standing {
     pub recent: usize,
     /// Index of the newest finite evaluation.
     pub last: usize,
-    /// Finite evaluations so far, and those since the best.
+    /// Finite evaluations so far.
     pub finite: usize,
+    /// Finite evaluations since the best.
     pub since: usize,
     /// How far the recent loss is above the best, as a share of the best.
     pub rise: f64,

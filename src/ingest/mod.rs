@@ -49,6 +49,7 @@ mod torchtune;
 mod utf16;
 pub mod wandb;
 
+pub use no_log::MADE_OF_A_LOG;
 pub use open::{Opener, open};
 pub use points::Points;
 pub use roles::Side;

@@ -3,6 +3,12 @@
 
 use super::{Parsed, Reader, scan};
 
+const REPORT: &str = "a report of tune, no log";
+const FOUND: &str = "what tune check found, no log";
+const CURVES: &str = "the curves of a run as tune copies them, no log";
+/// What files are called here that were made of a log.
+pub const MADE_OF_A_LOG: [&str; 3] = [REPORT, FOUND, CURVES];
+
 /// What a file that begins so is, where it is certainly no log.
 pub(super) fn sniff(head: &[u8]) -> Option<&'static str> {
     const KINDS: &[(&[u8], &str)] = &[
@@ -33,11 +39,10 @@ pub(super) fn sniff(head: &[u8]) -> Option<&'static str> {
 
 /// What a file of text is whose first lines are these, where it is certainly no log.
 pub(super) fn sniff_text(lines: &[u8]) -> Option<&'static str> {
-    const REPORT: &str = "a report of tune, no log";
     const KINDS: &[(&[u8], &str)] = &[
-        (b"series,step,epoch,seconds,loss,", "the curves of a run as tune copies them, no log"),
-        (b"{\"format\":1,\"sources\":[", "what tune check found, no log"),
-        (b"| run | verdict | best eval loss |", "what tune check found, no log"),
+        (b"series,step,epoch,seconds,loss,", CURVES),
+        (b"{\"format\":1,\"sources\":[", FOUND),
+        (b"| run | verdict | best eval loss |", FOUND),
         (b"<svg", "a picture, no log"),
         (b"<?xml", "XML, no log"),
     ];
@@ -53,7 +58,7 @@ pub(super) fn sniff_text(lines: &[u8]) -> Option<&'static str> {
     let report =
         scan::has(lines, b"\n**Verdict: ") || inside.is_some_and(|rest| rest.starts_with(b"\"advice\": ["));
     match (found, page, report) {
-        (true, ..) => Some("what tune check found, no log"),
+        (true, ..) => Some(FOUND),
         (_, true, _) => Some("a web page, no log"),
         (.., true) => Some(REPORT),
         _ => None,

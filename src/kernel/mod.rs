@@ -204,6 +204,12 @@ impl Kernels {
         }
     }
 
+    /// Whether an update of rank `r` to an f32 `(out, in)` matrix is merged into it for a product with `n` tokens,
+    /// without dropout; nothing is then kept of it for the backward pass.
+    pub fn merges(self, n: usize, shape: (usize, usize), r: usize) -> bool {
+        self == Self::Cpu && cpu::merging_pays(n, shape, r)
+    }
+
     /// Where and how it computes, for people: `cpu (avx512)`.
     pub fn describe(self, device: &Device) -> String {
         match self {

@@ -7,7 +7,7 @@
 use super::Keep;
 use super::lora::{AdapterConfig, Module};
 use super::spec::Spec;
-use crate::kernel::cpu::merging_pays;
+use crate::kernel::Kernels;
 
 /// Bytes of an f32.
 const SINGLE: u64 = 4;
@@ -42,12 +42,22 @@ pub struct Size {
 
 impl Memory {
     /// What training with batches of this size takes; `bytes` is the size of a frozen number, 2 or 4.
-    pub fn of(spec: &Spec, adapter: &AdapterConfig, keep: Keep, batch: Size, bytes: u64) -> Self {
+    pub fn of(
+        spec: &Spec,
+        adapter: &AdapterConfig,
+        kernels: Kernels,
+        keep: Keep,
+        batch: Size,
+        bytes: u64,
+    ) -> Self {
         let trained = adapter_parameters(spec, adapter);
         let tokens = batch.tokens as u64;
         let layers = spec.layers as u64;
         let hidden = spec.hidden as u64;
-        let layer = kept_of_layer(spec, adapter, batch.tokens, bytes == SINGLE);
+        let layer = kept_of_layer(spec, adapter, |module| {
+            let exact = bytes == SINGLE && adapter.dropout == 0.0;
+            exact && kernels.merges(batch.tokens, module.shape(spec), adapter.r)
+        });
         let kept = match keep {
             Keep::Activations => layers * layer,
             // The input of every layer, and everything of the one that is computed again.
@@ -86,14 +96,11 @@ fn adapter_parameters(spec: &Spec, adapter: &AdapterConfig) -> u64 {
     (shapes.map(|(out, input)| adapter.r * (out + input)).sum::<usize>() * spec.layers) as u64
 }
 
-/// Numbers that a layer keeps for each of so many tokens: see [`super::layer::Saved`].
-fn kept_of_layer(spec: &Spec, adapter: &AdapterConfig, tokens: usize, exact: bool) -> u64 {
+/// Numbers that a layer keeps for each token: see [`super::layer::Saved`]. Nothing is kept of an update that is merged.
+fn kept_of_layer(spec: &Spec, adapter: &AdapterConfig, merged: impl Fn(Module) -> bool) -> u64 {
     let (query, kv) = (spec.heads.query * spec.heads.dim, spec.heads.key_value * spec.heads.dim);
     let bare = if spec.head_norms { query + kv } else { 0 };
-    // Nothing is kept of an update that is merged into its matrix.
-    let mergeable = exact && adapter.dropout == 0.0;
-    let merged = |module: &&Module| mergeable && merging_pays(tokens, module.shape(spec), adapter.r);
-    let lows = adapter.r * adapter.targets.iter().filter(|module| !merged(module)).count();
+    let lows = adapter.r * adapter.targets.iter().filter(|module| !merged(**module)).count();
     (2 * spec.hidden + 2 * query + 2 * kv + bare + spec.heads.query + 2 * spec.intermediate + lows) as u64
 }
 
@@ -118,7 +125,7 @@ mod tests {
         let config = AdapterConfig::new(&Lora::default()).unwrap();
         let adapter = Adapter::new(config.clone(), &model.spec, 0, &Device::Cpu).unwrap();
         let batch = Size { tokens: 100, targets: 50 };
-        let memory = Memory::of(&model.spec, &config, Keep::Activations, batch, 2);
+        let memory = Memory::of(&model.spec, &config, Kernels::Cpu, Keep::Activations, batch, 2);
         assert_eq!(memory.adapter, 3 * 4 * adapter.parameters());
         assert_eq!(memory.optimiser, 2 * 4 * adapter.parameters());
         // Norms are vectors, which the plan leaves out.
@@ -128,11 +135,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_merged_is_not_kept() {
+        let spec = Spec::of(BUILTIN).unwrap();
+        let mut config = AdapterConfig::new(&Lora { r: 64, ..Lora::default() }).unwrap();
+        let batch = Size { tokens: 2048, targets: 1024 };
+        let kept = |config: &AdapterConfig, kernels, bytes| {
+            Memory::of(&spec, config, kernels, Keep::Activations, batch, bytes).activations
+        };
+        config.dropout = 0.0;
+        let lows = 4 * 2048 * 64 * (config.targets.len() * spec.layers) as u64;
+        assert_eq!(kept(&config, Kernels::Portable, 4) - kept(&config, Kernels::Cpu, 4), lows);
+        assert_eq!(kept(&config, Kernels::Portable, 2), kept(&config, Kernels::Cpu, 2));
+        config.dropout = 0.1;
+        assert_eq!(kept(&config, Kernels::Portable, 4), kept(&config, Kernels::Cpu, 4));
+    }
+
+    #[test]
     fn checkpointing_and_smaller_batches_take_less() {
         let spec = Spec::of(BUILTIN).unwrap();
         let config = AdapterConfig::new(&Lora::default()).unwrap();
-        let total =
-            |keep, tokens| Memory::of(&spec, &config, keep, Size { tokens, targets: tokens / 2 }, 2).total();
+        let total = |keep, tokens| {
+            Memory::of(&spec, &config, Kernels::Cpu, keep, Size { tokens, targets: tokens / 2 }, 2).total()
+        };
         assert!(total(Keep::Inputs, 4096) < total(Keep::Activations, 4096));
         assert!(total(Keep::Activations, 2048) < total(Keep::Activations, 4096));
     }

@@ -21,7 +21,7 @@ pub(super) fn is_merged(n: usize, projection: &Projection) -> bool {
 
 /// Whether an update of rank `r` to an `(out, k)` matrix is less work when it is merged, for `n` tokens, forward and
 /// backward taken together.
-pub fn merging_pays(n: usize, (out, k): (usize, usize), r: usize) -> bool {
+pub(crate) fn merging_pays(n: usize, (out, k): (usize, usize), r: usize) -> bool {
     // Multiplications. By the rank: to it and from it, and twice that on the way back. Merged: the gradient of the
     // matrix; two mergings, and the gradients of A and B.
     let by_rank = 3 * n * r * (k + out);

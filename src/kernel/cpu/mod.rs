@@ -17,7 +17,7 @@ pub(super) use adam::{adam, square_sum};
 pub(super) use attention::{attention, attention_backward};
 pub(super) use head::head_chunk;
 pub(super) use linear::{linear, linear_backward};
-pub use merged::merging_pays;
+pub(super) use merged::merging_pays;
 pub(super) use pointwise::{add, add_bias, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward};
 
 use candle_core::{CpuStorage, Device, Result, Storage, Tensor};

@@ -105,6 +105,7 @@ pub(super) use x86::{AVX2_LANES, AVX2_ROWS, AVX512_LANES, AVX512_ROWS, avx2, avx
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::LINE;
     use super::{Segment, Target, write_edge};
     use std::arch::x86_64::{
         __m256, __m512, __m512bh, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
@@ -124,8 +125,6 @@ mod x86 {
     /// the last: measured, a twentieth to a tenth of a product.
     const LEFT_AHEAD: usize = 48;
     const RIGHT_AHEAD: usize = 16;
-    /// Elements of a cache line.
-    const LINE: usize = 16;
 
     /// Asks for what is used soon; any address will do.
     #[inline]
