@@ -6,7 +6,8 @@ use super::source::{self, Judged, Source};
 use super::{Failure, Outcome, Output, Reading, code, print};
 use crate::data::read::is_row;
 use crate::diagnosis::Severity;
-use crate::ingest::{MADE_OF_A_LOG, Map};
+use crate::ingest::names::{Side, rises};
+use crate::ingest::{MADE_OF_A_LOG, Map, seen};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
@@ -69,11 +70,15 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         let names: Vec<&str> = judged.iter().map(|run| run.name.as_str()).collect();
         let why = judged.first().filter(|_| judged.len() == 1).map_or(NOTHING, forms::reason);
         let hint = if judged.iter().any(|run| is_rows(&run.file)) {
-            "these are rows to train on: tune data looks at them"
+            "these are rows to train on: tune data looks at them".into()
         } else if MADE_OF_A_LOG.contains(&why) {
-            "name the log, or the folder of the run, that it was made of"
+            "name the log, or the folder of the run, that it was made of".into()
         } else {
-            "give the log that the trainer wrote, or say what its columns are with --map eval=COLUMN"
+            let other = judged.iter().find_map(|run| other_figures(&run.file).filter(|_| why == NOTHING));
+            other.unwrap_or_else(|| {
+                "give the log that the trainer wrote, or say what its columns are with --map eval=COLUMN"
+                    .into()
+            })
         };
         return Err(Failure::usage(anyhow!("{}: {why}\n  hint: {hint}", names.join(", "))));
     }
@@ -121,8 +126,28 @@ fn mapped(judged: &[Judged], map: &Map) -> Result<(), Failure> {
 /// What is said of a file without a loss, where no more is known of it.
 const NOTHING: &str = "no losses were found in it";
 
-/// Bytes of a file that are looked at for a row.
+/// Bytes of a file that are looked at for a row, or for figures.
 const HEAD: u64 = 64 * 1024;
+
+/// What to do about a file whose figures have names of which none is known for a loss.
+fn other_figures(path: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten()?;
+    file.take(HEAD).read_to_end(&mut head).ok()?;
+    let figures = seen::figures(&head);
+    let of = |side| figures.iter().find(|name| seen::side(name) == Some(side) && !rises(name.as_bytes()));
+    match (of(Side::Train), of(Side::Valid)) {
+        _ if figures.is_empty() => None,
+        (Some(train), Some(eval)) => {
+            Some(format!("if {train} and {eval} are losses, say so: --map \"train={train},eval={eval}\""))
+        }
+        (_, Some(eval)) => Some(format!("if {eval} is a loss, say so: --map \"eval={eval}\"")),
+        _ => Some(format!(
+            "its figures are called {}: say which is the eval loss with --map \"eval=NAME\"",
+            figures.join(", ")
+        )),
+    }
+}
 
 /// Whether a file begins with a row to train on, in JSON Lines.
 fn is_rows(path: &Path) -> bool {

@@ -166,7 +166,8 @@ impl Reading {
             let distance = |known: &str| strsim::damerau_levenshtein(known, name);
             // A third of its letters may be wrong; beyond that another word was meant.
             let near = known.iter().filter(|known| 3 * distance(known) <= known.len().max(name.len()));
-            let near = near.min_by_key(|known| distance(known));
+            let begun = known.iter().find(|known| name.len() > 1 && known.starts_with(name.as_str()));
+            let near = near.min_by_key(|known| distance(known)).or(begun);
             let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
             return Err(Failure::usage(anyhow::anyhow!(
                 "--format {name}: no such format\n  hint: {near}there are {}",
@@ -190,6 +191,12 @@ impl Reading {
                 return Err(Failure::usage(anyhow::anyhow!(
                     "--map {part}: the column is missing\n  hint: --map {}=COLUMN",
                     what.trim()
+                )));
+            }
+            if what.trim() != "step" && crate::ingest::names::rises(column.as_bytes()) {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "--map {part}: this figure rises as a model gets better\n  \
+                     hint: name a loss, an error or a perplexity: of those, lower is better"
                 )));
             }
             *place = Some(column.trim().to_owned());

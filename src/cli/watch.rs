@@ -10,6 +10,7 @@ use super::{Failure, Outcome, Output, code, has_screen, say};
 use crate::dashboard::{self, Capabilities, Runs, Update};
 use crate::diagnosis::Limits;
 use crate::ingest::Options;
+use crate::ingest::discover::no_log;
 use anyhow::anyhow;
 use clap::Args;
 use std::io::{IsTerminal, Read, Write};
@@ -140,6 +141,13 @@ fn check(args: &WatchArgs) -> Result<bool, Failure> {
                 } else {
                     "make its folder, or name another"
                 }
+            )));
+        }
+        let why = source.is_file().then(|| no_log(source)).flatten();
+        if let Some(why) = why.filter(|_| args.reading.format.is_none()) {
+            return Err(Failure::usage(anyhow!(
+                "{}: {why}\n  hint: name what the trainer writes, a file or its folder",
+                source.display()
             )));
         }
     }

@@ -5,7 +5,7 @@
 //! of `add_scalars` are one run with a file a series. Otherwise every log is a run of its own.
 
 use super::roles::{self, Side};
-use super::{no_log, open};
+use super::{no_log, open, table};
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
 use std::io::Read;
@@ -233,9 +233,18 @@ impl Search<'_> {
             }
         } else {
             let mut stems: BTreeMap<PathBuf, Vec<(u8, PathBuf)>> = BTreeMap::new();
+            let mut downloads: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
             for (rank, file) in ranked {
-                stems.entry(file.with_extension("")).or_default().push((rank, file));
+                let stem = file.with_extension("");
+                match table::download(&name(&stem)) {
+                    Some((run, _)) => downloads.entry(run.into()).or_default().push(file),
+                    None => stems.entry(stem).or_default().push((rank, file)),
+                }
             }
+            let downloads = downloads.into_iter();
+            // The run of the folder that TensorBoard was given is called by a dot.
+            let place = |run: String| if run == "run-." { folder.to_owned() } else { folder.join(run) };
+            self.runs.extend(downloads.map(|(run, files)| Found { name: place(run), files: vec![files] }));
             for (_, mut ranked) in stems {
                 ranked.sort();
                 let name = ranked[0].1.clone();
@@ -364,6 +373,14 @@ mod tests {
             ("e/acc_val", "e/acc_val/events.out.tfevents.1"),
         ];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn the_scalars_that_were_downloaded_are_of_their_run() {
+        let runs =
+            found(&["a/run-x-tag-eval_loss.csv", "a/run-x-tag-train_loss.csv", "a/run-y-tag-loss.csv"]);
+        let names: Vec<&str> = runs.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a/run-x", "a/run-y"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What trainers print when they are done: the line that says it, and whether a rule has ended it.
+//! What trainers print when they are done: the line that says it, and whether a rule or an error has ended it.
 //!
 //! Only lines that say nothing else; what is worked out from steps and totals is the business of
 //! [`super::Points`].
@@ -54,9 +54,43 @@ pub(super) fn of_lightning(text: &[u8]) -> Option<StopReason> {
     scan::has(text, b"`Trainer.fit` stopped: `max_").then_some(StopReason::Finished)
 }
 
+/// Python's account of an error, over several lines: those of the calls are indented, and what went wrong
+/// stands on the first that is not.
+#[derive(Debug, Default)]
+pub(super) struct Traceback {
+    open: bool,
+}
+
+impl Traceback {
+    /// What went wrong, where the line says it. Called for lines that hold no figure.
+    pub(super) fn line<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.open {
+            self.open = line.starts_with(b"Traceback (most recent call last):");
+            return None;
+        }
+        self.open = matches!(line.first(), Some(b' ' | b'\t'));
+        let error = line.trim_ascii();
+        (!self.open && !error.is_empty()).then_some(&error[..error.len().min(LONGEST)])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_went_wrong_is_at_the_end_of_a_traceback() {
+        let mut traceback = Traceback::default();
+        let lines = [
+            "Traceback (most recent call last):",
+            "  File \"train.py\", line 4, in <module>",
+            "    trainer.train()",
+            "torch.OutOfMemoryError: CUDA out of memory",
+            "bash: exit 1",
+        ];
+        let found: Vec<_> = lines.iter().filter_map(|line| traceback.line(line.as_bytes())).collect();
+        assert_eq!(found, [b"torch.OutOfMemoryError: CUDA out of memory"]);
+    }
 
     #[test]
     fn the_last_words_of_trainers() {

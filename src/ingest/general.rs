@@ -240,6 +240,17 @@ fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
     }
 }
 
+/// Calls `each` with the name of every figure of the line, be it a loss or not.
+pub(super) fn figures(line: &[u8], mut each: impl FnMut(&[u8])) {
+    if line.len() <= LONGEST {
+        pieces(line, |piece| {
+            if let Piece::Figure(name, _) = piece {
+                each(name);
+            }
+        });
+    }
+}
+
 /// A number with what follows it taken for its thousands, as in `1,200`; and how long that is.
 fn thousands(value: f64, mut rest: &[u8]) -> (f64, usize) {
     let (mut whole, before) = (value, rest.len());

@@ -42,6 +42,7 @@ mod roles;
 pub mod rows;
 mod scalars;
 pub mod scan;
+pub mod seen;
 mod table;
 mod text;
 pub mod tfevents;

@@ -65,6 +65,24 @@ pub fn side(word: &str) -> Option<Side> {
     }
 }
 
+/// Whether a name is that of a figure which is known to rise as a model gets better.
+pub fn rises(name: &[u8]) -> bool {
+    const RISING: [&str; 11] = [
+        "accuracy",
+        "acc",
+        "auc",
+        "f1",
+        "precision",
+        "recall",
+        "bleu",
+        "rouge",
+        "rougel",
+        "reward",
+        "rewards",
+    ];
+    words(name).iter().any(|word| RISING.contains(&word.as_str()))
+}
+
 /// Cuts a name into words: at everything that is neither letter nor digit, where small letters turn
 /// into capitals, and before the digits at the end of a word.
 fn words(name: &[u8]) -> Vec<String> {
@@ -334,6 +352,12 @@ mod tests {
         check("entropy, accuracy", What::Metric, None, None);
         check("total_steps", What::Total, None, None);
         check("eval_iters, eval_steps", What::Metric, Some(Side::Valid), None);
+    }
+
+    #[test]
+    fn what_rises_is_no_loss_whatever_it_is_called() {
+        assert!(["val_accuracy", "eval/F1", "valid's auc"].iter().all(|name| rises(name.as_bytes())));
+        assert!(!["val_loss", "perf", "accumulated"].iter().any(|name| rises(name.as_bytes())));
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub struct Points {
     spacing: u64,
     /// The step at which it was said that the run is over.
     ended: Option<u64>,
+    /// Runs that this log held before.
+    earlier: usize,
 }
 
 impl Points {
@@ -124,6 +126,7 @@ impl Points {
             epochs: None,
             spacing: 0,
             ended: None,
+            earlier: 0,
         }
     }
 
@@ -208,13 +211,15 @@ impl Points {
         let (info, records, skipped) =
             (self.info.clone(), std::mem::take(&mut self.records), std::mem::take(&mut self.skipped));
         let (line, t, fine_epochs, epochs) = (self.line, self.t, self.fine_epochs, self.epochs);
+        let earlier = self.earlier + usize::from(self.started);
         // How it counts will be seen.
         let info = if info.counts_epochs {
             RunInfo { counts_epochs: false, steps_per_epoch: None, total_steps: None, ..info }
         } else {
             info
         };
-        *self = Self { info, records, skipped, line, t, fine_epochs, epochs, ..Self::new(self.trainer) };
+        *self =
+            Self { info, records, skipped, line, t, fine_epochs, epochs, earlier, ..Self::new(self.trainer) };
     }
 
     /// A training figure.
@@ -292,6 +297,10 @@ impl Points {
         }
         let event = Event::RunStarted(Box::new(self.info.clone()));
         self.records.push(Record { t: self.t, event });
+        if self.earlier > 0 {
+            let which = if self.earlier == 1 { "an earlier run is" } else { "earlier runs are" };
+            self.note(NoteLevel::Info, format!("{which} in this log: what is judged is the newest"));
+        }
         let text = match self.scale {
             Some(Scale::Bar) => "steps are read from the progress bar beside each figure",
             Some(Scale::PerEpoch(_)) => "steps are worked out from the epoch and the number of steps in one",
@@ -312,7 +321,10 @@ impl Points {
             return;
         }
         if step <= first {
+            // The new run is written like the one before.
+            let scale = self.scale;
             self.restart();
+            self.scale = scale;
             return;
         }
         let kept = step - 1;

@@ -63,6 +63,8 @@ struct Row {
     named: bool,
     evals: Vec<Eval>,
     metrics: Vec<(Option<Side>, Metric)>,
+    /// Whether words stand where a loss should.
+    garbled: bool,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,13 @@ struct Eval {
 /// Whether a metric is of this set, as in `validation_0-auc`.
 fn names_set(metric: &str, set: &str) -> bool {
     metric.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == set)
+}
+
+/// Whether the words say that there is no figure.
+fn means_nothing(words: &[u8]) -> bool {
+    const NOTHING: [&[u8]; 4] = [b"none", b"null", b"na", b"n/a"];
+    let ruled = words.iter().all(|byte| matches!(byte, b'-' | b':' | b' '));
+    ruled || NOTHING.iter().any(|nothing| words.eq_ignore_ascii_case(nothing))
 }
 
 impl Rows {
@@ -101,6 +110,7 @@ impl Rows {
         (row.phase, row.paced, row.total, row.train, row.named) = (None, false, None, None, false);
         row.evals.clear();
         row.metrics.clear();
+        row.garbled = false;
     }
 
     /// Adds one figure of the row.
@@ -128,6 +138,7 @@ impl Rows {
                         let word = String::from_utf8_lossy(&words[..words.len().min(20)]).to_lowercase();
                         row.phase = names::side(&word);
                     }
+                    What::Loss(_) | What::Perplexity => row.garbled |= !means_nothing(words),
                     _ => {}
                 }
                 return;
@@ -203,10 +214,11 @@ impl Rows {
             |column: &Option<String>| column.as_ref().is_some_and(|column| column.as_bytes() == name);
         let plain = |what, side| Name { what, side, set: None, of_epoch: false };
         let read = names::read(name);
+        let loss = if read.what == What::Perplexity { read.what } else { What::Loss(0) };
         if mapped(&self.map.eval) {
-            plain(What::Loss(0), Some(Side::Valid))
+            plain(loss, Some(Side::Valid))
         } else if mapped(&self.map.train) {
-            plain(What::Loss(0), Some(Side::Train))
+            plain(loss, Some(Side::Train))
         } else if mapped(&self.map.step) {
             plain(What::Step(0), None)
         } else if matches!(read.what, What::Loss(_) | What::Perplexity)
@@ -245,6 +257,9 @@ impl Rows {
 
     /// Gives the row's points out; what it does not say itself of its place is taken from `hint`.
     pub fn give(&mut self, hint: At, points: &mut Points) -> bool {
+        if self.row.garbled {
+            points.skip("a loss that is no number");
+        }
         if !self.is_point() {
             return false;
         }

@@ -1,5 +1,6 @@
-//! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), the
-//! columns that fastai prints, and tables between bars, of Markdown or of box-drawing characters.
+//! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), what
+//! `TensorBoard` lets one download, the columns that fastai prints, and tables between bars, of Markdown or
+//! of box-drawing characters.
 //!
 //! A header has no number, and names a loss beside something else; the rows after it have as many
 //! cells, some of which may be empty.
@@ -13,6 +14,8 @@ use std::ops::Range;
 
 /// Columns of a table; a wider one is none.
 const WIDEST: usize = 4000;
+/// The columns of a scalar that was downloaded from `TensorBoard`, whose name is in that of the file.
+const SCALAR: [&[u8]; 3] = [b"Wall time", b"Step", b"Value"];
 
 pub(super) struct Table {
     rows: Rows,
@@ -25,7 +28,8 @@ pub(super) struct Table {
     inner: Vec<u8>,
     separator: Separator,
     trainer: &'static str,
-    /// What the name of the file says of its figures.
+    /// The name of the file, without what follows its last dot, and which side it says the figures are of.
+    stem: String,
     side: Option<Side>,
 }
 
@@ -37,7 +41,7 @@ enum Separator {
 }
 
 impl Table {
-    pub(super) fn new(map: &Map, side: Option<Side>) -> Self {
+    pub(super) fn new(map: &Map, file: &str, side: Option<Side>) -> Self {
         let mut rows = Rows::new(map);
         rows.set_side(side);
         let map = map.clone();
@@ -49,6 +53,7 @@ impl Table {
             inner: Vec::new(),
             separator: Separator::Blank,
             trainer: "csv",
+            stem: file.rsplit_once('.').map_or(file, |(stem, _)| stem).into(),
             side,
         }
     }
@@ -76,7 +81,11 @@ impl Table {
         if wide {
             join_words(&mut self.cells);
         }
-        let cells: Vec<&[u8]> = self.cells.iter().map(|cell| &line[cell.clone()]).collect();
+        let mut cells: Vec<&[u8]> = self.cells.iter().map(|cell| &line[cell.clone()]).collect();
+        let is_scalar = cells == SCALAR;
+        if is_scalar && self.map == Map::default() {
+            cells[2] = scalar_of(&self.stem).as_bytes();
+        }
         if cells.len() < 2 || cells.len() > WIDEST {
             return false;
         }
@@ -96,7 +105,7 @@ impl Table {
         if !enough {
             return false;
         }
-        self.trainer = author(&cells, separator, self.side);
+        self.trainer = if is_scalar { "tensorboard" } else { author(&cells, separator, self.side) };
         self.separator = separator;
         // A header in the middle: another table, of which nothing is known.
         self.rows = Rows::new(&self.map);
@@ -153,6 +162,15 @@ impl Table {
         }
         columns.next().is_none().then_some(numbers)
     }
+}
+
+/// The run and the scalar of a file that was downloaded from `TensorBoard`: `run-RUN-tag-SCALAR`.
+pub(super) fn download(stem: &str) -> Option<(&str, &str)> {
+    stem.starts_with("run-").then(|| stem.rsplit_once("-tag-")).flatten()
+}
+
+fn scalar_of(stem: &str) -> &str {
+    download(stem).map_or(stem, |(_, scalar)| scalar)
 }
 
 /// Who wrote a table, by its columns.

@@ -3,20 +3,21 @@
 //! Until then anyone's lines are read for what they are worth. When a trainer is known after all,
 //! its run begins anew, and those figures are forgotten. After very many of them it is looked for no more.
 
-use super::ending::ending;
+use super::ending::{Traceback, ending};
 use super::lines::Lines;
 use super::names::{self, Side};
 use super::{Format, Options, Parsed, Points, Reader};
 use super::{
     boosting, general, hf, jsonl, keras, lightning, litgpt, llama_cpp, mlx, nanogpt, table, torchtune,
 };
+use crate::event::{NoteLevel, StopReason};
 use memchr::memchr;
 
 /// Points of nobody in particular that show that none of the known trainers writes the log.
 const NOBODY: u64 = 2000;
 
 /// Every trainer whose lines are known. Where a line could be of two, the stricter comes first.
-fn formats(options: &Options, side: Option<Side>) -> Vec<Box<dyn Format>> {
+fn formats(options: &Options, file: &str, side: Option<Side>) -> Vec<Box<dyn Format>> {
     let map = &options.map;
     let all: Vec<Box<dyn Format>> = vec![
         Box::new(hf::Hf::new(map)),
@@ -31,7 +32,7 @@ fn formats(options: &Options, side: Option<Side>) -> Vec<Box<dyn Format>> {
         Box::new(boosting::Xgboost::new(map)),
         Box::new(boosting::Lightgbm::new(map)),
         Box::new(boosting::Catboost::new(map)),
-        Box::new(table::Table::new(map, side)),
+        Box::new(table::Table::new(map, file, side)),
     ];
     let wanted = |format: &dyn Format| match options.format.as_deref() {
         None | Some("auto") => true,
@@ -63,6 +64,7 @@ struct Reading {
     loose: Points,
     /// The process of several whose lines are read.
     rank: Option<u64>,
+    traceback: Traceback,
 }
 
 impl Text {
@@ -71,12 +73,13 @@ impl Text {
         let stem = name.split('.').next().unwrap_or_default();
         let side = stem.split(['_', '-']).find_map(|word| names::side(&word.to_ascii_lowercase()));
         let reading = Reading {
-            formats: formats(options, side),
+            formats: formats(options, name, side),
             points: Points::new("text"),
             known: false,
             general: general::General::new(&options.map),
             loose: Points::new("text"),
             rank: None,
+            traceback: Traceback::default(),
         };
         Self { lines: Lines::default(), reading }
     }
@@ -90,10 +93,8 @@ impl Reading {
         }
         self.points.line = number;
         if self.known {
-            if !self.formats[0].line(line, &mut self.points)
-                && let Some(reason) = ending(line)
-            {
-                self.points.end(reason);
+            if !self.formats[0].line(line, &mut self.points) {
+                last_words(line, &mut self.traceback, &mut self.points);
             }
             return;
         }
@@ -113,8 +114,8 @@ impl Reading {
         }
         if self.general.line(line, &mut self.loose) {
             self.rank = self.rank.or(rank);
-        } else if let Some(reason) = ending(line) {
-            self.loose.end(reason);
+        } else {
+            last_words(line, &mut self.traceback, &mut self.loose);
         }
     }
 
@@ -122,6 +123,17 @@ impl Reading {
         // What was read loosely comes first: a trainer that is known begins its run after it.
         self.loose.drain(out);
         self.points.drain(out);
+    }
+}
+
+/// A line without figures may say that the training is over. Training may go on after an error.
+fn last_words(line: &[u8], traceback: &mut Traceback, points: &mut Points) {
+    if let Some(reason) = ending(line) {
+        points.end(reason);
+    } else if let Some(error) = traceback.line(line).filter(|_| points.started()) {
+        points.end(StopReason::Interrupted);
+        let (number, error) = (points.line, String::from_utf8_lossy(error));
+        points.note(NoteLevel::Warning, format!("a Python error in line {number}: {error}"));
     }
 }
 

@@ -234,6 +234,86 @@ fn what_is_no_log_in_a_folder_is_passed_over_and_counted() {
     assert!(!lines.contains("a.out"), "{lines}");
 }
 
+/// A folder with these files, and what `tune check` makes of arguments in it: its exit code, stdout and stderr.
+fn checked(files: &[(&str, &str)]) -> impl Fn(&[&str]) -> (Option<i32>, String, String) + use<> {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        std::fs::create_dir_all(dir.path().join(name).parent().expect("a folder")).expect("a place to write");
+        std::fs::write(dir.path().join(name), text).expect("a place to write");
+    }
+    move |arguments| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tune"));
+        let output =
+            command.arg("check").args(arguments).current_dir(dir.path()).output().expect("tune starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+}
+
+#[test]
+fn figures_of_other_names_are_told_and_one_that_rises_is_refused() {
+    let check = checked(&[
+        ("a.log", "epoch 1: train=1.9, val=1.8\nepoch 2: train=1.7, val=1.7\nepoch 3: train=1.5, val=1.6\n"),
+        ("b.csv", "it,a,accuracy\n1,1.5,0.1\n"),
+    ]);
+    let (code, _, said) = check(&["a.log"]);
+    let hint = "hint: if train and val are losses, say so: --map \"train=train,eval=val\"\n";
+    assert!(code == Some(2) && said.ends_with(hint), "{said}");
+    let (code, said, _) = check(&["a.log", "--map", "train=train,eval=val"]);
+    assert!(code == Some(0) && said.contains("evaluations: 3, train figures: 3"), "{said}");
+    let (_, _, said) = check(&["b.csv"]);
+    assert!(
+        said.ends_with(
+            "hint: its figures are called a, accuracy: say which is the eval loss with --map \"eval=NAME\"\n"
+        ),
+        "{said}"
+    );
+    let (code, _, said) = check(&["b.csv", "--map", "eval=accuracy"]);
+    assert!(code == Some(2) && said.contains("--map eval=accuracy: this figure rises"), "{said}");
+}
+
+#[test]
+fn what_a_log_holds_beside_its_points_is_told() {
+    let rows = |from: u32| {
+        (0..4).map(move |row| format!("epoch {row} train_loss 1.{} val_loss 1.{from}\n", 9 - row))
+    };
+    let two: String = rows(1).chain(rows(2)).collect();
+    let failed = "{'loss': 1.9, 'epoch': 0.1}\n{'eval_loss': 1.7, 'epoch': 0.1}\n\
+                  Traceback (most recent call last):\n  File \"t.py\", line 4\nMemoryError: no more\n";
+    let check = checked(&[
+        ("two.log", &two),
+        ("failed.log", failed),
+        ("cells.csv", "step,train_loss,val_loss\n1,2.0,1.9\n2,oops,1.8\n3,n/a,1.7\n"),
+    ]);
+    let (_, said, _) = check(&["two.log"]);
+    assert!(said.contains("note: an earlier run is in this log"), "{said}");
+    // Both count alike.
+    assert!(said.contains("evaluations: 4") && said.contains("at epoch 3"), "{said}");
+    let (_, said, _) = check(&["failed.log"]);
+    assert!(said.contains("note: a Python error in line 5: MemoryError: no more"), "{said}");
+    let (_, said, _) = check(&["cells.csv"]);
+    assert!(said.contains("skipped: 1\u{d7} a loss that is no number"), "{said}");
+}
+
+#[test]
+fn what_tensorboard_lets_one_download_is_one_run() {
+    let column = |fall: f64| {
+        let rows = (1..=5).map(|row| format!("1.7e9,{},{}\n", row * 10, 2.0 - fall * f64::from(row)));
+        String::from("Wall time,Step,Value\n") + &rows.collect::<String>()
+    };
+    let check = checked(&[
+        ("tb/run-.-tag-eval_loss.csv", &column(0.1)),
+        ("tb/run-.-tag-train_loss.csv", &column(0.2)),
+        ("tb/run-.-tag-eval_accuracy.csv", &column(0.3)),
+        ("loss.csv", &column(0.1)),
+    ]);
+    let (_, said, _) = check(&["tb"]);
+    assert!(said.contains("tb  tensorboard, evaluations: 5, train figures: 5"), "{said}");
+    assert!(said.contains("eval loss 1.5000 at step 50"), "{said}");
+    let (_, said, _) = check(&["loss.csv", "--map", "eval=Value"]);
+    assert!(said.contains("evaluations: 5, train figures: 0"), "{said}");
+}
+
 #[test]
 fn a_file_without_any_loss_is_a_mistake_and_rows_are_sent_to_tune_data() {
     let dir = tempfile::tempdir().unwrap();

@@ -90,10 +90,15 @@ fn what_is_piped_in_is_judged_and_passed_through() {
 #[test]
 fn mistakes_are_named() {
     let place = place();
+    std::fs::write(place.path().join("x.pdf"), "%PDF-1.7 and more\n").unwrap();
     for (arguments, expected) in [
         (
             &["watch", "--once", "none.log"][..],
             "error: none.log: no such file or folder\n  hint: without --once tune waits for it\n",
+        ),
+        (
+            &["watch", "x.pdf"],
+            "error: x.pdf: a PDF, no log\n  hint: name what the trainer writes, a file or its folder\n",
         ),
         (&["watch", "-", "-"], "error: -: standard input can be read once only\n  hint: name - once\n"),
         (

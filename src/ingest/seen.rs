@@ -1,0 +1,105 @@
+//! The figures that a file names, for a user who has to say which of them is the loss. What is a loss by its
+//! name is the business of [`super::names`]; a file that this is asked of has none.
+
+use super::names::{self, Side, What};
+use super::rows::Cell;
+use super::{dict, general};
+use memchr::memchr;
+
+/// Names that are told; a line of more of them is hardly read.
+const MOST: usize = 8;
+/// Names that are remembered until it is known how often they come.
+const MOST_KEPT: usize = 64;
+/// A longer name is prose.
+const LONGEST: usize = 40;
+
+/// The names of figures in the first bytes of a file, letter by letter, but for those of places and speeds.
+pub fn figures(head: &[u8]) -> Vec<String> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let mut found = Found::default();
+    let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    if let Some(columns) = columns(first, second) {
+        for name in columns {
+            found.take(name);
+        }
+        return found.names(1);
+    }
+    for line in [first, second].into_iter().chain(lines) {
+        let number = |name: &[u8], cell| {
+            if matches!(cell, Cell::Number(_)) {
+                found.take(name);
+            }
+        };
+        if !dict::pairs(line, number) {
+            general::figures(line, |name| found.take(name));
+        }
+    }
+    // What stands in one line only is no figure of a curve.
+    found.names(2)
+}
+
+/// The side that a name speaks of: `val`, `Train`.
+pub fn side(name: &str) -> Option<Side> {
+    names::read(name.as_bytes()).side
+}
+
+/// The cells of the header, where the line after it is a row of numbers.
+fn columns<'a>(header: &'a [u8], row: &[u8]) -> Option<Vec<&'a [u8]>> {
+    let separator = *b",\t;".iter().find(|&&separator| memchr(separator, header).is_some())?;
+    let cut = |line: &'a [u8]| -> Vec<&'a [u8]> {
+        line.split(|byte| *byte == separator).map(<[u8]>::trim_ascii).collect()
+    };
+    let numbers = row.split(|byte| *byte == separator).map(|cell| Cell::of(cell.trim_ascii()));
+    let (count, numeric) = numbers.fold((0, 0), |(count, numeric), cell| {
+        (count + 1, numeric + usize::from(matches!(cell, Cell::Number(_))))
+    });
+    let names = cut(header);
+    let words = names.iter().all(|name| matches!(Cell::of(name), Cell::Words(_)));
+    (words && names.len() == count && numeric > 0).then_some(names)
+}
+
+/// Names with how often each was seen, in the order of their first.
+#[derive(Default)]
+struct Found(Vec<(String, usize)>);
+
+impl Found {
+    fn take(&mut self, name: &[u8]) {
+        let Some(name) = std::str::from_utf8(name).ok().filter(|name| name.len() <= LONGEST) else { return };
+        let name = name.trim_matches(['"', ' ']);
+        if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| known == name) {
+            *count += 1;
+        } else if self.0.len() < MOST_KEPT && is_figure(name) {
+            self.0.push((name.into(), 1));
+        }
+    }
+
+    fn names(self, times: usize) -> Vec<String> {
+        let often = self.0.into_iter().filter(|(_, count)| *count >= times);
+        often.map(|(name, _)| name).take(MOST).collect()
+    }
+}
+
+/// Whether a name may be that of a loss, and can be given on the command line.
+fn is_figure(name: &str) -> bool {
+    let what = names::read(name.as_bytes()).what;
+    matches!(what, What::Metric | What::Aside) && !name.is_empty() && !name.contains([',', '=', '\'', '"'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_figures_are_told_and_those_of_places_are_not() {
+        for (text, expected) in [
+            ("epoch 1: train=1.9, val=1.8\nepoch 2: train=1.7, val=1.7\n", "train val"),
+            ("Epoch 1/8\nTrain: 1.9\nVal: 1.8\nEpoch 2/8\nTrain: 1.8\nVal: 1.7\n", "Train Val"),
+            ("it,a,b\n1,1.5,1.4\n", "a b"),
+            ("{\"step\": 1, \"a\": 1.5}\n{\"step\": 2, \"a\": 1.4}\n", "a"),
+            ("listening on port 8080\nready\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(figures(text.as_bytes()).join(" "), expected, "{text}");
+        }
+    }
+}
