@@ -36,9 +36,12 @@ pub struct Pass<'a> {
     pub loras: &'a PerModule<Option<Lora>>,
     /// The layer's dropout; each module forks its own.
     pub dropout: Dropout,
+    /// The tokens whose output is wanted, none for all. Behind attention every token is by itself, so nothing is
+    /// computed there for the others.
+    pub wanted: Option<&'a Tensor>,
 }
 
-/// What the backward pass of a layer needs of its forward pass. All are `(n, ...)`.
+/// What the backward pass of a layer needs of its forward pass: `(n, ...)`, behind attention `(wanted, ...)`.
 pub struct Saved {
     input: Tensor,
     /// Queries and keys before the norms of their heads, where there are any.
@@ -57,6 +60,19 @@ pub struct Saved {
 }
 
 impl<'a> Pass<'a> {
+    /// The rows of what is wanted.
+    fn select(self, x: &Tensor) -> Result<Tensor> {
+        self.wanted.map_or_else(|| Ok(x.clone()), |wanted| x.index_select(wanted, 0))
+    }
+
+    /// The gradient of all rows of `x` from that of the wanted ones.
+    fn spread(self, gradient: Tensor, x: &Tensor) -> Result<Tensor> {
+        match self.wanted {
+            Some(wanted) => x.zeros_like()?.index_add(wanted, &gradient, 0),
+            None => Ok(gradient),
+        }
+    }
+
     fn adapter(self, module: Module) -> Option<(&'a Lora, Dropout)> {
         let index = module as usize;
         self.loras[index].as_ref().map(|lora| (lora, self.dropout.fork(index as u32)))
@@ -68,7 +84,7 @@ impl Layer {
         Projection { weight: &self.weights[module as usize], lora: pass.adapter(module) }
     }
 
-    /// From the residual stream `(n, h)` to the residual stream, each row of the layout by itself.
+    /// From the residual stream `(n, h)` to that of what is wanted, each row of the layout by itself.
     pub fn forward(&self, pass: Pass, input: &Tensor) -> Result<(Tensor, Saved)> {
         self.forward_with(pass, input, |q, k, v| pass.kernels.attention(q, k, v, pass.layout, self.heads))
     }
@@ -111,7 +127,8 @@ impl Layer {
         let query = kernels.rope(&query, rope, layout, dim, false)?;
         let key = kernels.rope(&key, rope, layout, dim, false)?;
         let (attended, lse) = attend(&query, &key, &value)?;
-        let [middle] = all(project(&attended, &[Module::Output], Some(input))?)?;
+        let around = pass.select(input)?;
+        let [middle] = all(project(&pass.select(&attended)?, &[Module::Output], Some(&around))?)?;
 
         let x = kernels.rms_norm(&middle, &self.post_attention_norm, spec.norm_eps)?;
         let [gate, up] = all(project(&x, &[Module::Gate, Module::Up], None)?)?;
@@ -163,7 +180,9 @@ impl Layer {
         )?;
 
         // Attention: middle = input + out(attention(q(x), k(x), v(x))), x = norm(input).
-        let d_attended = needed(back(&saved.attended, &[(Module::Output, &d_middle)], true)?)?;
+        let attended = pass.select(&saved.attended)?;
+        let d_attended = needed(back(&attended, &[(Module::Output, &d_middle)], true)?)?;
+        let d_attended = pass.spread(d_attended, &saved.attended)?;
         let (d_query, d_key, d_value) = kernels.attention_backward(
             &d_attended,
             &saved.query,
@@ -183,13 +202,11 @@ impl Layer {
         let x = kernels.rms_norm(&saved.input, &self.input_norm, spec.norm_eps)?;
         let upstream = [(Module::Query, &d_query), (Module::Key, &d_key), (Module::Value, &d_value)];
         let d_input = match back(&x, &upstream, need_input)? {
-            Some(dx) if need_input => Some(kernels.rms_norm_backward(
-                &dx,
-                &saved.input,
-                &self.input_norm,
-                spec.norm_eps,
-                Some(&d_middle),
-            )?),
+            Some(dx) if need_input => {
+                let around = pass.spread(d_middle, &saved.input)?;
+                let norm = &self.input_norm;
+                Some(kernels.rms_norm_backward(&dx, &saved.input, norm, spec.norm_eps, Some(&around))?)
+            }
             _ => None,
         };
         Ok((d_input, grads))

@@ -114,23 +114,30 @@ impl CausalLm {
     /// The loss of every target, nothing kept, dropout off.
     pub fn evaluate(&self, batch: &Batch, adapter: &Adapter) -> Result<TargetLoss> {
         on_a_worker(|| {
-            let rows = self.target_rows(&self.hidden(batch, adapter)?, batch)?;
+            let rows = self.hidden(batch, adapter)?;
             self.head_loss(&rows, batch, None)
         })
     }
 
     /// What the head says of every target's place, `(targets, vocab)`, dropout off.
     pub fn logits(&self, batch: &Batch, adapter: &Adapter) -> Result<Tensor> {
-        self.head_logits(&self.target_rows(&self.hidden(batch, adapter)?, batch)?)
+        self.head_logits(&self.hidden(batch, adapter)?)
     }
 
-    /// The residual stream behind the last layer, `(n, h)`, nothing kept.
+    /// The residual stream behind the last layer where a target is predicted, `(targets, h)`, nothing kept.
     fn hidden(&self, batch: &Batch, adapter: &Adapter) -> Result<Tensor> {
+        let targets = self.target_index(batch)?;
         let mut x = self.embed(batch)?;
-        for (layer, loras) in self.layers.iter().zip(&adapter.layers) {
-            x = layer.forward(self.pass(batch, loras, Dropout::OFF), &x)?.0;
+        for (index, (layer, loras)) in self.layers.iter().zip(&adapter.layers).enumerate() {
+            let wanted = self.is_last(index).then_some(&targets);
+            x = layer.forward(Pass { wanted, ..self.pass(batch, loras, Dropout::OFF) }, &x)?.0;
         }
         Ok(x)
+    }
+
+    /// Whether this layer is the last: only the tokens that predict a target go through all of it.
+    fn is_last(&self, index: usize) -> bool {
+        index + 1 == self.layers.len()
     }
 
     /// The loss of every target, and the gradients of `grad_scale * sum of the losses`. What is kept changes no
@@ -143,12 +150,16 @@ impl CausalLm {
     ) -> Result<(TargetLoss, Gradients)> {
         let Training { keep, dropout, noise, grad_scale } = training;
         let first = adapter.first_layer();
+        let targets = self.target_index(batch)?;
+        let pass = |index: usize| Pass {
+            wanted: self.is_last(index).then_some(&targets),
+            ..self.pass(batch, &adapter.layers[index], dropout.fork(index as u32))
+        };
         // The embedding is frozen, so the backward pass never comes to the noise.
         let mut x = noise.add(self.embed(batch)?, &batch.layout)?;
         let mut kept: Vec<Option<Kept>> = Vec::with_capacity(self.layers.len());
-        for (index, (layer, loras)) in self.layers.iter().zip(&adapter.layers).enumerate() {
-            let pass = self.pass(batch, loras, dropout.fork(index as u32));
-            let (out, saved) = layer.forward(pass, &x)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (out, saved) = layer.forward(pass(index), &x)?;
             kept.push(match keep {
                 _ if index < first => None,
                 Keep::Activations => Some(Kept::Activations(Box::new(saved))),
@@ -156,24 +167,20 @@ impl CausalLm {
             });
             x = out;
         }
-        let rows = self.target_rows(&x, batch)?;
-        let loss = self.head_loss(&rows, batch, Some(grad_scale))?;
+        let loss = self.head_loss(&x, batch, Some(grad_scale))?;
         let mut gradients = Gradients { layers: Vec::with_capacity(self.layers.len()) };
         let Some(d_normed) = &loss.grad else { return Ok((loss, gradients)) };
-        let d_rows = self.kernels.rms_norm_backward(d_normed, &rows, &self.norm, self.spec.norm_eps, None)?;
-        let index = self.target_index(batch)?;
-        let mut dx = x.zeros_like()?.index_add(&index, &d_rows, 0)?;
+        let mut dx = self.kernels.rms_norm_backward(d_normed, &x, &self.norm, self.spec.norm_eps, None)?;
         for (i, layer) in self.layers.iter().enumerate().rev() {
-            let pass = self.pass(batch, &adapter.layers[i], dropout.fork(i as u32));
             let saved = match kept[i].take() {
                 None => {
                     gradients.layers.push([const { None }; Module::ALL.len()]);
                     continue;
                 }
                 Some(Kept::Activations(saved)) => saved,
-                Some(Kept::Input(input)) => Box::new(layer.forward(pass, &input)?.1),
+                Some(Kept::Input(input)) => Box::new(layer.forward(pass(i), &input)?.1),
             };
-            let (d_input, grads) = layer.backward(pass, &saved, &dx, i > first)?;
+            let (d_input, grads) = layer.backward(pass(i), &saved, &dx, i > first)?;
             gradients.layers.push(grads);
             if let Some(d_input) = d_input {
                 dx = d_input;
@@ -208,6 +215,7 @@ impl CausalLm {
             layout: &batch.layout,
             loras,
             dropout,
+            wanted: None,
         }
     }
 
@@ -217,14 +225,10 @@ impl CausalLm {
         Ok(self.embedding.matrix.index_select(&ids, 0)?.to_dtype(DType::F32)?)
     }
 
+    /// The tokens that predict a target, `(targets)`: the head sees no others.
     fn target_index(&self, batch: &Batch) -> Result<Tensor> {
         let rows: Vec<u32> = batch.targets.iter().map(|&(row, _)| row).collect();
         Ok(Tensor::from_vec(rows, batch.targets.len(), &self.device)?)
-    }
-
-    /// The rows of the last hidden state that predict a target, `(targets, h)`: the head sees no others.
-    fn target_rows(&self, x: &Tensor, batch: &Batch) -> Result<Tensor> {
-        Ok(x.index_select(&self.target_index(batch)?, 0)?)
     }
 
     fn head_loss(&self, rows: &Tensor, batch: &Batch, grad_scale: Option<f32>) -> Result<TargetLoss> {

@@ -54,14 +54,17 @@ impl Memory {
         let tokens = batch.tokens as u64;
         let layers = spec.layers as u64;
         let hidden = spec.hidden as u64;
-        let layer = kept_of_layer(spec, adapter, |module| {
-            let exact = bytes == SINGLE && adapter.dropout == 0.0;
-            exact && kernels.merges(batch.tokens, module.shape(spec), adapter.r)
-        });
+        let exact = bytes == SINGLE && adapter.dropout == 0.0;
+        let merged = |tokens, module: Module| exact && kernels.merges(tokens, module.shape(spec), adapter.r);
+        let of_layer = |behind: usize| {
+            kept_before(spec, adapter, |module| merged(batch.tokens, module)) * tokens
+                + kept_behind(spec, adapter, |module| merged(behind, module)) * behind as u64
+        };
         let kept = match keep {
-            Keep::Activations => layers * layer,
+            // Of the last layer only what predicts a target goes on behind attention.
+            Keep::Activations => (layers - 1) * of_layer(batch.tokens) + of_layer(batch.targets),
             // The input of every layer, and everything of the one that is computed again.
-            Keep::Inputs => layers * hidden + layer,
+            Keep::Inputs => layers * hidden * tokens + of_layer(batch.tokens),
         };
         let chunk = batch.targets.min(crate::kernel::HEAD_CHUNK) as u64;
         let head = SINGLE * (2 * chunk * spec.vocab as u64 + 4 * batch.targets as u64 * hidden);
@@ -71,7 +74,7 @@ impl Memory {
             adapter: 3 * SINGLE * trained,
             optimiser: 2 * SINGLE * trained,
             // The head comes before the backward pass of a layer, but its memory has other sizes and is kept.
-            activations: SINGLE * tokens * kept + working,
+            activations: SINGLE * kept + working,
             head,
             program: PROGRAM,
         }
@@ -96,12 +99,23 @@ fn adapter_parameters(spec: &Spec, adapter: &AdapterConfig) -> u64 {
     (shapes.map(|(out, input)| adapter.r * (out + input)).sum::<usize>() * spec.layers) as u64
 }
 
-/// Numbers that a layer keeps for each token: see [`super::layer::Saved`]. Nothing is kept of an update that is merged.
-fn kept_of_layer(spec: &Spec, adapter: &AdapterConfig, merged: impl Fn(Module) -> bool) -> u64 {
+/// Numbers that a layer keeps for each token up to its attention: see [`super::layer::Saved`]. Nothing is kept of an
+/// update that is merged.
+fn kept_before(spec: &Spec, adapter: &AdapterConfig, merged: impl Fn(Module) -> bool) -> u64 {
     let (query, kv) = (spec.heads.query * spec.heads.dim, spec.heads.key_value * spec.heads.dim);
     let bare = if spec.head_norms { query + kv } else { 0 };
-    let lows = adapter.r * adapter.targets.iter().filter(|module| !merged(**module)).count();
-    (2 * spec.hidden + 2 * query + 2 * kv + bare + spec.heads.query + 2 * spec.intermediate + lows) as u64
+    let lows = kept_lows(adapter, &[Module::Query, Module::Key, Module::Value], merged);
+    (spec.hidden + 2 * query + 2 * kv + bare + spec.heads.query + lows) as u64
+}
+
+/// The same behind attention.
+fn kept_behind(spec: &Spec, adapter: &AdapterConfig, merged: impl Fn(Module) -> bool) -> u64 {
+    let lows = kept_lows(adapter, &[Module::Output, Module::Gate, Module::Up, Module::Down], merged);
+    (spec.hidden + 2 * spec.intermediate + lows) as u64
+}
+
+fn kept_lows(adapter: &AdapterConfig, of: &[Module], merged: impl Fn(Module) -> bool) -> usize {
+    adapter.r * of.iter().filter(|module| adapter.targets.contains(module) && !merged(**module)).count()
 }
 
 /// Numbers for each token at the widest moment of a layer's backward pass, which is that of gate and up: the
@@ -143,7 +157,9 @@ mod tests {
             Memory::of(&spec, config, kernels, Keep::Activations, batch, bytes).activations
         };
         config.dropout = 0.0;
-        let lows = 4 * 2048 * 64 * (config.targets.len() * spec.layers) as u64;
+        // Seven modules a layer, four of them behind the attention of the last.
+        assert_eq!(config.targets.len(), 7);
+        let lows = 4 * 64 * (2048 * 7 * (spec.layers - 1) + 2048 * 3 + 1024 * 4) as u64;
         assert_eq!(kept(&config, Kernels::Portable, 4) - kept(&config, Kernels::Cpu, 4), lows);
         assert_eq!(kept(&config, Kernels::Portable, 2), kept(&config, Kernels::Cpu, 2));
         config.dropout = 0.1;
