@@ -45,6 +45,11 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
             against_overfitting(None, run)
         }
         Evidence::SetRise(found) => against_overfitting(Some(&found.rise), run),
+        Evidence::NonFinite(found) if found.train_loss.is_some() && computes_in_half(run) => {
+            let text = "Compute in f32: train loss is a number and eval loss is none, and half precision \
+                        loses its numbers first.";
+            vec![one(text.into(), "model.dtype", "f32".into())]
+        }
         Evidence::Thrown(_) | Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => {
             against_divergence(run)
         }
@@ -54,6 +59,7 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         | Evidence::LeakSign(_)
         | Evidence::OtherScale(_)
         | Evidence::Flat(_)
+        | Evidence::Tie(_)
         | Evidence::NewestAbove(_)
         | Evidence::StillFalling(_)
         | Evidence::Gap(_)
@@ -208,6 +214,11 @@ fn more_data(run: &RunInfo) -> Advice {
         .map_or(String::new(), |data| format!(": {} rows are learnt by heart", data.train_rows));
     let text = format!("Add rows, or rows more unlike each other{rows}; the settings can do only so much.");
     Advice { text, patch: Vec::new() }
+}
+
+/// Whether the frozen base is in bf16, as the run's own words for its device say.
+fn computes_in_half(run: &RunInfo) -> bool {
+    run.model.as_ref().is_some_and(|model| model.device.ends_with("bf16"))
 }
 
 fn against_divergence(run: &RunInfo) -> Vec<Advice> {
