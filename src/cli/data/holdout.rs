@@ -75,11 +75,11 @@ mod tests {
         let (why, enough) = judge(7, 13, &limits).expect("fewer than are compared");
         assert!(why.starts_with("fewer than 8 are not compared row by row"), "{why}");
         assert!(judge(enough, 13, &limits).is_none() && judge(enough - 1, 13, &limits).is_some());
-        // Student's t with 9 degrees exceeds 7.2 with the chance 0.05 * 6 / (pi^2 13^2 12), by its table;
-        // over the root of ten that is 2.3 spreads, so that 5 % are told where the spread is below 2.2 %.
+        // Student's t with 9 degrees exceeds 7.7 with the chance 0.05 * 6 / (pi^2 13^2 12), by its integral;
+        // over the root of ten that is 2.4 spreads, so that 5 % are told where the spread is below 2.1 %.
         let (why, _) = judge(10, 13, &limits).expect("ten are few");
         assert!(
-            why.contains("over 13 evaluations a rise of 5 % ") && why.contains(" less than 2.2 % "),
+            why.contains("over 13 evaluations a rise of 5 % ") && why.contains(" less than 2.1 % "),
             "{why}"
         );
         assert!(judge(100, 13, &limits).is_none());
