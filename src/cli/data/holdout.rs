@@ -23,17 +23,20 @@ pub(in crate::cli) fn few(config: &Config, dataset: &Dataset) -> Option<String> 
     let evals = 1 + usize::try_from(plan.total_steps.div_ceil(plan.eval_every)).unwrap_or(usize::MAX - 1);
     let (why, enough) = judge(rows, evals, &Limits::DEFAULT)?;
     let remedy = match &config.data.valid {
-        Holdout::File(path) => format!("add rows to {}, {enough} or more in all", path.display()),
+        Holdout::File(path) => format!("add rows to {}: {enough} in all", path.display()),
         _ if enough as f64 <= LARGEST_SHARE * (train + rows) as f64 => {
-            format!("hold out {enough} or more: --set data.valid={enough}")
+            format!("--set data.valid={enough}: so many")
         }
         _ => format!(
-            "with {} rows in all, add rows, or name a file of {enough} others: --set data.valid=FILE",
+            "with {} rows in all add some, or name a file of {enough} others, --set data.valid=FILE: so many",
             train + rows
         ),
     };
     let verb = if rows == 1 { "row is" } else { "rows are" };
-    Some(format!("{rows} {verb} held out, which is few: {why}; {remedy}"))
+    Some(format!(
+        "{rows} {verb} held out, which is few: {why}; {remedy} tell a rise that differs from row to row by as \
+         much as it is large"
+    ))
 }
 
 /// Whether a remark of the run itself says no more than [`few`] did before the first step.
@@ -45,7 +48,8 @@ pub(in crate::cli) fn said(remark: &Finding) -> bool {
 /// rise that is no larger than its own spread from row to row.
 fn judge(rows: usize, evals: usize, limits: &Limits) -> Option<(String, usize)> {
     let spreads = |rows: usize| paired::smallest_effect(rows, evals, limits.false_paired);
-    if rows >= limits.min_paired && spreads(rows) <= 1.0 {
+    // Of rows that cannot be used another error speaks.
+    if rows == 0 || (rows >= limits.min_paired && spreads(rows) <= 1.0) {
         return None;
     }
     let enough = (limits.min_paired..MOST).find(|rows| spreads(*rows) <= 1.0)?;
@@ -82,6 +86,6 @@ mod tests {
             why.contains("over 13 evaluations a rise of 5 % ") && why.contains(" less than 2.1 % "),
             "{why}"
         );
-        assert!(judge(100, 13, &limits).is_none());
+        assert!(judge(100, 13, &limits).is_none() && judge(0, 13, &limits).is_none());
     }
 }
