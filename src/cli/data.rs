@@ -2,12 +2,15 @@
 //!
 //! Rows that a run would refuse are listed with all the others, and then refused as a run does.
 
+pub(super) mod holdout;
+
 use super::{Failure, Outcome, Output, code, open, print, say};
 use crate::config::{self, Config, Holdout};
 use crate::data::audit::{Leak, Side, Source};
 use crate::data::error::RowFault;
 use crate::data::read::{Body, Role};
 use crate::data::{self, Augmenter, DataError, Dataset};
+use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -35,17 +38,18 @@ pub(super) fn data(args: &DataArgs) -> Outcome {
     let (dataset, faults) = data::survey(&config.data, &encoder).map_err(Failure::usage)?;
     let augmenter = Augmenter::new(&config, &encoder, &dataset).map_err(Failure::usage)?;
     if args.output.json {
-        print(&format!("{}\n", document(&dataset, &faults)));
+        print(&format!("{}\n", document(&config, &dataset, &faults)));
     } else {
         print(&report(&config, &dataset, &faults));
         if let Some((augmenter, source)) = augmenter.zip(dataset.sources.train.first()) {
             print(&variations(&augmenter, &dataset.bodies[0], &place(&dataset, *source)));
         }
     }
-    match faults.into_iter().next() {
-        None => Ok(code::FINE),
-        Some(fault) => Err(Failure::usage(fault)),
+    if faults.is_empty() {
+        return Ok(code::FINE);
     }
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Err(Failure::usage(anyhow!(faults.join("\n"))))
 }
 
 /// What about the data a user should know before training on it.
@@ -65,6 +69,7 @@ fn rows(n: usize, one: &str, more: &str) -> String {
     if n == 1 { format!("1 row {one}") } else { format!("{n} rows {more}") }
 }
 
+/// What the rows themselves show; that few are held out depends on the length of the run, and is measured in it.
 pub(super) fn warnings(dataset: &Dataset) -> Vec<String> {
     let audit = &dataset.audit;
     let mut warnings = Vec::new();
@@ -175,7 +180,7 @@ fn report(config: &Config, dataset: &Dataset, faults: &[DataError]) -> String {
         Holdout::Rows(rows) => format!("held out: {rows} rows, by seed {}", config.data.seed),
     };
     let _ = writeln!(out, "{held_out}");
-    for warning in warnings(dataset) {
+    for warning in warnings(dataset).into_iter().chain(holdout::few(config, dataset)) {
         let _ = writeln!(out, "\nwarning: {warning}");
     }
     let audit = &dataset.audit;
@@ -193,8 +198,17 @@ fn report(config: &Config, dataset: &Dataset, faults: &[DataError]) -> String {
     };
     list(&mut out, "blank answers", &places(&audit.blank_answers));
     list(&mut out, "special tokens in messages", &places(&audit.special_in_message));
-    let refused = refused(faults).into_iter().map(|(place, fault)| format!("{place}: {fault}"));
-    list(&mut out, "rows that cannot be used", &refused.collect::<Vec<_>>());
+    match refused(faults).len() {
+        0 => {}
+        // Which, the error says.
+        count => {
+            let _ = writeln!(
+                out,
+                "\nleft out of all this: {}",
+                rows(count, "that cannot be used", "that cannot be used")
+            );
+        }
+    }
     if audit.leaks.is_empty() {
         out += "\nno row is on two sides\n";
     }
@@ -247,7 +261,7 @@ fn asked(body: &Body) -> &str {
     }
 }
 
-fn document(dataset: &Dataset, faults: &[DataError]) -> Value {
+fn document(config: &Config, dataset: &Dataset, faults: &[DataError]) -> Value {
     let audit = &dataset.audit;
     let side = |side: &Side| {
         json!({
@@ -280,6 +294,6 @@ fn document(dataset: &Dataset, faults: &[DataError]) -> Value {
         "special_in_message": places(&audit.special_in_message),
         "emptied_by_cutting": emptied.iter().map(refusal).collect::<Vec<_>>(),
         "unusable": unusable.iter().map(refusal).collect::<Vec<_>>(),
-        "warnings": warnings(dataset),
+        "warnings": warnings(dataset).into_iter().chain(holdout::few(config, dataset)).collect::<Vec<_>>(),
     })
 }

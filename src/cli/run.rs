@@ -5,7 +5,7 @@
 
 mod describe;
 
-use super::data::warn;
+use super::data::{holdout, warn};
 use super::detach;
 use super::earlier::Earlier;
 use super::meter::Meter;
@@ -16,7 +16,7 @@ use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, s
 use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Capabilities, Exit};
 use crate::data::{self, Augmenter, Dataset, Encoder};
-use crate::diagnosis::{Limits, advice};
+use crate::diagnosis::{Finding, Limits, advice};
 use crate::event::record::Record;
 use crate::event::{BestPoint, Event, Resumed, RunEnded, RunInfo, StopReason};
 use crate::model::lora::{Adapter, AdapterConfig};
@@ -29,7 +29,7 @@ use crate::train::checkpoint::{Folders, State};
 use crate::train::{Job, train};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use describe::describe;
+use describe::{describe, same_inputs};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -138,6 +138,11 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     if args.output.json {
         say(&format!("run folder: {}", dir.root().display()));
     }
+    // A run that goes on was told when it began.
+    let few = prepared.past.is_none().then(|| holdout::few(&prepared.config, &prepared.dataset)).flatten();
+    if let Some(few) = &few {
+        say(&format!("warning: {few}"));
+    }
     let Driven { ended, monitor, detached } = drive(args, prepared, &wishes)?;
     if detached && ended.reason == StopReason::Interrupted {
         return detach::start(&dir, &resuming(args, &dir), false);
@@ -149,7 +154,8 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     if args.output.json {
         print(&conclusion(&dir, &ended, &monitor));
     } else {
-        print(&text::summary(&monitor.snapshot()));
+        let said = |remark: &Finding| few.is_some() && holdout::said(remark);
+        print(&text::summary_without(&monitor.snapshot(), said));
         print(&format!("\nrun folder: {}\n", dir.root().display()));
     }
     Ok(match ended.reason {
@@ -305,26 +311,6 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
     let going_on = Record { t: seconds, event: Event::RunResumed(Resumed { step: state.step }) };
     let past = Past { records: records.into_iter().chain([going_on]).collect(), seconds };
     Ok(Prepared { config, dir, log, model, dataset, encoder, state, past: Some((monitor, past)), info })
-}
-
-/// Says that a run goes on with the model and the rows it began with: held-out rows of another split
-/// may have been trained on.
-fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<(), Failure> {
-    // A log without a beginning: killed before the first record.
-    if then.format == 0 {
-        return Ok(());
-    }
-    let size = |info: &RunInfo| info.model.as_ref().map(|model| (model.params, model.vocab, model.trainable));
-    for (what, same) in [("the rows have", now.data == then.data), ("the model has", size(now) == size(then))]
-    {
-        if !same {
-            return Err(Failure::usage(anyhow!(
-                "{}: {what} changed since this run began\n  hint: put the old files back, or start anew with tune run",
-                root.display()
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// The model and the data, checked against each other.

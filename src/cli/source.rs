@@ -97,6 +97,9 @@ pub(super) fn judge(source: &Source, options: &Options) -> anyhow::Result<Judged
     })?;
     judged.diagnosis = diagnose(&judged.curves, &judged.run, &Limits::DEFAULT);
     judged.advice = advice::advise(&judged.diagnosis, &judged.run);
+    if judged.curves.eval.is_empty() && !judged.is_empty() && judged.advice.is_empty() {
+        judged.advice = advice::evaluate(&judged.run);
+    }
     Ok(judged)
 }
 

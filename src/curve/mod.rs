@@ -9,7 +9,7 @@ pub mod smooth;
 pub mod summary;
 pub mod trend;
 
-use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Split, StepStats};
+use crate::event::{BestPoint, EvalStats, Event, ExampleLoss, Generated, Metric, Split, StepStats};
 use small::Small;
 use std::ops::Range;
 use std::sync::Arc;
@@ -115,6 +115,13 @@ pub struct EvalPoint {
     /// Token-weighted mean of the train losses since the evaluation before this one: the train curve
     /// on the scale of the evaluations. `None` where no step was logged in between.
     pub train_loss: Option<f64>,
+}
+
+impl EvalPoint {
+    /// Where it is and what it is, as a best evaluation is told.
+    pub fn place(&self) -> BestPoint {
+        BestPoint { step: self.step, epoch: self.epoch, loss: self.loss }
+    }
 }
 
 impl Curves {

@@ -45,6 +45,11 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
             against_overfitting(None, run)
         }
         Evidence::SetRise(found) => against_overfitting(Some(&found.rise), run),
+        Evidence::NonFinite(found) if found.train_loss.is_some() && computes_in_half(run) => {
+            let text = "Compute in f32: train loss is a number and eval loss is none, and half precision \
+                        loses its numbers first.";
+            vec![one(text.into(), "model.dtype", "f32".into())]
+        }
         Evidence::Thrown(_) | Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => {
             against_divergence(run)
         }
@@ -54,6 +59,7 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         | Evidence::LeakSign(_)
         | Evidence::OtherScale(_)
         | Evidence::Flat(_)
+        | Evidence::Tie(_)
         | Evidence::NewestAbove(_)
         | Evidence::StillFalling(_)
         | Evidence::Gap(_)
@@ -62,6 +68,11 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
     });
     // The gravest that has a cure: cures of two sicknesses at once may contradict each other.
     cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default()
+}
+
+/// What to do about a run that has come to its end without an evaluation; one that goes on may still have them.
+pub fn evaluate(run: &RunInfo) -> Vec<Advice> {
+    if run.trainer == "tune" { Vec::new() } else { foreign::evaluate(run) }
 }
 
 /// The command that follows the advice: the user's own, with the overrides that are superseded
@@ -208,6 +219,11 @@ fn more_data(run: &RunInfo) -> Advice {
         .map_or(String::new(), |data| format!(": {} rows are learnt by heart", data.train_rows));
     let text = format!("Add rows, or rows more unlike each other{rows}; the settings can do only so much.");
     Advice { text, patch: Vec::new() }
+}
+
+/// Whether the frozen base is in bf16, as the run's own words for its device say.
+fn computes_in_half(run: &RunInfo) -> bool {
+    run.model.as_ref().is_some_and(|model| model.device.ends_with("bf16"))
 }
 
 fn against_divergence(run: &RunInfo) -> Vec<Advice> {

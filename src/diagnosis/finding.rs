@@ -6,12 +6,12 @@ pub use super::axes::Disagreement;
 pub use super::few_rows::FewRows;
 pub use super::rate::{StillFalling, Thrown};
 pub use super::recite::{Recited, Staircase};
-pub use super::remarks::{Flat, Gap, LeakSign, NewestAbove, OtherScale};
+pub use super::remarks::{Flat, Gap, LeakSign, NewestAbove, OtherScale, Tie};
 pub use super::sanity::{AboveChance, ExactZeros};
 pub use super::sets::SetRise;
 pub use super::underfit::NothingLearnt;
 
-use crate::event::{LossUnit, Places};
+use crate::event::{BestPoint, LossUnit, Places};
 use serde::Serialize;
 use std::fmt;
 
@@ -90,6 +90,8 @@ pub enum Evidence {
     OtherScale(OtherScale),
     /// The eval loss has stopped improving.
     Flat(Flat),
+    /// Several evaluations are equally low.
+    Tie(Tie),
     /// The newest evaluation is far above the best, and it may be chance.
     NewestAbove(NewestAbove),
     /// The eval loss falls as fast at the end as before.
@@ -114,6 +116,8 @@ pub struct Rise {
     pub rise: f64,
     /// One standard error of the rise, as a share of the best; `None` where it cannot be measured.
     pub noise: Option<f64>,
+    /// Whether that is an assumption for the most part, the curve having shown hardly any of its own.
+    pub noise_assumed: bool,
     /// Chance of so high a recent loss without a true rise, from the losses of the rows and with all
     /// looks of the run counted; `None` where the rows are not known.
     pub p: Option<f64>,
@@ -152,6 +156,10 @@ pub struct NonFinite {
     pub series: &'static str,
     /// Whether later numbers of that series are finite again.
     pub recovered: bool,
+    /// The newest train loss, where the eval loss alone is broken and the training is well.
+    pub train_loss: Option<f64>,
+    /// The best evaluation that was a number.
+    pub best: Option<BestPoint>,
 }
 
 /// Evidence as a sentence.
@@ -209,6 +217,7 @@ impl Finding {
             | Evidence::LeakSign(_)
             | Evidence::OtherScale(_)
             | Evidence::Flat(_)
+            | Evidence::Tie(_)
             | Evidence::NewestAbove(_)
             | Evidence::StillFalling(_)
             | Evidence::Gap(_)
@@ -225,6 +234,7 @@ impl Finding {
             Evidence::LeakSign(_) => "leak".into(),
             Evidence::OtherScale(_) => "scale".into(),
             Evidence::Flat(_) => "plateau".into(),
+            Evidence::Tie(_) => "tie".into(),
             Evidence::Gap(_) => "gap".into(),
             Evidence::FewRows(_) => "few_rows".into(),
             Evidence::NewestAbove(_) => "newest_above".into(),
@@ -253,6 +263,7 @@ impl Finding {
             Evidence::LeakSign(found) => found,
             Evidence::OtherScale(found) => found,
             Evidence::Flat(found) => found,
+            Evidence::Tie(found) => found,
             Evidence::Gap(found) => found,
             Evidence::FewRows(found) => found,
             Evidence::Thrown(found) => found,
@@ -277,6 +288,7 @@ impl Finding {
             Evidence::Disagreement(found) => Some(found.metric_step),
             Evidence::LeakSign(found) => Some(found.step),
             Evidence::Flat(found) => Some(found.best_step),
+            Evidence::Tie(found) => Some(found.best_step),
             Evidence::Gap(found) => Some(found.last_step),
             Evidence::Thrown(found) => Some(found.rise.onset_step),
             Evidence::SetRise(found) => Some(found.rise.onset_step),
@@ -291,13 +303,15 @@ impl Finding {
 }
 
 /// How far above a best, to be followed by it: `21.6 % ± 1.0 % above`, and from twice on `2.6 times`. An
-/// error larger than the figure says no more than that little is known, and is left out.
-pub fn above(rise: f64, noise: Option<f64>) -> String {
+/// error larger than the figure says no more than that little is known, and is left out; one that was assumed
+/// is called so.
+pub fn above(rise: f64, noise: Option<f64>, assumed: bool) -> String {
     if rise > 1.0 {
         return format!("{:.1} times", 1.0 + rise);
     }
     let noise = noise.filter(|noise| *noise <= rise.abs());
-    let noise = noise.map_or(String::new(), |noise| format!(" \u{b1} {:.1} %", 100.0 * noise));
+    let assumed = if assumed { " (assumed noise)" } else { "" };
+    let noise = noise.map_or(String::new(), |noise| format!(" \u{b1} {:.1} %{assumed}", 100.0 * noise));
     format!("{:.1} %{noise} above", 100.0 * rise)
 }
 
@@ -320,7 +334,7 @@ pub(super) fn times(count: usize) -> String {
 
 impl Words for Rise {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
-        let above = above(self.rise, self.noise);
+        let above = above(self.rise, self.noise, self.noise_assumed);
         write!(f, "eval loss (median of the last three) is {above} its best ")?;
         write!(f, "({:.3} at {})", self.best_loss, places.with_epoch(self.best_step, self.best_epoch))?;
         if let Some(p) = self.p.filter(|p| *p < 0.05) {
@@ -374,6 +388,10 @@ impl Words for NonFinite {
         let state =
             if self.recovered { "was not a finite number at" } else { "is not a finite number since" };
         write!(f, "{} {state} {}", self.series, places.at(self.step))?;
-        if self.recovered { f.write_str(", and recovered") } else { Ok(()) }
+        match self.train_loss {
+            _ if self.recovered => f.write_str(", and recovered"),
+            Some(loss) => write!(f, ", while train loss is a number ({loss:.3})"),
+            None => Ok(()),
+        }
     }
 }

@@ -5,7 +5,7 @@
 use super::{Case, Evidence, Finding, Severity, finding};
 
 /// Trainers whose losses are of no text.
-const TABULAR: &[&str] = &["xgboost", "lightgbm", "catboost"];
+pub(super) const TABULAR: &[&str] = &["xgboost", "lightgbm", "catboost"];
 
 /// Train loss near zero while the eval loss has hardly improved since.
 pub fn rule(case: &Case) -> Option<Finding> {

@@ -58,6 +58,7 @@ const RULES: &[Rule] = &[
     remarks::leak,
     remarks::other_scale,
     remarks::flat,
+    remarks::tie,
     remarks::newest_above,
     few_rows::rule,
     rate::still_falling,
@@ -85,6 +86,8 @@ pub struct Diagnosis {
     pub rise: Option<f64>,
     /// One standard error of that rise, as a share of the best; `None` where it cannot be measured.
     pub noise: Option<f64>,
+    /// Whether that is an assumption for the most part, the curve having shown hardly any noise of its own.
+    pub noise_assumed: bool,
     /// Index in `Curves::eval` of the turn: the last evaluation before the rise. Set when there is a finding of overfitting.
     pub onset: Option<usize>,
 }
@@ -95,10 +98,11 @@ impl Diagnosis {
     pub fn as_good_words(&self, curves: &Curves, places: Places) -> Option<String> {
         let (earlier, best) = (curves.eval.get(self.as_good?)?, curves.eval.get(self.best?)?);
         Some(format!(
-            "{} ({:.3}) is within one standard error of the best ({:.3} at {}): as good for \
-             all that can be told, and trained for less long",
+            "{} ({:.3}) is within {} of the best ({:.3} at {}): as good for all that can be told, and trained \
+             for less long",
             places.with_epoch(earlier.step, earlier.epoch),
             earlier.loss,
+            if self.noise_assumed { "the noise that is assumed" } else { "one standard error" },
             best.loss,
             places.at(best.step)
         ))
@@ -125,6 +129,12 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
     let found = RULES.iter().filter_map(|rule| rule(&case));
     let (mut remarks, mut findings): (Vec<_>, Vec<_>) = found
         .partition(|finding| finding.verdict() == Verdict::Healthy || finding.severity == Severity::None);
+    let zeros = findings.iter().find_map(|found| match &found.evidence {
+        Evidence::ExactZeros(zeros) => Some(*zeros),
+        _ => None,
+    });
+    // A loss that is none recites nothing.
+    findings.retain(|found| zeros.is_none() || found.verdict() != Verdict::Memorizing);
     // Where the task goes better the loss alone is no reason to stop.
     let task_improves = |found: &Finding| matches!(&found.evidence, Evidence::Disagreement(at) if at.of_task);
     if remarks.iter().any(task_improves) {
@@ -135,6 +145,8 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
     remarks.retain(|remark| match remark.evidence {
         // What a finding convicts is no chance.
         Evidence::NewestAbove(_) => findings.is_empty(),
+        // Zeros are not equally low: they are no losses.
+        Evidence::Tie(tie) => zeros.is_none() || tie.loss != 0.0,
         // Losses that have blown up say nothing about the task, nor that more of the same would help.
         Evidence::LeakSign(_) | Evidence::StillFalling(_) => !diverged,
         _ => true,
@@ -153,12 +165,25 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         findings,
         remarks,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
-        best: curves.best(),
+        best: match zeros {
+            Some(zeros) => curves.eval.iter().position(|point| Some(point.place()) == zeros.best),
+            None => named_best(curves, run),
+        },
         as_good: case.standing.as_ref().and_then(|standing| standing.as_good(curves, limits)),
         rise: case.standing.as_ref().map(|standing| standing.rise),
         noise: case.standing.as_ref().and_then(|standing| standing.noise),
+        noise_assumed: case.standing.as_ref().is_some_and(|standing| standing.noise_assumed),
         onset: case.standing.filter(|_| overfitting).map(|standing| standing.climb.onset),
     }
+}
+
+/// Index of the evaluation that is named the best. Of equals it is the earliest, which was trained for the
+/// least long; but printed figures are rounded, and where the newest is among them the curve may still fall,
+/// so that it is the lowest.
+fn named_best(curves: &Curves, run: &RunInfo) -> Option<usize> {
+    let (lowest, newest) = (curves.best()?, curves.eval.len() - 1);
+    let falls = run.trainer != "tune" && curves.eval[newest].loss == curves.eval[lowest].loss;
+    Some(if falls { newest } else { lowest })
 }
 
 /// Why a trend cannot be judged yet.

@@ -61,6 +61,7 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
         recent_loss: eval[standing.recent].loss,
         rise: standing.rise,
         noise: standing.noise,
+        noise_assumed: standing.noise_assumed,
         p: standing.p,
         strength: standing.climb.strength,
         onset_step: onset.step,

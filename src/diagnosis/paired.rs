@@ -80,6 +80,12 @@ pub fn looks_factor(look: usize) -> f64 {
     (look - 1.0).max(1.0) / spent
 }
 
+/// The smallest mean difference that so many rows of equal length tell from chance at the `look`-th evaluation
+/// of a run, in standard deviations of the difference from row to row.
+pub fn smallest_effect(rows: usize, look: usize, alpha: f64) -> f64 {
+    chance::t_exceeded(alpha / looks_factor(look), rows as f64 - 1.0) / (rows as f64).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

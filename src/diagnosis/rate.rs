@@ -88,9 +88,11 @@ pub fn thrown(case: &Case, eval: &[EvalPoint], best: usize) -> Option<Throw> {
 
 /// Evaluations from which on a pace is told.
 const PACE_EVALS: usize = 7;
-/// The fall over the second half of the run, as a share of that over the first, that has not slowed; of
-/// an exponential or a power law it is far less.
+/// The fall over the second half of the run, as a share of that over the first, and over its last third, as a
+/// share of the pace before, that has not slowed; of an exponential or a power law it is far less.
 const NOT_SLOWED: f64 = 0.7;
+/// ... and that is faster.
+const FASTER: f64 = 1.0 / NOT_SLOWED;
 /// A fall worth a word, and one that is large: where so much has been learnt the pace is no lack.
 const FALL: (f64, f64) = (0.02, 0.5);
 
@@ -101,15 +103,19 @@ pub fn still_falling(case: &Case) -> Option<Finding> {
         return None;
     }
     // Medians of three, at the ends and in the middle: one evaluation is no pace.
-    let around = |at: usize| {
-        let from = at.clamp(1, eval.len() - 2) - 1;
-        smooth::median(eval[from..from + 3].iter().map(|point| point.loss))
-    };
-    let (first, middle, last) = (around(0)?, around((eval.len() - 1) / 2)?, around(eval.len() - 1)?);
+    let newest = eval.len() - 2;
+    let around = |at: usize| smooth::median(eval[at - 1..=at + 1].iter().map(|point| point.loss));
+    // Halves of equal length: of an even number the middle is between two.
+    let middle = f64::midpoint(around((eval.len() - 1) / 2)?, around(eval.len() / 2)?);
+    let (first, last) = (around(1)?, around(newest)?);
     let (first_half, second_half) = (1.0 - middle / first, (middle - last) / first);
     let whole = first_half + second_half;
+    // The end itself, and not a fall that is over by then: the last third against the rest.
+    let third = newest - (newest - 1).div_ceil(3);
+    let pace = |from: usize, to: usize| Some((around(from)? - around(to)?) / (to - from) as f64);
+    let slowed = pace(third, newest)? < NOT_SLOWED * pace(1, third)?;
     let trained = case.curves.train.last().is_none_or(|step| step.loss.is_finite());
-    if !trained || !(FALL.0..FALL.1).contains(&whole) || second_half < NOT_SLOWED * first_half {
+    if !trained || !(FALL.0..FALL.1).contains(&whole) || second_half < NOT_SLOWED * first_half || slowed {
         return None;
     }
     let (halfway, end) = (eval[(eval.len() - 1) / 2], eval[eval.len() - 1]);
@@ -141,10 +147,11 @@ impl Words for Thrown {
 
 impl Words for StillFalling {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
+        let faster = self.second_half > FASTER * self.first_half;
+        let how = if faster { "faster at the end than before" } else { "about as fast at the end as before" };
         write!(
             f,
-            "eval loss falls as fast at the end as before ({:.1} % over the second half of the run, {:.1} % over \
-             the first",
+            "eval loss falls {how} ({:.1} % over the second half of the run, {:.1} % over the first",
             100.0 * self.second_half,
             100.0 * self.first_half
         )?;

@@ -38,6 +38,17 @@ pub struct Flat {
     pub never_improved: bool,
 }
 
+/// Several evaluations are equally low, by the figures of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tie {
+    pub evals: usize,
+    pub loss: f64,
+    pub first_step: u64,
+    pub last_step: u64,
+    /// The one that is named the best.
+    pub best_step: u64,
+}
+
 /// The gap between held-out rows and a sample of the trained ones, both evaluated alike.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Gap {
@@ -126,6 +137,22 @@ pub fn flat(case: &Case) -> Option<Finding> {
     Some(remark(Evidence::Flat(flat)))
 }
 
+/// Whether several evaluations are equally low; not where most of them are, which is a flat line.
+pub fn tie(case: &Case) -> Option<Finding> {
+    let eval = &case.curves.eval;
+    let best = &eval[super::named_best(case.curves, case.run)?];
+    let tied: Vec<_> = eval.iter().filter(|point| point.loss == best.loss).collect();
+    let (first, last) = (tied.first()?, tied.last()?);
+    let tie = Tie {
+        evals: tied.len(),
+        loss: best.loss,
+        first_step: first.step,
+        last_step: last.step,
+        best_step: best.step,
+    };
+    (tied.len() > 1 && 2 * tied.len() <= eval.len()).then(|| remark(Evidence::Tie(tie)))
+}
+
 /// A newest evaluation so far above the best is not left without a word beside `healthy`.
 const NEWEST_ABOVE: f64 = 0.05;
 
@@ -204,6 +231,24 @@ impl Words for Flat {
     }
 }
 
+impl Words for Tie {
+    fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
+        let Self { evals, loss, first_step, last_step, best_step } = *self;
+        write!(
+            f,
+            "{evals} evaluations are equally low ({loss:.4}), from {} to {}: the best is taken to be at ",
+            places.at(first_step),
+            places.at(last_step)
+        )?;
+        write!(f, "{}, ", places.at(best_step))?;
+        f.write_str(if best_step == last_step {
+            "where a curve that still falls is lowest"
+        } else {
+            "which was trained for the least long"
+        })
+    }
+}
+
 impl Words for NewestAbove {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
@@ -212,7 +257,7 @@ impl Words for NewestAbove {
              few evaluations, can do by chance",
             self.loss,
             places.at(self.step),
-            finding::above(self.above, None)
+            finding::above(self.above, None, false)
         )
     }
 }

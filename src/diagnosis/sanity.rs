@@ -4,8 +4,10 @@
 //! blown up; whether a right loss is a good one is for the other rules.
 
 use super::finding::Words;
+use super::memorise::TABULAR;
 use super::{Case, Evidence, Finding, Severity};
-use crate::event::Places;
+use crate::curve::EvalPoint;
+use crate::event::{BestPoint, Places};
 use serde::Serialize;
 use std::fmt;
 
@@ -22,13 +24,19 @@ pub struct AboveChance {
     pub vocab_known: bool,
 }
 
-/// The train loss is exactly zero.
+/// Losses are exactly zero.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ExactZeros {
-    /// The first step of those that are.
+    /// Which: `train loss`, `eval loss`, or `train and eval loss`.
+    pub series: &'static str,
+    /// The first step of those that are, and how many are.
     pub step: u64,
     pub steps: usize,
+    /// Whether these series have never been anything else.
+    pub throughout: bool,
     pub eval_loss: Option<f64>,
+    /// The best evaluation before.
+    pub best: Option<BestPoint>,
 }
 
 /// `ln` of a vocabulary larger than any in use, some 1.2 million tokens.
@@ -74,21 +82,49 @@ pub fn above_chance(case: &Case) -> Option<Finding> {
     Some(Finding { severity: Severity::Severe, evidence: Evidence::AboveChance(evidence) })
 }
 
-/// Steps in a row that must be exactly zero.
+/// Losses in a row that must be exactly zero.
 const ZEROS: usize = 3;
 
-/// The newest train losses are exactly zero while rows are trained on: no cross entropy is. A filter
-/// of NaN writes 0, and so does a batch whose every token is masked.
+/// Where the exact zeros begin that a series ends with; none where it came down to them: a task that is
+/// solved prints as zero in the end, while a filter of NaN and a mask do it at once.
+fn zeros_from(len: usize, loss: impl Fn(usize) -> f64, near_zero: f64) -> Option<usize> {
+    let from = len - (0..len).rev().take_while(|index| loss(*index) == 0.0).count();
+    let before = (0..from).rev().map(loss).find(|loss| loss.is_finite());
+    (from < len && before.is_none_or(|loss| loss > near_zero)).then_some(from)
+}
+
+/// The newest losses are exactly zero, and were not nearly so before: no cross entropy is. A filter of NaN
+/// writes 0, and so does a batch whose every token is masked.
 pub fn exact_zeros(case: &Case) -> Option<Finding> {
-    let train = &case.curves.train;
-    let steps = train.iter().rev().take_while(|step| step.loss == 0.0).count();
-    let eval_loss = case.curves.eval.iter().rev().map(|point| point.loss).find(|loss| loss.is_finite());
-    // A task that is solved on both sides may print as zero.
-    if !is_language(case) || steps < ZEROS || eval_loss.is_some_and(|loss| loss < case.limits.near_zero_train)
-    {
+    // A share of wrong answers may be none.
+    if TABULAR.contains(&case.run.trainer.as_str()) {
         return None;
     }
-    let evidence = ExactZeros { step: train[train.len() - steps].step, steps, eval_loss };
+    let (train, eval, near_zero) = (&case.curves.train, &case.curves.eval, case.limits.near_zero_train);
+    let of_train = zeros_from(train.len(), |index| train[index].loss, near_zero);
+    let of_eval = zeros_from(eval.len(), |index| eval[index].loss, near_zero);
+    let eval_loss = eval.iter().rev().map(|point| point.loss).find(|loss| loss.is_finite());
+    // A task that is solved on both sides may print as zero.
+    let solved = of_eval.is_none() && eval_loss.is_some_and(|loss| loss < near_zero);
+    let steps = of_train.map_or(0, |from| train.len() - from) + of_eval.map_or(0, |from| eval.len() - from);
+    if steps < ZEROS || solved {
+        return None;
+    }
+    let series = match (of_train, of_eval) {
+        (Some(_), Some(_)) => "train and eval loss",
+        (Some(_), None) => "train loss",
+        (None, _) => "eval loss",
+    };
+    let starts = [of_train.map(|from| train[from].step), of_eval.map(|from| eval[from].step)];
+    let before = eval[..of_eval.unwrap_or(eval.len())].iter().filter(|point| point.loss.is_finite());
+    let evidence = ExactZeros {
+        series,
+        step: starts.into_iter().flatten().min()?,
+        steps,
+        throughout: of_train.unwrap_or(0) + of_eval.unwrap_or(0) == 0,
+        eval_loss,
+        best: before.min_by(|a, b| a.loss.total_cmp(&b.loss)).map(EvalPoint::place),
+    };
     Some(Finding { severity: Severity::Warn, evidence: Evidence::ExactZeros(evidence) })
 }
 
@@ -102,10 +138,17 @@ impl Words for AboveChance {
 
 impl Words for ExactZeros {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
+        let verb = if self.series.contains(" and ") { "are" } else { "is" };
+        write!(f, "{} {verb} exactly 0 ", self.series)?;
+        if self.throughout {
+            return f.write_str(
+                "from the first figure on, which no cross entropy is: every token is masked, or NaN was \
+                 filtered to 0",
+            );
+        }
         write!(
             f,
-            "train loss is exactly 0 since {}, which no cross entropy is: NaN was filtered to 0, or every \
-             token is masked",
+            "since {}, which no cross entropy is: NaN was filtered to 0, or every token is masked",
             places.at(self.step)
         )
     }

@@ -27,6 +27,8 @@ pub struct Standing {
     pub rise: f64,
     /// One standard error of that, as a share of the best; `None` where it cannot be measured.
     pub noise: Option<f64>,
+    /// Whether that is for the most part an assumption, since the curve has shown hardly any of its own.
+    pub noise_assumed: bool,
     /// Chance of so high a recent loss without a true rise, all looks of the run counted; where the
     /// same rows were evaluated one by one.
     pub p: Option<f64>,
@@ -54,6 +56,8 @@ pub struct Climb {
     pub strength: f64,
     /// Standard deviation of one evaluation about the fit.
     pub noise: f64,
+    /// Whether the assumed part of it is larger than what the curve has shown.
+    pub assumed: bool,
     /// The same from one evaluation to the next, about the fall's end and the rise; see [`wander`].
     pub wander: f64,
     /// How far the lowest of the last third of all evaluations is above the lowest before, as a share of
@@ -118,6 +122,7 @@ pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
         since: since.len(),
         rise,
         noise: paired.map(|paired| paired.error / before.loss).or(of_curve),
+        noise_assumed: paired.is_none() && of_curve.is_some() && climb.assumed,
         newest: eval[last].loss / eval[best].loss - 1.0,
         away: lowest_since.map_or(0.0, |lowest| lowest / eval[best].loss - 1.0),
         leap: eval[last].loss / next_lowest - 1.0,
@@ -135,7 +140,7 @@ fn climb(eval: &[EvalPoint], best: usize, finite: &[usize], limits: &Limits) -> 
     let fit = trend::v_fit(&tamed)?;
     let low = fit.fitted[fit.lowest];
     let end = *fit.fitted.last()?;
-    let noise = noise_about(&tamed, &fit, low, limits);
+    let (noise, assumed) = noise_about(&tamed, &fit, low, limits);
     let strength = (fit.falling_error - fit.error).max(0.0).sqrt() / low / noise;
     // Two careful figures: between medians of three, or between the fitted ends, less what the most
     // extreme of many noisy ends gains.
@@ -152,7 +157,7 @@ fn climb(eval: &[EvalPoint], best: usize, finite: &[usize], limits: &Limits) -> 
     let counts = if third < LEAST_HELD { 0.0 } else { (third as f64 / limits.held_evals).sqrt().min(1.0) };
     let held = counts * (floor / lowest - 1.0).max(0.0);
     let wander = wander(&tamed, &fit, low, limits);
-    Some(Climb { onset: finite[onset(&tamed, &fit, noise)], rise, strength, noise, wander, held })
+    Some(Climb { onset: finite[onset(&tamed, &fit, noise)], rise, strength, noise, assumed, wander, held })
 }
 
 /// Evaluations of a third of the run that can hold a level at all.
@@ -191,8 +196,9 @@ fn tamed(losses: &[f64], limits: &Limits) -> Vec<f64> {
 
 /// Standard deviation of an evaluation about the fit, as a share of the lowest. Few residuals make a
 /// wild estimate of it, so it is weighed against an assumption, as a prior on the variance would be;
-/// residuals that hang together make a sum that is wider than their number says.
-fn noise_about(values: &[f64], fit: &trend::VFit, low: f64, limits: &Limits) -> f64 {
+/// residuals that hang together make a sum that is wider than their number says. With it, whether the
+/// assumption weighs more than they do.
+fn noise_about(values: &[f64], fit: &trend::VFit, low: f64, limits: &Limits) -> (f64, bool) {
     let fitted = &fit.fitted;
     let levels = 1 + fitted.windows(2).filter(|pair| pair[0] != pair[1]).count();
     let freedom = (values.len() - levels) as f64;
@@ -206,7 +212,7 @@ fn noise_about(values: &[f64], fit: &trend::VFit, low: f64, limits: &Limits) -> 
     let correlation = if error > 0.0 { hanging / error } else { -limits.own_correlation };
     let rho = (correlation + limits.own_correlation).clamp(0.0, MOST_HANGING);
     // Variance of a mean of first-order autoregressive noise, against independent (Box & Jenkins 1976).
-    (variance * (1.0 + rho) / (1.0 - rho)).sqrt() / low
+    ((variance * (1.0 + rho) / (1.0 - rho)).sqrt() / low, assumed > error)
 }
 
 /// Standard deviation of an evaluation as a share of the lowest, from the differences of neighbours

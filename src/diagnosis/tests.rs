@@ -4,6 +4,7 @@ use super::*;
 use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Places, Settings, Split, StepStats};
 
 mod guards;
+mod said;
 
 /// Steps in an epoch, and between evaluations.
 const EPOCH: u64 = 40;
@@ -183,7 +184,7 @@ fn a_healthy_run_whose_newest_evaluation_is_far_above_the_best_is_remarked_on() 
 
 #[test]
 fn an_error_larger_than_its_figure_is_not_printed() {
-    let words = |rise, noise| finding::above(rise, noise);
+    let words = |rise, noise| finding::above(rise, noise, false);
     assert_eq!(words(0.216, Some(0.01)), "21.6 % \u{b1} 1.0 % above");
     assert_eq!(words(0.216, Some(0.3)), "21.6 % above");
     assert_eq!(words(1.65, Some(10.51)), "2.6 times");
@@ -195,8 +196,6 @@ fn losses_that_cannot_be_right_are_named() {
     assert_eq!(judge(&curves(|_| 90.0, &above)).verdict, Verdict::Diverged);
     let foreign = diagnose(&curves(|_| 90.0, &above), &RunInfo::default(), &Limits::DEFAULT);
     assert_eq!(foreign.verdict, Verdict::Healthy, "a loss of unknown unit may be large");
-    let zeros = judge(&curves(|step| if step > 60 { 0.0 } else { 2.0 }, &FALLING));
-    assert_eq!((zeros.verdict, zeros.severity), (Verdict::Diverged, Severity::Warn));
 }
 
 #[test]
@@ -275,6 +274,24 @@ fn a_run_that_ends_in_mid_fall_is_remarked_on() {
     };
     assert!(remarked(&steady));
     assert!(!remarked(&FALLING), "this one slows down");
+    for (evals, ends_in_mid_fall, why) in [
+        ([3.0, 2.99, 2.98, 2.97, 2.96, 2.75, 2.65, 2.65, 2.65, 2.64], false, "a step, and flat since"),
+        ([3.0, 2.98, 2.96, 2.90, 2.80, 2.70, 2.62, 2.60, 2.59, 2.58], false, "fast in the middle alone"),
+        (
+            [3.0, 2.90, 2.91, 2.80, 2.82, 2.70, 2.72, 2.60, 2.61, 2.50],
+            true,
+            "jagged, and as steep to the end",
+        ),
+        ([3.0, 3.0, 2.99, 2.99, 2.98, 2.95, 2.90, 2.84, 2.76, 2.66], true, "late, and faster and faster"),
+        (
+            [3.0, 2.80, 2.70, 2.65, 2.63, 2.62, 2.58, 2.50, 2.40, 2.38],
+            true,
+            "in two falls, the second no slower",
+        ),
+        ([3.0, 2.95, 2.90, 2.85, 2.80, 2.75, 2.72, 2.71, 2.70, 2.70], false, "straight, and flat at the end"),
+    ] {
+        assert_eq!(remarked(&evals), ends_in_mid_fall, "{why}");
+    }
 }
 
 #[test]

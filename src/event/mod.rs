@@ -9,7 +9,7 @@ mod places;
 pub mod record;
 pub mod sink;
 
-pub use places::Places;
+pub use places::{Places, StepKind};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +55,9 @@ pub struct RunInfo {
     pub total_steps: Option<u64>,
     /// Optimiser steps in one pass over the training rows; what an epoch counts where epochs are counted.
     pub steps_per_epoch: Option<f64>,
-    /// Whether the log has no steps, so that epochs, or parts of them, are counted in their place.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub counts_epochs: bool,
+    /// Where the steps are from, which many logs do not tell.
+    #[serde(default)]
+    pub step_kind: StepKind,
     /// Optimiser steps between two evaluations.
     pub eval_every: Option<u64>,
     /// What the numbers of [`StepStats::loss`] mean.

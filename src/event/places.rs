@@ -2,18 +2,69 @@
 //! counted in their place. What is said of foreign logs takes its words from here.
 
 use super::RunInfo;
+use serde::{Deserialize, Serialize};
+
+/// Where the steps of a run are from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Each figure says its own.
+    #[default]
+    Explicit,
+    /// The progress bar beside each figure does.
+    Bar,
+    /// Worked out from the epoch and the number of steps in one.
+    WorkedOut,
+    /// There are none: whole epochs are counted.
+    Epoch,
+    /// There are none: thousandths of an epoch are counted.
+    EpochThousandth,
+    /// There are none: the figures themselves are counted.
+    Ordinal,
+}
+
+impl StepKind {
+    /// What a reader must know of the steps.
+    pub fn words(self) -> Option<&'static str> {
+        match self {
+            Self::Explicit => None,
+            Self::Bar => Some("steps are read from the progress bar beside each figure"),
+            Self::WorkedOut => Some("steps are worked out from the epoch and the number of steps in one"),
+            Self::Epoch => Some("no steps are written: epochs are counted in their place"),
+            Self::EpochThousandth => {
+                Some("no steps are written: epochs are counted in their place, in thousandths")
+            }
+            Self::Ordinal => Some("neither steps nor epochs are written: the figures are counted"),
+        }
+    }
+
+    /// Whether the numbers are no steps of the trainer's, so that none of its checkpoints can be told by them.
+    pub fn is_made_up(self) -> bool {
+        matches!(self, Self::Epoch | Self::EpochThousandth | Self::Ordinal)
+    }
+}
 
 /// How the places of one run are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Places {
     /// What one epoch counts, where epochs are counted in the place of steps.
     per_epoch: Option<f64>,
+    /// Whether figures are counted in the place of steps.
+    ordinal: bool,
 }
 
 impl RunInfo {
     /// How the places of this run are called.
     pub fn places(&self) -> Places {
-        Places { per_epoch: self.steps_per_epoch.filter(|per_epoch| self.counts_epochs && *per_epoch > 0.0) }
+        Places {
+            per_epoch: self.steps_per_epoch.filter(|per_epoch| self.counts_epochs() && *per_epoch > 0.0),
+            ordinal: self.step_kind == StepKind::Ordinal,
+        }
+    }
+
+    /// Whether epochs, or parts of them, are counted in the place of steps.
+    pub fn counts_epochs(&self) -> bool {
+        matches!(self.step_kind, StepKind::Epoch | StepKind::EpochThousandth)
     }
 }
 
@@ -26,7 +77,7 @@ impl Places {
     /// The place with its epoch, where that says more: `step 120, epoch 3.0`.
     pub fn with_epoch(self, step: u64, epoch: Option<f64>) -> String {
         match self.epoch(epoch).filter(|epoch| *epoch > 0.0) {
-            Some(epoch) => format!("step {step}, epoch {epoch:.1}"),
+            Some(epoch) => format!("{}, epoch {epoch:.1}", self.at(step)),
             None => self.at(step),
         }
     }
@@ -58,7 +109,11 @@ impl Places {
 
     /// What is counted.
     pub fn unit(self) -> &'static str {
-        if self.per_epoch.is_some() { "epoch" } else { "step" }
+        match self.per_epoch {
+            Some(_) => "epoch",
+            None if self.ordinal => "figure",
+            None => "step",
+        }
     }
 }
 
@@ -69,7 +124,7 @@ mod tests {
     #[test]
     fn a_place_is_called_what_its_log_counts() {
         let run = |counts_epochs, per_epoch| RunInfo {
-            counts_epochs,
+            step_kind: if counts_epochs { StepKind::EpochThousandth } else { StepKind::Explicit },
             steps_per_epoch: Some(per_epoch),
             ..RunInfo::default()
         };
@@ -80,6 +135,12 @@ mod tests {
             (run(true, 1000.0), 20_000, "epoch 20", "epoch 20"),
             (run(true, 1.0), 40, "epoch 40", "epoch 40"),
             (RunInfo::default(), 0, "step 0", "step 0, epoch 1.2"),
+            (
+                RunInfo { step_kind: StepKind::Ordinal, ..RunInfo::default() },
+                7,
+                "figure 7",
+                "figure 7, epoch 1.2",
+            ),
         ] {
             assert_eq!(words(run, step), (at.into(), with_epoch.into()));
         }

@@ -7,7 +7,7 @@
 use super::{Parsed, Skipped};
 use crate::event::record::Record;
 use crate::event::{
-    EvalStats, Event, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StepStats, StopReason,
+    EvalStats, Event, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StepKind, StepStats, StopReason,
 };
 
 /// Evaluation sets whose order is followed.
@@ -213,8 +213,8 @@ impl Points {
         let (line, t, fine_epochs, epochs) = (self.line, self.t, self.fine_epochs, self.epochs);
         let earlier = self.earlier + usize::from(self.started);
         // How it counts will be seen.
-        let info = if info.counts_epochs {
-            RunInfo { counts_epochs: false, steps_per_epoch: None, total_steps: None, ..info }
+        let info = if info.counts_epochs() {
+            RunInfo { step_kind: StepKind::Explicit, steps_per_epoch: None, total_steps: None, ..info }
         } else {
             info
         };
@@ -285,13 +285,17 @@ impl Points {
         }
         self.started = true;
         self.info.trainer = self.trainer.into();
-        let counted = match self.scale {
-            Some(Scale::Epochs) => Some(1.0),
-            Some(Scale::Thousandths) => Some(THOUSANDTHS),
-            _ => None,
+        let (kind, counted) = match self.scale {
+            Some(Scale::Bar) => (StepKind::Bar, None),
+            Some(Scale::PerEpoch(_)) => (StepKind::WorkedOut, None),
+            Some(Scale::Epochs) => (StepKind::Epoch, Some(1.0)),
+            Some(Scale::Thousandths) => (StepKind::EpochThousandth, Some(THOUSANDTHS)),
+            Some(Scale::Ordinal) => (StepKind::Ordinal, None),
+            Some(Scale::Written) | None => (StepKind::Explicit, None),
         };
+        self.info.step_kind = kind;
         if counted.is_some() {
-            (self.info.counts_epochs, self.info.steps_per_epoch) = (true, counted);
+            self.info.steps_per_epoch = counted;
             let total = self.epochs.zip(counted).map(|(epochs, counted)| epochs * counted as u64);
             self.info.total_steps = total;
         }
@@ -301,17 +305,9 @@ impl Points {
             let which = if self.earlier == 1 { "an earlier run is" } else { "earlier runs are" };
             self.note(NoteLevel::Info, format!("{which} in this log: what is judged is the newest"));
         }
-        let text = match self.scale {
-            Some(Scale::Bar) => "steps are read from the progress bar beside each figure",
-            Some(Scale::PerEpoch(_)) => "steps are worked out from the epoch and the number of steps in one",
-            Some(Scale::Epochs) => "no steps are written: epochs are counted in their place",
-            Some(Scale::Thousandths) => {
-                "no steps are written: epochs are counted in their place, in thousandths"
-            }
-            Some(Scale::Ordinal) => "neither steps nor epochs are written: the figures are counted",
-            Some(Scale::Written) | None => return,
-        };
-        self.note(NoteLevel::Info, text);
+        if let Some(text) = kind.words() {
+            self.note(NoteLevel::Info, text);
+        }
     }
 
     /// A series that steps back was resumed, or, from its first step on, is of another run.

@@ -17,7 +17,7 @@ pub fn settings(run: &RunInfo) -> Vec<(&'static str, String)> {
         ("model", run.model.as_ref().map(|model| model.name.clone())),
         ("train rows", rows(|data| data.train_rows)),
         ("held-out rows", rows(|data| data.valid_rows)),
-        ("steps", run.total_steps.filter(|_| !run.counts_epochs).map(|steps| steps.to_string())),
+        ("steps", run.total_steps.filter(|_| !run.counts_epochs()).map(|steps| steps.to_string())),
         ("epochs", set.epochs.map(|epochs| format!("{epochs:.1}"))),
         ("learning rate", set.learning_rate.map(|rate| format!("{rate:e}"))),
         ("schedule", set.schedule.clone()),

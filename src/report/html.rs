@@ -135,7 +135,7 @@ fn figures(out: &mut String, snapshot: &Snapshot) {
         }
     }
     if let Some(rise) = diagnosis.rise {
-        let above = format!("{} the best", finding::above(rise, diagnosis.noise));
+        let above = format!("{} the best", finding::above(rise, diagnosis.noise, diagnosis.noise_assumed));
         figures.push(("median of the last three", above));
     }
     if let Some(test) = &curves.test {
@@ -293,14 +293,14 @@ fn evaluations(out: &mut String, snapshot: &Snapshot) {
         return;
     }
     // Without steps the epoch is all there is.
-    let of_steps = |cell: String| if snapshot.run.counts_epochs { String::new() } else { cell };
+    let of_steps = |cell: String| if snapshot.run.counts_epochs() { String::new() } else { cell };
     let _ = write!(
         out,
         "<h2>Evaluations</h2><details{}><summary>{} of them</summary><table><tr>{}\
          <th class=\"n\">epoch</th><th class=\"n\">train</th><th class=\"n\">eval</th><th>against the best before</th></tr>",
         if curves.eval.len() <= 30 { " open" } else { "" },
         curves.eval.len(),
-        of_steps("<th class=\"n\">step</th>".into())
+        of_steps(format!("<th class=\"n\">{}</th>", snapshot.run.places().unit()))
     );
     for (index, point) in curves.eval.iter().enumerate() {
         let number = |value: Option<f64>| value.map_or(String::new(), fmt::loss);

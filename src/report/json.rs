@@ -40,6 +40,7 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         "format": FORMAT,
         "name": about.name(snapshot),
         "trainer": run.trainer,
+        "step_kind": run.step_kind,
         "verdict": diagnosis.verdict,
         "severity": diagnosis.severity,
         "undecided": diagnosis.undecided,

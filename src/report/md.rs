@@ -37,8 +37,8 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
     }
     if !curves.eval.is_empty() {
         // Without steps the epoch is all there is.
-        let of_steps = |cell: &str| if run.counts_epochs { String::new() } else { format!("{cell}|") };
-        let (name, rule) = (of_steps(" step "), of_steps("---:"));
+        let of_steps = |cell: &str| if run.counts_epochs() { String::new() } else { format!("{cell}|") };
+        let (name, rule) = (of_steps(&format!(" {} ", run.places().unit())), of_steps("---:"));
         let _ = writeln!(
             out,
             "## Evaluations\n\n|{name} epoch | train | eval | against the best before |\n|{rule}---:|---:|---:|---|"
@@ -57,6 +57,9 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         }
         if skipped > 0 {
             let _ = writeln!(out, "\nThe {skipped} before these are left out.");
+        }
+        if let Some(words) = run.step_kind.words() {
+            let _ = writeln!(out, "\nOf the steps: {words}.");
         }
         out.push('\n');
     }

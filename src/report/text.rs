@@ -4,7 +4,7 @@
 
 use crate::curve::{EvalPoint, TrainPoint};
 use crate::diagnosis::advice;
-use crate::diagnosis::{Severity, Verdict, finding};
+use crate::diagnosis::{Finding, Severity, Verdict, finding};
 use crate::event::{RunInfo, Settings};
 use crate::fmt;
 use crate::monitor::{Snapshot, log};
@@ -126,22 +126,29 @@ pub(super) fn standing(snapshot: &Snapshot, index: usize, point: &EvalPoint) -> 
 
 /// The story of a run, at its end: what is the matter, how it is known, what to change.
 pub fn summary(snapshot: &Snapshot) -> String {
+    summary_without(snapshot, |_| false)
+}
+
+/// The same without the remarks that were `said` before.
+pub fn summary_without(snapshot: &Snapshot, said: impl Fn(&Finding) -> bool) -> String {
     let (diagnosis, curves) = (snapshot.diagnosis, snapshot.curves);
     let mut out = String::new();
     line(&mut out, &verdict(snapshot));
     for finding in &diagnosis.findings {
         line(&mut out, &format!("  {}: {}.", finding.severity, finding.message(snapshot.run.places())));
     }
-    for note in diagnosis.remarked(snapshot.run.places()) {
-        line(&mut out, &format!("  note: {note}."));
+    for remark in diagnosis.remarks.iter().filter(|remark| !said(remark)) {
+        line(&mut out, &format!("  note: {}.", remark.message(snapshot.run.places())));
     }
     line(&mut out, "");
     if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
         field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(snapshot, best))]);
         field(&mut out, "tied", as_good(snapshot).into_iter().collect());
         if let (Some(rise), Some(last)) = (diagnosis.rise, curves.eval.last()) {
-            let above =
-                format!("median of the last three {} the best", finding::above(rise, diagnosis.noise));
+            let above = format!(
+                "median of the last three {} the best",
+                finding::above(rise, diagnosis.noise, diagnosis.noise_assumed)
+            );
             let parts = if rise > 0.0 {
                 vec![last_loss(snapshot, last), above]
             } else {
@@ -198,7 +205,7 @@ pub(super) fn as_good(snapshot: &Snapshot) -> Option<String> {
 pub(super) fn place(snapshot: &Snapshot, point: &EvalPoint) -> String {
     let places = snapshot.run.places();
     match places.epoch(point.epoch).filter(|epoch| *epoch > 0.0) {
-        Some(epoch) => format!("step {} (epoch {epoch:.1})", point.step),
+        Some(epoch) => format!("{} (epoch {epoch:.1})", places.at(point.step)),
         None => places.at(point.step),
     }
 }
@@ -215,7 +222,7 @@ pub(super) fn ending(snapshot: &Snapshot) -> Vec<String> {
         let foreign = snapshot.run.trainer != "tune";
         return vec![if foreign { format!("the log ends at {at}") } else { format!("still at {at}") }];
     };
-    let mut parts = vec![if snapshot.run.counts_epochs {
+    let mut parts = vec![if snapshot.run.step_kind.is_made_up() {
         format!("{} after {}", log::reason(ended.reason), places.at(ended.step))
     } else {
         format!("{} after {} steps", log::reason(ended.reason), ended.step)

@@ -95,7 +95,8 @@ fn rows_that_cannot_be_learnt_from_are_listed_together_and_refused() {
     assert_eq!(found["unusable"], json!([]));
     let output = place.tune(&["data", "job.toml", "--set", "data.valid=1"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stdout(&output).contains("\nrows that cannot be used:\n  rows.jsonl:3: cut to 64 tokens, "));
+    assert!(stdout(&output).contains("\nleft out of all this: 1 row that cannot be used\n"));
+    assert!(!stdout(&output).contains("rows.jsonl:3"), "said once, by the error");
     assert!(stderr(&output).starts_with("error: rows.jsonl:3: cut to 64 tokens, "), "{}", stderr(&output));
     let whole = place.tune(&["data", "job.toml", "--set", "data.valid=1", "--set", "data.max_length=900"]);
     assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
@@ -134,4 +135,38 @@ fn a_table_from_a_spreadsheet_is_read_and_its_prompts_are_varied() {
         "{}",
         stderr(&broken)
     );
+}
+
+#[test]
+fn few_held_out_rows_are_warned_of_before_the_training() {
+    let place = planted();
+    let data = |valid: &str| {
+        let valid = format!("data.valid={valid}");
+        let output = place.tune(&["data", "job.toml", "--set", "data.max_length=512", "--set", &valid]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let six = data("6");
+    assert_eq!(six.matches("held out, which is few").count(), 1, "{six}");
+    let warning = "warning: 6 rows are held out, which is few: fewer than 8 are not compared row by row";
+    assert!(six.contains(warning) && six.contains("--set data.valid="), "{six}");
+    let ten = data("10");
+    assert!(
+        ten.contains("10 rows are held out, which is few: over ")
+            && ten.contains(" evaluations a rise of 5 % "),
+        "{ten}"
+    );
+    // Of forty rows no third is enough, of a thousand it is.
+    assert!(ten.contains("with 40 rows in all add some, or name a file of "), "{ten}");
+    place.write("rows.jsonl", &(1..=300).map(|i| row(&words(i), "Yes.")).collect::<String>());
+    let many = data("10");
+    let enough =
+        many.split("--set data.valid=").nth(1).and_then(|rest| rest.split(':').next()).expect("a key");
+    assert!(!data(enough).contains("which is few"), "{many}");
+    assert!(
+        data(&(enough.parse::<u32>().expect("a number") - 1).to_string()).contains("which is few"),
+        "{many}"
+    );
+    let found = document(&place, &["--set", "data.max_length=512", "--set", "data.valid=6"], 0);
+    assert!(found["warnings"].to_string().contains("6 rows are held out, which is few"), "{found}");
 }

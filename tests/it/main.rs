@@ -23,4 +23,5 @@ mod report;
 mod terminal;
 mod tidy;
 mod ties;
+mod verdicts;
 mod watch;

@@ -5,7 +5,7 @@ use tune::event::record::Record;
 use tune::event::{
     AuditedSide, BestPoint, CheckpointRole, CheckpointSaved, DataAudit, DataInfo, Environment, EvalStats,
     Event, ExampleLoss, Generated, LossMeaning, ModelInfo, Note, NoteLevel, RunEnded, RunInfo, Sample,
-    Settings, Split, StepStats, StopReason,
+    Settings, Split, StepKind, StepStats, StopReason,
 };
 use tune::monitor::Monitor;
 use tune::report::html::About;
@@ -36,7 +36,7 @@ fn info() -> RunInfo {
         }),
         total_steps: Some(560),
         steps_per_epoch: Some(PER_EPOCH),
-        counts_epochs: false,
+        step_kind: StepKind::Explicit,
         eval_every: Some(28),
         train_loss: LossMeaning::NATS_PER_TOKEN,
         eval_loss: LossMeaning::NATS_PER_TOKEN,

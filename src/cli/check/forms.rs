@@ -2,7 +2,7 @@
 
 use crate::cli::source::Judged;
 use crate::curve::EvalPoint;
-use crate::diagnosis::{Severity, Verdict};
+use crate::diagnosis::{Severity, Verdict, advice};
 use crate::event::num::json as number;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -38,12 +38,9 @@ pub(super) fn reasons(passed: &[Judged]) -> String {
     counts.iter().map(|(why, count)| format!("{count}\u{d7} {why}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The best evaluation. Printed figures are rounded: of equals the last is taken, since of a curve
-/// that still falls that is the lowest.
+/// The evaluation that is named the best.
 fn best(run: &Judged) -> Option<&EvalPoint> {
-    let eval = &run.curves.eval;
-    let lowest = eval.get(run.diagnosis.best?)?.loss;
-    eval.iter().rev().find(|point| point.loss == lowest)
+    run.curves.eval.get(run.diagnosis.best?)
 }
 
 fn entry(run: &Judged, curves: bool) -> Value {
@@ -87,6 +84,7 @@ fn entry(run: &Judged, curves: bool) -> Value {
         "source": run.name,
         "file": run.file.display().to_string(),
         "trainer": run.trainer,
+        "step_kind": run.run.step_kind,
         "verdict": diagnosis.verdict,
         "severity": diagnosis.severity,
         "undecided": diagnosis.undecided,
@@ -176,10 +174,10 @@ pub(super) fn text(runs: &[Judged], passed: &[Judged], colors: bool, quiet: bool
             let _ = writeln!(out, "    {dim}read from {}{off}", run.file.display());
         }
         let _ = writeln!(out, "    {}", message(run));
-        if !fine
-            && diagnosis.findings.first().is_some_and(|finding| finding.verdict() == Verdict::Overfitting)
-        {
-            let _ = writeln!(out, "    {}", figures(run));
+        let figures = figures(run);
+        let turned = matches!(diagnosis.verdict, Verdict::Overfitting | Verdict::Diverged);
+        if !fine && turned && !figures.is_empty() {
+            let _ = writeln!(out, "    {figures}");
         }
         for note in diagnosis.notes(&run.curves, run.run.places()) {
             let _ = writeln!(out, "    {dim}note: {note}{off}");
@@ -192,8 +190,13 @@ pub(super) fn text(runs: &[Judged], passed: &[Judged], colors: bool, quiet: bool
                 run.skipped.counts.iter().map(|(reason, count)| format!("{count}\u{d7} {reason}")).collect();
             let _ = writeln!(out, "    {dim}skipped: {}{off}", reasons.join(", "));
         }
-        if let Some(advice) = run.advice.first() {
+        // Of one run all is said, of several a line.
+        let most = if runs.len() == 1 { run.advice.len() } else { 1 };
+        for advice in run.advice.iter().take(most) {
             let _ = writeln!(out, "    hint: {}", advice.text);
+        }
+        if let Some(command) = advice::command(&run.run, &run.advice).filter(|_| runs.len() == 1) {
+            let _ = writeln!(out, "    to try it: {command}");
         }
     }
     if runs.len() > 1 {
@@ -254,9 +257,9 @@ pub(super) fn markdown(runs: &[Judged]) -> String {
             (Severity::Watch, _) => "\u{26a0}\u{fe0f}",
             _ => "\u{274c}",
         };
-        let eval = &run.curves.eval;
+        let (eval, places) = (&run.curves.eval, run.run.places());
         let point = |point: Option<&EvalPoint>| {
-            point.map_or("-".into(), |point| format!("{:.4} @ {}", point.loss, point.step))
+            point.map_or("-".into(), |point| format!("{:.4} @ {}", point.loss, places.at(point.step)))
         };
         let _ = writeln!(
             out,

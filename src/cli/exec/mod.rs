@@ -254,7 +254,7 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
     });
     if let Some(best) = snapshot.diagnosis.best.map(|best| &snapshot.curves.eval[best]) {
         let place = snapshot.run.places().at(best.step);
-        let saved = if snapshot.run.counts_epochs {
+        let saved = if snapshot.run.step_kind.is_made_up() {
             "which checkpoint is of it cannot be told: no steps are written".into()
         } else {
             saved(args, best.step, begun)

@@ -1,18 +1,21 @@
-//! What a run's first record says of it: its model, its rows, and the settings that advice depends on.
+//! What a run's first record says of it: its model, its rows, and the settings that advice depends on; and
+//! whether a run that goes on is still the one of that record.
 
 use super::RunArgs;
+use crate::cli::Failure;
 use crate::cli::data::warnings;
 use crate::config::Config;
 use crate::data::audit::Side;
 use crate::data::{self, Dataset};
 use crate::event::record::FORMAT;
 use crate::event::{
-    AuditedSide, DataAudit, DataInfo, Environment, LossMeaning, ModelInfo, RunInfo, Settings,
+    AuditedSide, DataAudit, DataInfo, Environment, LossMeaning, ModelInfo, RunInfo, Settings, StepKind,
 };
 use crate::model::CausalLm;
 use crate::model::lora::Adapter;
 use crate::store::RunDir;
 use crate::train::plan::Plan;
+use anyhow::anyhow;
 use std::path::Path;
 
 pub(super) fn describe(
@@ -49,7 +52,7 @@ pub(super) fn describe(
         }),
         total_steps: Some(plan.total_steps),
         steps_per_epoch: Some(plan.steps_per_epoch as f64),
-        counts_epochs: false,
+        step_kind: StepKind::Explicit,
         eval_every: Some(plan.eval_every),
         train_loss: LossMeaning::NATS_PER_TOKEN,
         eval_loss: LossMeaning::NATS_PER_TOKEN,
@@ -73,6 +76,26 @@ pub(super) fn describe(
             threads: std::thread::available_parallelism().map_or(0, |threads| threads.get() as u64),
         }),
     }
+}
+
+/// Says that a run goes on with the model and the rows it began with: held-out rows of another split
+/// may have been trained on.
+pub(super) fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<(), Failure> {
+    // A log without a beginning: killed before the first record.
+    if then.format == 0 {
+        return Ok(());
+    }
+    let size = |info: &RunInfo| info.model.as_ref().map(|model| (model.params, model.vocab, model.trainable));
+    for (what, same) in [("the rows have", now.data == then.data), ("the model has", size(now) == size(then))]
+    {
+        if !same {
+            return Err(Failure::usage(anyhow!(
+                "{}: {what} changed since this run began\n  hint: put the old files back, or start anew with tune run",
+                root.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What a look at the rows found.

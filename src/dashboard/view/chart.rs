@@ -92,7 +92,11 @@ fn mode(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> (String, ratatui::sty
     if let Window::Fixed(lo, hi) = ui.window {
         let x = series::x_axis(snapshot, ui.x);
         let dash = theme.sign("–", "-");
-        let text = format!(" STANDS STILL at {}{dash}{}, f follows ", legend::place(x, lo), plain(x, hi));
+        let text = format!(
+            " STANDS STILL at {}{dash}{}, f follows ",
+            legend::place(snapshot, x, lo),
+            plain(snapshot, x, hi)
+        );
         return (text, theme.notice());
     }
     let unit = match (snapshot.run.eval_loss.unit, ui.unit) {
@@ -111,8 +115,8 @@ fn mode(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> (String, ratatui::sty
 }
 
 /// A place without its unit.
-fn plain(axis: XAxis, x: f64) -> String {
-    let place = legend::place(axis, x);
+fn plain(snapshot: &Snapshot<'_>, axis: XAxis, x: f64) -> String {
+    let place = legend::place(snapshot, axis, x);
     place.rsplit(' ').next().unwrap_or_default().to_owned()
 }
 
@@ -139,7 +143,7 @@ fn axes(buffer: &mut Buffer, area: Rect, plot: &Plot, snapshot: &Snapshot<'_>, t
     for &column in &epochs {
         buffer.set_string(left + 1 + column, foot, theme.sign("┴", "'"), faint);
     }
-    let name = plot.x_name();
+    let name = plot.x_name(snapshot);
     let name_start = area.right().saturating_sub(name.len() as u16 + 1);
     buffer.set_string(name_start, foot + 1, name, faint);
     if !epochs.is_empty() && left + 1 + plot.columns + 6 < area.right() + 1 {

@@ -86,7 +86,8 @@ fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
         () if rise > 1.0 => format!("{:.1} times its best", 1.0 + rise),
         () if rise <= noise => format!("{:+.1} %, within its noise", rise * 100.0),
         () if noise > 0.0 => {
-            format!("{:+.1} % {} {:.1} %", rise * 100.0, theme.sign("±", "+-"), noise * 100.0)
+            let assumed = if diagnosis.noise_assumed { " assumed" } else { "" };
+            format!("{:+.1} % {} {:.1} %{assumed}", rise * 100.0, theme.sign("±", "+-"), noise * 100.0)
         }
         () => format!("{:+.1} %", rise * 100.0),
     };

@@ -20,9 +20,9 @@ pub fn line<'a>(scene: &Scene<'_>, ui: &Ui, width: u16, theme: Theme) -> Line<'a
 }
 
 /// A place on the x axis, in words.
-pub fn place(axis: XAxis, x: f64) -> String {
+pub fn place(snapshot: &Snapshot<'_>, axis: XAxis, x: f64) -> String {
     match axis {
-        XAxis::Step => format!("step {x:.0}"),
+        XAxis::Step => format!("{} {x:.0}", snapshot.run.places().unit()),
         XAxis::Epoch => format!("epoch {x:.1}"),
         XAxis::Time => fmt::clock(x),
     }
@@ -45,7 +45,7 @@ pub fn newest<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: u16, theme: Theme) ->
     let mut short = vec![named("", "train ", value(train), blue), named("", "eval ", value(eval), orange)];
     if let Some(best) = best {
         let loss = fmt::loss(ui.unit.of(best.loss));
-        let at = place(x_kind, best.x(x_kind));
+        let at = place(snapshot, x_kind, best.x(x_kind));
         long.push(named(theme.sign("◆ ", "@ "), "best ", format!("{loss} @ {at}"), green));
         short.push(named("", "best ", format!("{loss}@{}", snapshot.run.places().number(best.step)), green));
     }
@@ -89,7 +89,7 @@ fn readout<'a>(scene: &Scene<'_>, ui: &Ui, x: f64, width: u16, theme: Theme) -> 
     }
     // On a narrow screen there is room for the two losses and no more.
     let brief = width < ROOMY;
-    let head = if brief && axis == XAxis::Step { format!("{x:.0}") } else { place(axis, x) };
+    let head = if brief && axis == XAxis::Step { format!("{x:.0}") } else { place(&scene.snapshot, axis, x) };
     let mut parts = vec![vec![Span::styled(head, theme.crosshair())]];
     let step = curves.train.get(here.start).filter(|_| !here.is_empty());
     if let Some(step) = step {
@@ -114,7 +114,7 @@ fn readout<'a>(scene: &Scene<'_>, ui: &Ui, x: f64, width: u16, theme: Theme) -> 
             let error = ui.unit.of(point.loss + error) - ui.unit.of(point.loss);
             format!(" {} {}", theme.sign("±", "+-"), fmt::loss(error))
         });
-        let at = place(axis, point.x(axis));
+        let at = place(&scene.snapshot, axis, point.x(axis));
         let loss = fmt::loss(ui.unit.of(point.loss));
         let text = if brief { loss } else { format!("{loss}{error} @ {at}") };
         parts.push(named("", "eval ", text, theme.layer(Layer::Eval)));

@@ -111,9 +111,9 @@ impl Plot {
     }
 
     /// What the x axis counts.
-    pub fn x_name(&self) -> &'static str {
+    pub fn x_name(&self, snapshot: &Snapshot<'_>) -> &'static str {
         match self.x_kind {
-            XAxis::Step => "step",
+            XAxis::Step => snapshot.run.places().unit(),
             XAxis::Epoch => "epoch",
             XAxis::Time => "time",
         }
@@ -265,8 +265,12 @@ impl Plot {
         self.name("probe", &lines.probe, Layer::Probe);
         if let Some(onset) = find(snapshot.diagnosis.onset) {
             let x = onset.x(self.x_kind);
-            let place = legend::place(self.x_kind, x);
-            self.onset(self.column(x) as f64, place.strip_prefix("step ").unwrap_or(&place));
+            // Of a step the number alone, as on the axis.
+            let place = match self.x_kind {
+                XAxis::Step => snapshot.run.places().number(onset.step),
+                kind => legend::place(snapshot, kind, x),
+            };
+            self.onset(self.column(x) as f64, &place);
         }
         // A best to the left of what is shown still has its height.
         if let Some(dot) = best.filter(|dot| dot.0 <= self.size().0)

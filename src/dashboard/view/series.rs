@@ -54,7 +54,7 @@ impl Place for EvalPoint {
 pub fn x_axis(snapshot: &Snapshot<'_>, wish: XAxis) -> XAxis {
     let curves = snapshot.curves;
     // A log without steps has nothing better.
-    let wish = if wish == XAxis::Step && snapshot.run.counts_epochs { XAxis::Epoch } else { wish };
+    let wish = if wish == XAxis::Step && snapshot.run.counts_epochs() { XAxis::Epoch } else { wish };
     let newest = match (curves.train.last(), curves.eval.last()) {
         (Some(train), _) => train.x(wish),
         (None, Some(eval)) => eval.x(wish),

@@ -4,9 +4,9 @@
 //! they are known; and there is no command to paste, for nobody knows how it was started.
 
 use super::{Advice, exponent, more_data};
-use crate::diagnosis::finding::Rise;
+use crate::diagnosis::finding::{ExactZeros, NonFinite, Rise};
 use crate::diagnosis::{Diagnosis, Evidence};
-use crate::event::RunInfo;
+use crate::event::{BestPoint, RunInfo};
 
 /// How a trainer names what advice is about; `None` where it has no such option, or one that is only
 /// in the user's own code.
@@ -20,6 +20,8 @@ struct Options {
     decay: Option<&'static str>,
     rate: Option<&'static str>,
     warmup: Option<&'static str>,
+    /// How it is told to evaluate on held-out rows.
+    evaluate: Option<&'static str>,
 }
 
 const TABLE: &[Options] = &[
@@ -31,6 +33,7 @@ const TABLE: &[Options] = &[
         decay: Some("--weight_decay"),
         rate: Some("--learning_rate"),
         warmup: Some("--warmup_steps"),
+        evaluate: Some("eval_dataset=... and --eval_strategy steps --eval_steps 20"),
     },
     Options {
         trainers: &["mlx-lm"],
@@ -40,6 +43,7 @@ const TABLE: &[Options] = &[
         decay: Some("weight_decay under optimizer_config of the config, or fewer --num-layers"),
         rate: Some("--learning-rate"),
         warmup: Some("warmup under lr_schedule of the config"),
+        evaluate: Some("a valid.jsonl beside train.jsonl, and --steps-per-eval"),
     },
     Options {
         trainers: &["llama.cpp"],
@@ -49,6 +53,7 @@ const TABLE: &[Options] = &[
         decay: Some("-wd"),
         rate: Some("-lr"),
         warmup: None,
+        evaluate: Some("-val-split 0.1"),
     },
     Options {
         trainers: &["torchtune"],
@@ -58,6 +63,7 @@ const TABLE: &[Options] = &[
         decay: Some("optimizer.weight_decay="),
         rate: Some("optimizer.lr="),
         warmup: Some("lr_scheduler.num_warmup_steps="),
+        evaluate: Some("dataset_val and run_val_every_n_steps=20, in the recipes that have them"),
     },
     Options {
         trainers: &["litgpt"],
@@ -67,6 +73,7 @@ const TABLE: &[Options] = &[
         decay: None,
         rate: None,
         warmup: Some("--train.lr_warmup_steps"),
+        evaluate: Some("--eval.interval 20 and --data.val_split_fraction 0.1"),
     },
     Options {
         trainers: &["nanogpt"],
@@ -76,6 +83,7 @@ const TABLE: &[Options] = &[
         decay: Some("--weight_decay"),
         rate: Some("--learning_rate"),
         warmup: Some("--warmup_iters"),
+        evaluate: Some("--eval_interval"),
     },
     Options {
         trainers: &["lightning"],
@@ -85,6 +93,7 @@ const TABLE: &[Options] = &[
         decay: None,
         rate: None,
         warmup: None,
+        evaluate: Some("a validation_step and Trainer.fit(val_dataloaders=...)"),
     },
     Options {
         trainers: &["keras"],
@@ -94,6 +103,7 @@ const TABLE: &[Options] = &[
         decay: Some("AdamW(weight_decay=...)"),
         rate: Some("the optimizer's learning_rate"),
         warmup: None,
+        evaluate: Some("fit(validation_split=0.1)"),
     },
     Options {
         trainers: &["fastai"],
@@ -103,6 +113,7 @@ const TABLE: &[Options] = &[
         decay: Some("wd"),
         rate: Some("lr_max"),
         warmup: Some("pct_start"),
+        evaluate: Some("valid_pct=0.1 in the DataLoaders"),
     },
     Options {
         trainers: &["xgboost"],
@@ -112,6 +123,7 @@ const TABLE: &[Options] = &[
         decay: Some("lambda"),
         rate: Some("eta"),
         warmup: None,
+        evaluate: Some("evals=[(dtrain, \"train\"), (dvalid, \"eval\")]"),
     },
     Options {
         trainers: &["lightgbm"],
@@ -121,6 +133,7 @@ const TABLE: &[Options] = &[
         decay: Some("lambda_l2"),
         rate: Some("learning_rate"),
         warmup: None,
+        evaluate: Some("valid_sets=[valid]"),
     },
     Options {
         trainers: &["catboost"],
@@ -130,6 +143,7 @@ const TABLE: &[Options] = &[
         decay: Some("l2_leaf_reg"),
         rate: Some("learning_rate"),
         warmup: None,
+        evaluate: Some("fit(eval_set=...)"),
     },
 ];
 
@@ -142,12 +156,12 @@ const UNKNOWN: Options = Options {
     decay: None,
     rate: None,
     warmup: None,
+    evaluate: None,
 };
 
 /// What to do, most useful first.
 pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
-    let known = TABLE.iter().find(|options| options.trainers.contains(&run.trainer.as_str()));
-    let options = known.unwrap_or(&UNKNOWN);
+    let options = options_of(run);
     // The best is known from the rise alone, whatever else was found.
     let risen = diagnosis.findings.iter().find_map(|finding| match &finding.evidence {
         Evidence::Rise(rise) => Some(rise),
@@ -159,10 +173,18 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
             against_overfitting(options, risen, run)
         }
-        Evidence::Thrown(found) => against_divergence(options, found.throw.learning_rate),
-        Evidence::Explosion(_) | Evidence::NonFinite(_) | Evidence::AboveChance(_) => {
-            against_divergence(options, run.settings.learning_rate)
+        Evidence::Thrown(found) => {
+            against_divergence(options, found.throw.learning_rate, Some(best_of(&found.rise)), run)
         }
+        Evidence::Explosion(rise) => {
+            against_divergence(options, run.settings.learning_rate, Some(best_of(rise)), run)
+        }
+        Evidence::NonFinite(found) if found.train_loss.is_some() => against_broken_eval(options, found, run),
+        Evidence::NonFinite(found) => {
+            against_divergence(options, run.settings.learning_rate, found.best, run)
+        }
+        Evidence::AboveChance(_) => against_divergence(options, run.settings.learning_rate, None, run),
+        Evidence::ExactZeros(found) => against_zeros(options, found, run),
         Evidence::NothingLearnt(found) => against_underfitting(options, found.learning_rate),
         _ => Vec::new(),
     });
@@ -170,24 +192,23 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
     cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default()
 }
 
+fn options_of(run: &RunInfo) -> &'static Options {
+    TABLE.iter().find(|options| options.trainers.contains(&run.trainer.as_str())).unwrap_or(&UNKNOWN)
+}
+
+/// What a run without evaluations lacks.
+pub(super) fn evaluate(run: &RunInfo) -> Vec<Advice> {
+    let how = options_of(run).evaluate.map_or(String::new(), |how| format!(" ({how})"));
+    said(vec![format!(
+        "Hold some rows out and evaluate on them while it trains{how}: the train loss falls in a healthy run and in \
+         one that recites its rows."
+    )])
+}
+
 fn against_overfitting(options: &Options, rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
     let mut texts = Vec::new();
     if let Some(rise) = rise {
-        let epoch = run.places().epoch(rise.best_epoch).filter(|epoch| *epoch > 0.0);
-        let place = epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch:.1})"));
-        let keep = options.keep_best.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
-        texts.push(if rise.best_step == 0 {
-            format!(
-                "Use the model as it was before the training: eval loss was lowest then ({:.3}).",
-                rise.best_loss
-            )
-        } else {
-            format!(
-                "Use the checkpoint at {}{place}: eval loss was lowest there ({:.3}).{keep}",
-                run.places().at(rise.best_step),
-                rise.best_loss
-            )
-        });
+        texts.push(use_best(options, best_of(rise), run));
         texts.push(if rise.never_improved {
             lower_rate(options, None, "the first evaluation is still the best one")
         } else {
@@ -210,29 +231,98 @@ fn against_overfitting(options: &Options, rise: Option<&Rise>, run: &RunInfo) ->
     said(texts)
 }
 
+fn best_of(rise: &Rise) -> BestPoint {
+    BestPoint { step: rise.best_step, epoch: rise.best_epoch, loss: rise.best_loss }
+}
+
+/// Which checkpoint to take.
+fn use_best(options: &Options, best: BestPoint, run: &RunInfo) -> String {
+    let places = run.places();
+    if best.step == 0 {
+        return format!(
+            "Use the model as it was before the training: eval loss was lowest then ({:.3}).",
+            best.loss
+        );
+    }
+    let epoch = places.epoch(best.epoch).filter(|epoch| *epoch > 0.0);
+    let place = epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch:.1})"));
+    let keep = options.keep_best.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
+    let at = places.at(best.step);
+    format!("Use the checkpoint at {at}{place}: eval loss was lowest there ({:.3}).{keep}", best.loss)
+}
+
 /// No longer than to the best, in the unit that the trainer counts in.
 fn train_shorter(options: &Options, rise: &Rise, run: &RunInfo) -> String {
     let (length, epochs) = options.length;
     let option = if length.is_empty() { String::new() } else { format!(" ({length})") };
     let (best, last) = (rise.best_step, rise.last_step);
     let why = "eval loss turned there";
-    if let Some(epoch) = rise.best_epoch.filter(|epoch| (epochs || run.counts_epochs) && *epoch > 0.0) {
+    if let Some(epoch) = rise.best_epoch.filter(|epoch| (epochs || run.counts_epochs()) && *epoch > 0.0) {
         // Without a word on the plan, as many as there were until the newest evaluation.
         let done = epoch * last as f64 / best.max(1) as f64;
         let planned = run.settings.epochs.unwrap_or(done);
         format!("Train for about {epoch:.1} epochs, not {planned:.1}{option}: {why}.")
     } else {
         let planned = run.total_steps.unwrap_or(last);
+        if run.step_kind.is_made_up() {
+            let share = 100.0 * best as f64 / planned.max(1) as f64;
+            return format!("Train for about {share:.0} % as long{option}: {why}.");
+        }
         format!("Train for about {best} steps, not {planned}{option}: {why}.")
     }
 }
 
-fn against_divergence(options: &Options, rate: Option<f64>) -> Vec<Advice> {
-    let mut texts = vec![lower_rate(options, rate, "steps this long leave the region where they help")];
+fn against_divergence(
+    options: &Options,
+    rate: Option<f64>,
+    best: Option<BestPoint>,
+    run: &RunInfo,
+) -> Vec<Advice> {
+    let mut texts: Vec<String> = best.map(|best| use_best(options, best, run)).into_iter().collect();
+    texts.push(lower_rate(options, rate, "steps this long leave the region where they help"));
     if let Some(warmup) = options.warmup {
         texts.push(format!("Warm up over the first tenth of the run ({warmup})."));
     }
     said(texts)
+}
+
+/// What leaves a batch without a single label.
+const NO_LABELS: &str = "rows that are empty, whose every label is masked (-100), or that the greatest \
+                         length cuts before their answer have no loss";
+
+/// The training is well, so that its settings are not to blame.
+fn against_broken_eval(options: &Options, found: &NonFinite, run: &RunInfo) -> Vec<Advice> {
+    let labels = format!("Look at the labels of the eval rows: {NO_LABELS}, and NaN as their mean.");
+    let option = if is_hugging_face(options) { " (no --fp16_full_eval or --bf16_full_eval)" } else { "" };
+    let precision =
+        format!("Evaluate in float32{option}: fp16 and bf16 lose numbers that the training keeps.");
+    // What was a number once had labels.
+    said(match found.best {
+        Some(best) => vec![precision, labels, use_best(options, best, run)],
+        None => vec![labels, precision],
+    })
+}
+
+fn against_zeros(options: &Options, found: &ExactZeros, run: &RunInfo) -> Vec<Advice> {
+    let labels = format!("Look at the labels of one batch: {NO_LABELS}.");
+    let unfiltered = "See NaN as it is: --logging_nan_inf_filter false.";
+    let unfiltered = is_hugging_face(options).then(|| unfiltered.to_owned());
+    if found.throughout || found.series == "eval loss" {
+        return said([labels].into_iter().chain(unfiltered).collect());
+    }
+    let why = "a loss that turns to 0 at once was NaN before a filter, as after steps that are too long";
+    let slower = lower_rate(options, run.settings.learning_rate, why);
+    let best = found.best.map(|best| use_best(options, best, run));
+    // A model whose weights are NaN has no eval loss that is a number.
+    if found.series == "train loss" {
+        return said([labels].into_iter().chain(unfiltered).chain([slower]).chain(best).collect());
+    }
+    said(best.into_iter().chain([slower]).chain(unfiltered).chain([labels]).collect())
+}
+
+/// Whether the options are those of `transformers.TrainingArguments`.
+fn is_hugging_face(options: &Options) -> bool {
+    options.trainers.contains(&"hf-trainer")
 }
 
 fn against_underfitting(options: &Options, rate: Option<f64>) -> Vec<Advice> {

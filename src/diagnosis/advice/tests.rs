@@ -13,6 +13,7 @@ fn overfit(onset_epoch: f64) -> Diagnosis {
         recent_loss: 2.2,
         rise: 0.1,
         noise: Some(0.01),
+        noise_assumed: false,
         p: None,
         strength: 20.0,
         onset_step: 140,
@@ -38,6 +39,7 @@ fn judged(evidence: Evidence) -> Diagnosis {
         as_good: None,
         rise: Some(0.1),
         noise: Some(0.01),
+        noise_assumed: false,
         onset: Some(5),
     }
 }
@@ -114,7 +116,13 @@ fn an_early_turn_asks_for_smaller_steps_and_a_large_adapter_for_a_smaller_rank()
 
 #[test]
 fn a_diverged_run_is_told_to_take_smaller_steps() {
-    let found = crate::diagnosis::finding::NonFinite { step: 9, series: "train loss", recovered: false };
+    let found = crate::diagnosis::finding::NonFinite {
+        step: 9,
+        series: "train loss",
+        recovered: false,
+        train_loss: None,
+        best: None,
+    };
     let diagnosis = judged(Evidence::NonFinite(found));
     assert_eq!(patches(&diagnosis, &run()), ["train.learning_rate=3e-4", "train.warmup_ratio=0.1"]);
 }
@@ -205,7 +213,13 @@ fn another_trainer_is_told_its_own_options() {
     assert!(plain.starts_with("Use the checkpoint at step 120 (epoch 3.0)"), "{plain}");
     assert!(plain.contains("Train for about 3.0 epochs, not 7.0"), "{plain}");
     assert!(!plain.contains("--"), "{plain}");
-    let found = crate::diagnosis::finding::NonFinite { step: 9, series: "train loss", recovered: false };
+    let found = crate::diagnosis::finding::NonFinite {
+        step: 9,
+        series: "train loss",
+        recovered: false,
+        train_loss: None,
+        best: None,
+    };
     let run = RunInfo { trainer: "csv".into(), ..RunInfo::default() };
     let advice = advise(&judged(Evidence::NonFinite(found)), &run);
     assert!(advice.iter().all(|advice| advice.patch.is_empty()) && !advice.is_empty());

@@ -338,6 +338,7 @@ pub fn healthy() -> Scene {
         as_good: None,
         rise: Some(-0.01),
         noise: Some(0.006),
+        noise_assumed: false,
         onset: None,
     };
     let log =
@@ -354,6 +355,7 @@ pub fn overfitting() -> Scene {
         recent_loss: 2.959,
         rise: 0.254,
         noise: Some(0.007),
+        noise_assumed: false,
         p: None,
         strength: 20.0,
         onset_step: 168,
@@ -380,6 +382,7 @@ pub fn overfitting() -> Scene {
             as_good: None,
             rise: Some(0.254),
             noise: Some(0.007),
+            noise_assumed: false,
             onset: Some(6),
         },
         advice: vec![
@@ -409,7 +412,7 @@ pub fn overfitting() -> Scene {
 }
 
 pub fn diverged() -> Scene {
-    let found = NonFinite { step: 331, series: "train loss", recovered: false };
+    let found = NonFinite { step: 331, series: "train loss", recovered: false, train_loss: None, best: None };
     Scene {
         monitor: monitor(&DIVERGED),
         diagnosis: Diagnosis {
@@ -422,6 +425,7 @@ pub fn diverged() -> Scene {
             as_good: None,
             rise: Some(0.88),
             noise: Some(0.03),
+            noise_assumed: false,
             onset: None,
         },
         advice: Vec::new(),

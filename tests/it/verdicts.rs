@@ -1,0 +1,138 @@
+//! `tune check` and `tune report` on logs typed by hand: what is said of a run, in every form.
+
+use crate::cli::{Place, stderr, stdout};
+use serde_json::{Value, json};
+
+/// Checks `log`, and gives the code, the text, and its entry in the JSON document.
+fn check(place: &Place, name: &str, log: &str) -> (Option<i32>, String, Value) {
+    place.write(name, log);
+    let output = place.tune(&["check", name]);
+    let document: Value =
+        serde_json::from_slice(&place.tune(&["check", "--json", name]).stdout).expect("JSON");
+    (output.status.code(), stdout(&output), document["sources"][0].clone())
+}
+
+/// Evaluations with a train loss each, as lines of a loop of one's own.
+fn lines(line: impl Fn(usize, &str) -> String, evals: &[&str]) -> String {
+    evals.iter().enumerate().map(|(index, eval)| line(index + 1, eval) + "\n").collect()
+}
+
+const OVERFIT: [&str; 8] = ["2.4", "2.1", "2.0", "2.2", "2.4", "2.6", "2.8", "3.0"];
+
+#[test]
+fn losses_that_are_all_zero_fail_a_check() {
+    let place = Place::new();
+    let csv = "step,train_loss,val_loss\n".to_owned() + &lines(|step, _| format!("{step},0.0,0.0"), &[""; 7]);
+    let (code, text, entry) = check(&place, "zeros.csv", &csv);
+    assert_eq!((code, &entry["verdict"], &entry["severity"]), (Some(1), &json!("diverged"), &json!("warn")));
+    assert!(text.contains("train and eval loss are exactly 0 from the first figure on"), "{text}");
+    assert!(!text.contains("best eval loss") && entry["best"].is_null(), "{text}");
+    assert!(text.contains("hint: Look at the labels of one batch"), "{text}");
+}
+
+#[test]
+fn of_one_run_all_advice_is_given_and_of_several_a_line_each() {
+    let place = Place::new();
+    let log = lines(
+        |index, eval| format!("step {} loss {:.2} eval_loss {eval}", 10 * index, 2.5 - 0.2 * index as f64),
+        &OVERFIT,
+    );
+    let (_, text, entry) = check(&place, "a.log", &log);
+    let advice = entry["findings"][0]["advice"].as_array().expect("a list").len();
+    assert!(advice > 1 && text.matches("\n    hint: ").count() == advice, "{text}");
+    place.write("b.log", &log);
+    let both = stdout(&place.tune(&["check", "a.log", "b.log"]));
+    assert_eq!(both.matches("\n    hint: ").count(), 2, "{both}");
+}
+
+#[test]
+fn a_diverged_run_names_what_to_go_back_to() {
+    let place = Place::new();
+    let line = |index: usize, eval: &str| {
+        let loss = if index > 3 { "nan" } else { "2.1" };
+        format!("{{'loss': {loss}, 'epoch': {index}.5}}\n{{'eval_loss': {eval}, 'epoch': {index}.5}}")
+    };
+    let log = lines(line, &["2.4", "2.1", "2.0", "nan", "nan"]);
+    let (_, text, entry) = check(&place, "run.log", &log);
+    assert!(text.contains("\n    best eval loss 2.0000 at epoch 3.5; last NaN at epoch 5.5\n"), "{text}");
+    assert!(
+        text.contains("hint: Use the checkpoint at epoch 3.5: eval loss was lowest there (2.000)"),
+        "{text}"
+    );
+    assert_eq!(entry["best"]["epoch"], 3.5);
+    assert_eq!(entry["findings"][0]["evidence"]["best"]["loss"], 2.0);
+    let table = stdout(&place.tune(&["check", "--markdown", "run.log"]));
+    assert!(table.contains("| 2.0000 @ epoch 3.5 |"), "{table}");
+    let report = place.tune(&["report", "run.log", "-o", "run.md"]);
+    assert_eq!(report.status.code(), Some(0), "{}", stderr(&report));
+    let report = std::fs::read_to_string(place.path("run.md")).expect("a report");
+    assert!(report.contains("- Use the checkpoint at epoch 3.5"), "{report}");
+}
+
+#[test]
+fn a_step_that_no_log_told_is_not_called_one() {
+    let place = Place::new();
+    let counted = lines(
+        |index, eval| format!("train loss: {:.2}\nval loss: {eval}", 2.5 - 0.2 * index as f64),
+        &OVERFIT,
+    );
+    let (_, text, entry) = check(&place, "counted.log", &counted);
+    assert_eq!((&entry["step_kind"], &entry["best"]["step"]), (&json!("ordinal"), &json!(3)));
+    assert!(
+        text.contains("best eval loss 2.0000 at figure 3; last 3.0000 at figure 8")
+            && !text.contains("step 3"),
+        "{text}"
+    );
+    assert!(text.contains("hint: Train for about 38 % as long"), "{text}");
+    let table = stdout(&place.tune(&["check", "--markdown", "counted.log"]));
+    assert!(table.contains("| 2.0000 @ figure 3 | 3.0000 @ figure 8 |"), "{table}");
+    for (name, words) in [
+        ("counted.md", "Of the steps: neither steps nor epochs are written"),
+        ("counted.json", "\"step_kind\": \"ordinal\""),
+    ] {
+        assert_eq!(place.tune(&["report", "counted.log", "-o", name]).status.code(), Some(0));
+        let report = std::fs::read_to_string(place.path(name)).expect("a report");
+        assert!(report.contains(words), "{report}");
+        assert!(name.ends_with("json") || report.contains("| figure | epoch |"), "{report}");
+    }
+    let told = lines(|index, eval| format!("step {index} loss 2.1 eval_loss {eval}"), &OVERFIT);
+    let epochs = lines(|index, eval| format!("epoch {index} train_loss 2.1 val_loss {eval}"), &OVERFIT);
+    assert_eq!(check(&place, "told.log", &told).2["step_kind"], "explicit");
+    assert_eq!(check(&place, "epochs.log", &epochs).2["step_kind"], "epoch");
+}
+
+#[test]
+fn of_a_tie_one_step_is_named() {
+    let place = Place::new();
+    let of = |evals: &[&str]| {
+        let line = |index: usize, eval: &str| {
+            format!("step {} loss {:.2} eval_loss {eval}", 10 * index, 2.5 - 0.2 * index as f64)
+        };
+        check(&place, "tie.log", &lines(line, evals))
+    };
+    let (_, text, entry) = of(&["2.4", "2.1", "2.0", "2.0", "2.2", "2.4", "2.6", "2.8", "3.0"]);
+    assert_eq!(
+        (&entry["best"]["step"], &entry["findings"][0]["evidence"]["best_step"]),
+        (&json!(30), &json!(30))
+    );
+    assert!(text.contains("note: 2 evaluations are equally low (2.0000), from step 30 to step 40"), "{text}");
+    assert!(!text.replace("to step 40", "").contains("step 40"), "{text}");
+    let (_, text, entry) = of(&["2.4", "2.3", "2.2", "2.1", "2.0", "2.0"]);
+    assert_eq!(entry["best"]["step"], 60);
+    assert!(text.contains("eval loss 2.0000 at step 60: the last is the best"), "{text}");
+}
+
+#[test]
+fn a_log_without_evaluations_is_told_how_its_trainer_makes_them() {
+    let place = Place::new();
+    let log = lines(|step, _| format!("{{'loss': 1.{step}, 'epoch': {step}.0}}"), &[""; 3]);
+    let (code, text, entry) = check(&place, "a.log", &log);
+    assert_eq!((code, &entry["verdict"]), (Some(0), &json!("undecided")));
+    assert!(
+        text.contains("evaluate on them while it trains (eval_dataset=... and --eval_strategy"),
+        "{text}"
+    );
+    let csv = lines(|step, _| format!("{step},1.{step}"), &[""; 3]);
+    let (_, text, _) = check(&place, "b.csv", &(String::from("step,train_loss\n") + &csv));
+    assert!(text.contains("evaluate on them while it trains: "), "{text}");
+}
