@@ -127,7 +127,7 @@ pub fn stderr(output: &Output) -> String {
 
 /// What was said beside the warning that the three rows of the job are few, which every new run gives.
 fn said(output: &Output) -> String {
-    let few = |line: &&str| line.starts_with("warning: 3 rows are held out, which is few: fewer than 8 ");
+    let few = |line: &&str| line.starts_with("warning: 3 held-out rows are few: fewer than 8 ");
     let text = stderr(output);
     assert_eq!(text.lines().filter(few).count(), 1, "{text}");
     text.split_inclusive('\n').filter(|line| !few(line)).collect()

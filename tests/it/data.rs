@@ -147,26 +147,25 @@ fn few_held_out_rows_are_warned_of_before_the_training() {
         stdout(&output)
     };
     let six = data("6");
-    assert_eq!(six.matches("held out, which is few").count(), 1, "{six}");
-    let warning = "warning: 6 rows are held out, which is few: fewer than 8 are not compared row by row";
+    assert_eq!(six.matches("held-out rows are few").count(), 1, "{six}");
+    let warning = "warning: 6 held-out rows are few: fewer than 8 are not compared row by row";
     assert!(six.contains(warning) && six.contains("--set data.valid="), "{six}");
     let ten = data("10");
     assert!(
-        ten.contains("10 rows are held out, which is few: over ")
-            && ten.contains(" evaluations a rise of 5 % "),
+        ten.contains("10 held-out rows are few: over ")
+            && ten.contains(" evaluations they tell a rise of 5 % "),
         "{ten}"
     );
     // Of forty rows no third is enough, of a thousand it is.
-    assert!(ten.contains("with 40 rows in all add some, or name a file of "), "{ten}");
+    assert!(ten.contains("of 40 rows in all no more can be spared: add some, or name a file of "), "{ten}");
     place.write("rows.jsonl", &(1..=300).map(|i| row(&words(i), "Yes.")).collect::<String>());
     let many = data("10");
-    let enough =
-        many.split("--set data.valid=").nth(1).and_then(|rest| rest.split(':').next()).expect("a key");
-    assert!(!data(enough).contains("which is few"), "{many}");
+    let enough = many.split("--set data.valid=").nth(1).and_then(|rest| rest.lines().next()).expect("a key");
+    assert!(!data(enough).contains("held-out rows are few"), "{many}");
     assert!(
-        data(&(enough.parse::<u32>().expect("a number") - 1).to_string()).contains("which is few"),
+        data(&(enough.parse::<u32>().expect("a number") - 1).to_string()).contains("held-out rows are few"),
         "{many}"
     );
     let found = document(&place, &["--set", "data.max_length=512", "--set", "data.valid=6"], 0);
-    assert!(found["warnings"].to_string().contains("6 rows are held out, which is few"), "{found}");
+    assert!(found["warnings"].to_string().contains("6 held-out rows are few"), "{found}");
 }

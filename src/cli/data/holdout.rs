@@ -23,20 +23,18 @@ pub(in crate::cli) fn few(config: &Config, dataset: &Dataset) -> Option<String> 
     let evals = 1 + usize::try_from(plan.total_steps.div_ceil(plan.eval_every)).unwrap_or(usize::MAX - 1);
     let (why, enough) = judge(rows, evals, &Limits::DEFAULT)?;
     let remedy = match &config.data.valid {
-        Holdout::File(path) => format!("add rows to {}: {enough} in all", path.display()),
+        Holdout::File(path) => format!("make it {enough} in {}", path.display()),
         _ if enough as f64 <= LARGEST_SHARE * (train + rows) as f64 => {
-            format!("--set data.valid={enough}: so many")
+            format!("hold out {enough}: --set data.valid={enough}")
         }
         _ => format!(
-            "with {} rows in all add some, or name a file of {enough} others, --set data.valid=FILE: so many",
+            "of {} rows in all no more can be spared: add some, or name a file of {enough} others: \
+             --set data.valid=FILE",
             train + rows
         ),
     };
     let verb = if rows == 1 { "row is" } else { "rows are" };
-    Some(format!(
-        "{rows} {verb} held out, which is few: {why}; {remedy} tell a rise that differs from row to row by as \
-         much as it is large"
-    ))
+    Some(format!("{rows} held-out {verb} few: {why}; {remedy}"))
 }
 
 /// Whether a remark of the run itself says no more than [`few`] did before the first step.
@@ -60,7 +58,7 @@ fn judge(rows: usize, evals: usize, limits: &Limits) -> Option<(String, usize)> 
         )
     } else {
         format!(
-            "over {evals} evaluations a rise of {:.0} % is told from chance only where it differs by less than \
+            "over {evals} evaluations they tell a rise of {:.0} % from chance only if it differs by less than \
              {:.1} % (standard deviation) from row to row",
             100.0 * limits.warn_rise,
             100.0 * limits.warn_rise / spreads(rows)
@@ -83,7 +81,7 @@ mod tests {
         // over the root of ten that is 2.4 spreads, so that 5 % are told where the spread is below 2.1 %.
         let (why, _) = judge(10, 13, &limits).expect("ten are few");
         assert!(
-            why.contains("over 13 evaluations a rise of 5 % ") && why.contains(" less than 2.1 % "),
+            why.contains("over 13 evaluations they tell a rise of 5 % ") && why.contains(" less than 2.1 % "),
             "{why}"
         );
         assert!(judge(100, 13, &limits).is_none() && judge(0, 13, &limits).is_none());
