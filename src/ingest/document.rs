@@ -8,7 +8,7 @@ use super::jsonl::Jsonl;
 use super::points::At;
 use super::rows::{Cell, Rows};
 use super::text::Text;
-use super::{Options, Parsed, Points, Reader, names, scan};
+use super::{Format, Options, Parsed, Points, Reader, names, scan};
 use crate::event::StopReason;
 
 /// The longest flat object, and the longest name or number.
@@ -162,14 +162,18 @@ impl Document {
 
     /// A flat object is complete.
     fn row(&mut self, object: &[u8]) {
-        if self.open.iter().any(|(name, _)| name == b"log_history") {
+        if self.trainer == "jsonl" && self.open.iter().any(|(name, _)| name == b"log_history") {
             self.trainer = "hf-trainer";
         }
         self.points.written_by(self.trainer);
         self.points.fine_epochs();
         let trainer = self.trainer;
         self.jsonl.object_of(object, trainer, &mut self.points);
-        self.run.summed |= self.jsonl.is_summary();
+        self.trainer = self.jsonl.trainer();
+        if self.jsonl.is_summary() {
+            self.run.summed = true;
+            self.points.sum_up();
+        }
     }
 
     /// A number of an array is complete: one row of the column that the array is.

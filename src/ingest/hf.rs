@@ -6,7 +6,7 @@
 //! the numbers that the trainer prints as it starts.
 
 use super::points::At;
-use super::rows::Rows;
+use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, dict, names, scan};
 use crate::event::StopReason;
 use memchr::memchr;
@@ -150,11 +150,14 @@ impl Format for Hf {
             return false;
         }
         self.rows.begin();
+        // `epoch 3: {'accuracy': 0.8, 'eval_loss': 0.5}`, as the examples print that have their own loop.
+        if let Some(epoch) = scan::number_after(&line[..at], b"epoch ") {
+            self.rows.cell(b"epoch", Cell::Number(epoch));
+        }
         let mut trl = false;
         let rows = &mut self.rows;
         let whole = dict::pairs(&line[at..], |name, cell| {
-            trl |=
-                matches!(name, b"num_tokens" | b"mean_token_accuracy" | b"entropy" | b"rewards/accuracies");
+            trl |= names::of_trl(name);
             rows.cell(name, cell);
         });
         if !whole {

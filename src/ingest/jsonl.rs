@@ -3,7 +3,7 @@
 
 use super::points::At;
 use super::rows::Rows;
-use super::{Format, Map, Points, dict};
+use super::{Format, Map, Points, dict, names};
 use crate::event::StopReason;
 
 pub(super) struct Jsonl {
@@ -35,6 +35,7 @@ impl Jsonl {
             match name {
                 b"current_steps" => *trainer = "llama-factory",
                 b"global_step/max_steps" => *trainer = "ms-swift",
+                _ if *trainer == "hf-trainer" && names::of_trl(name) => *trainer = "trl",
                 _ => {}
             }
             rows.cell(name, cell);

@@ -20,6 +20,7 @@ mod dict;
 pub mod discover;
 mod document;
 mod ending;
+mod fastai;
 mod general;
 mod hf;
 mod jsonl;

@@ -51,6 +51,20 @@ pub struct Name {
     pub of_epoch: bool,
 }
 
+/// Whether only TRL's trainers have a figure of this name, among those that are Hugging Face's.
+pub fn of_trl(name: &[u8]) -> bool {
+    // Asked of every figure, most of which have shorter names than any of these.
+    if name.len() < 10 {
+        return false;
+    }
+    let sides: [&[u8]; 3] = [b"eval_", b"train/", b"eval/"];
+    let bare = sides.iter().find_map(|side| name.strip_prefix(*side)).unwrap_or(name);
+    matches!(
+        bare,
+        b"num_tokens" | b"mean_token_accuracy" | b"rewards/accuracies" | b"rewards/chosen" | b"reward_std"
+    )
+}
+
 /// The longest name that is looked into.
 const LONGEST: usize = 120;
 
@@ -201,22 +215,35 @@ const SPEED: &[&str] =
 /// What says where in the run a row is, or how it was trained.
 fn place(words: &[String], rest: &[&str]) -> Option<What> {
     let last = *rest.last()?;
+    // `INFO`, `__main__` and `root` are what Python's loggers write before.
     let only = |allowed: &[&str]| rest.iter().all(|word| allowed.contains(word));
     Some(match last {
         // `eval_steps` is a setting, `eval step` a place.
         "steps" | "iters" | "updates" if rest.len() < words.len() => return None,
         "step" | "steps" | "update" | "updates"
-            if only(&["global", "trainer", "current", "cur", "optimizer", "opt", "info", "at", last]) =>
+            if only(&[
+                "global",
+                "trainer",
+                "current",
+                "cur",
+                "optimizer",
+                "opt",
+                "info",
+                "main",
+                "root",
+                "at",
+                last,
+            ]) =>
         {
             What::Step(u8::from(!rest.iter().any(|word| matches!(*word, "global" | "current"))))
         }
         "iter" | "iters" | "iteration" | "iterations" | "it"
-            if only(&["global", "current", "cur", "info", last]) =>
+            if only(&["global", "current", "cur", "info", "main", "root", last]) =>
         {
             What::Step(2)
         }
         "batch" if rest.len() == 1 && words.len() == 1 => What::Step(3),
-        "epoch" | "ep" if only(&["current", "cur", "info", last]) => What::Epoch,
+        "epoch" | "ep" if only(&["current", "cur", "info", "main", "root", last]) => What::Epoch,
         "lr" if rest.len() <= 2 => What::LearningRate,
         "rate" if rest.ends_with(&["learning", "rate"]) => What::LearningRate,
         "norm" | "gnorm" if last == "gnorm" || rest.iter().any(|word| word.starts_with("grad")) => {

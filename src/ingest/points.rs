@@ -62,6 +62,15 @@ enum Scale {
 /// What an epoch counts where no more than the epoch is known.
 const THOUSANDTHS: f64 = 1000.0;
 
+/// What the log has said of the end of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    Open,
+    /// The run was summed up; whether it goes on another time is not told yet.
+    SummedUp,
+    Told,
+}
+
 /// Makes records of points.
 #[derive(Debug)]
 pub struct Points {
@@ -97,8 +106,7 @@ pub struct Points {
     epochs: Option<u64>,
     /// Steps between the two newest train points.
     spacing: u64,
-    /// The step at which it was said that the run is over.
-    ended: Option<u64>,
+    ending: Ending,
     /// Runs that this log held before.
     earlier: usize,
 }
@@ -125,7 +133,7 @@ impl Points {
             before_epoch: 0,
             epochs: None,
             spacing: 0,
-            ended: None,
+            ending: Ending::Open,
             earlier: 0,
         }
     }
@@ -172,8 +180,8 @@ impl Points {
     /// run still, and a step beyond the end shows that it goes on.
     pub fn end(&mut self, reason: StopReason) {
         let newest = self.sets.iter().map(|(.., last)| *last).chain(self.last_train).max();
-        let Some(newest) = newest.filter(|_| self.started && self.ended.is_none()) else { return };
-        self.ended = Some(newest);
+        let Some(newest) = newest.filter(|_| self.started && self.ending != Ending::Told) else { return };
+        self.ending = Ending::Told;
         // A rule of the trainer's may have ended it without a word. The last steps may go without a figure.
         let missing = self.info.total_steps.map_or(0, |total| total.saturating_sub(newest));
         let all = missing <= self.spacing;
@@ -183,6 +191,11 @@ impl Points {
             (reason, _) => (reason, newest),
         };
         self.push(Event::RunEnded(RunEnded { reason, step, epoch: None, best: None, restored_best: false }));
+    }
+
+    /// The trainer has said what it has to say of the whole run. It may be over, or go on later.
+    pub fn sum_up(&mut self) {
+        self.ending = self.ending.max(Ending::SummedUp);
     }
 
     /// How many points of this run have been made.
@@ -239,7 +252,7 @@ impl Points {
         let before = self.last_train.replace(step);
         self.first_train = self.first_train.or(Some(step));
         if let Some(before) = before.filter(|before| *before < step) {
-            (self.spacing, self.ended) = (step - before, None);
+            (self.spacing, self.ending) = (step - before, Ending::Open);
         }
         self.trained += 1;
         self.train_since_eval = true;
@@ -252,6 +265,10 @@ impl Points {
         if stats.split == Split::Valid {
             let seen =
                 self.sets.iter().find(|(set, ..)| *set == stats.set).map(|&(_, first, last)| (first, last));
+            // What is evaluated once more after the training is the model that is kept, which may be that of the best step.
+            if self.ending != Ending::Open && seen.is_some_and(|(_, last)| last == step) {
+                return;
+            }
             self.turn_back(step, seen.map(|seen| seen.0), seen.map(|seen| seen.1));
             match self.sets.iter().position(|(set, ..)| *set == stats.set) {
                 Some(known) => self.sets[known].2 = step,

@@ -158,10 +158,59 @@ pub(super) fn role(name: &str, side: Option<Side>) -> Role {
     }
 }
 
-/// What a `CatBoost` file calls the loss it minimises, where nothing in it is called a loss.
+/// The functions that `CatBoost` minimises, or measures and wants low.
+const OBJECTIVES: &[&str] = &[
+    "rmse",
+    "multirmse",
+    "rmsewithuncertainty",
+    "logloss",
+    "multilogloss",
+    "crossentropy",
+    "multicrossentropy",
+    "multiclass",
+    "multiclassonevsall",
+    "focal",
+    "brierscore",
+    "mae",
+    "mape",
+    "smape",
+    "msle",
+    "medianabsoluteerror",
+    "quantile",
+    "multiquantile",
+    "loglinquantile",
+    "expectile",
+    "huber",
+    "logcosh",
+    "fairloss",
+    "lq",
+    "poisson",
+    "tweedie",
+    "cox",
+    "survivalaft",
+    "hingeloss",
+    "zerooneloss",
+    "hammingloss",
+    "pairlogit",
+    "pairlogitpairwise",
+    "queryrmse",
+    "querysoftmax",
+    "querycrossentropy",
+];
+
+/// Whether a `CatBoost` file calls a loss so, where nothing in it is called a loss. Behind a colon are
+/// its parameters, as in `Huber:delta=1.0`, or the number of a test set.
 pub(super) fn is_objective(name: &str) -> bool {
-    ["rmse", "logloss", "crossentropy", "multiclass", "mae", "mape", "quantile", "poisson"]
-        .contains(&name.to_ascii_lowercase().as_str())
+    let bare = name.split(':').next().unwrap_or_default();
+    OBJECTIVES.contains(&&*bare.to_ascii_lowercase())
+}
+
+/// The column of a `CatBoost` table that holds such a loss, as any other calls it: `Huber:delta=1.0:1`
+/// is the loss of the set with the number 1.
+pub(super) fn objective(column: &[u8]) -> Option<Vec<u8>> {
+    let column = std::str::from_utf8(column).ok().filter(|column| is_objective(column))?;
+    let set = column.rsplit(':').next().filter(|set| set.bytes().all(|byte| byte.is_ascii_digit()));
+    Some(set.map_or_else(|| "loss".to_owned(), |set| format!("loss:{set}")).into_bytes())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -299,6 +299,10 @@ impl Rows {
             // Held-out rows come before test rows, whatever the order of the columns.
             evals.sort_by_key(|eval| eval.side == Side::Test);
         }
+        // `perplexity: 12.2 eval_loss: 2.5`: that of the evaluation, said once more.
+        if !row.named && train.is_some_and(|(rank, _)| rank == 5) && evals.iter().all(|eval| eval.rank < 5) {
+            train = None;
+        }
         let unlike = |eval: &Eval| train.is_some_and(|(rank, _)| rank < 5 && rank != eval.rank);
         if evals.first().is_some_and(|eval| (2..4).contains(&eval.rank) && unlike(eval)) {
             points.skip("the train loss is of another kind than the eval loss");

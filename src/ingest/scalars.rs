@@ -5,6 +5,7 @@
 //! has already; so the records do not depend on the pieces in which a file is read. A reader that has
 //! nothing more for now says so with [`Scalars::settle`], and a live screen need not wait.
 
+use super::names;
 use super::roles::{Grain, Role, Side, is_objective, role};
 use crate::event::record::{FORMAT, Record};
 use crate::event::{EvalStats, Event, Metric, RunInfo, Split, StepStats};
@@ -228,7 +229,7 @@ impl Scalars {
 /// Who gives a scalar this name, and how surely: of two the higher is right.
 fn writer(name: &str) -> Option<(u8, &'static str)> {
     Some(match name {
-        "train/mean_token_accuracy" | "eval/mean_token_accuracy" => (3, "trl"),
+        name if names::of_trl(name.as_bytes()) => (3, "trl"),
         "train/global_step" | "train/grad_norm" | "eval/samples_per_second" => (2, "hf-trainer"),
         "hp_metric" | "trainer/global_step" | "train_loss_step" | "train_loss_epoch" => (1, "lightning"),
         "epoch_loss" => (0, "keras"),

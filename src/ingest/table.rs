@@ -7,7 +7,7 @@
 
 use super::points::At;
 use super::rows::{Cell, Rows};
-use super::{Format, Map, Points, names, scan};
+use super::{Format, Map, Points, names, roles, scan};
 use crate::ingest::names::{Side, What};
 use memchr::{memchr, memchr3};
 use std::ops::Range;
@@ -82,6 +82,15 @@ impl Table {
             join_words(&mut self.cells);
         }
         let mut cells: Vec<&[u8]> = self.cells.iter().map(|cell| &line[cell.clone()]).collect();
+        // CatBoost's have no loss by that name, only the function that is minimised.
+        let objectives: Vec<Vec<u8>> = if tabs && cells[0] == b"iter" && self.map == Map::default() {
+            cells.iter().map(|cell| roles::objective(cell).unwrap_or_else(|| cell.to_vec())).collect()
+        } else {
+            Vec::new()
+        };
+        if !objectives.is_empty() {
+            cells = objectives.iter().map(Vec::as_slice).collect();
+        }
         let is_scalar = cells == SCALAR;
         if is_scalar && self.map == Map::default() {
             cells[2] = scalar_of(&self.stem).as_bytes();

@@ -8,7 +8,7 @@ use super::lines::Lines;
 use super::names::{self, Side};
 use super::{Format, Options, Parsed, Points, Reader};
 use super::{
-    boosting, general, hf, jsonl, keras, lightning, litgpt, llama_cpp, mlx, nanogpt, table, torchtune,
+    boosting, fastai, general, hf, jsonl, keras, lightning, litgpt, llama_cpp, mlx, nanogpt, table, torchtune,
 };
 use crate::event::{NoteLevel, StopReason};
 use memchr::memchr;
@@ -29,6 +29,7 @@ fn formats(options: &Options, file: &str, side: Option<Side>) -> Vec<Box<dyn For
         Box::new(llama_cpp::LlamaCpp::default()),
         Box::new(keras::Keras::new(map)),
         Box::new(lightning::Lightning::new(map)),
+        Box::new(fastai::Fastai::new(map)),
         Box::new(boosting::Xgboost::new(map)),
         Box::new(boosting::Lightgbm::new(map)),
         Box::new(boosting::Catboost::new(map)),
@@ -39,8 +40,7 @@ fn formats(options: &Options, file: &str, side: Option<Side>) -> Vec<Box<dyn For
         // Of these the lines are those of another.
         Some("trl") => format.trainer() == "hf-trainer",
         Some("llama-factory" | "ms-swift") => matches!(format.trainer(), "hf-trainer" | "jsonl"),
-        Some("fastai") => format.trainer() == "csv",
-        Some("lightning" | "keras" | "litgpt" | "catboost") => {
+        Some("lightning" | "keras" | "fastai" | "litgpt" | "catboost") => {
             format.trainer() == "csv" || Some(format.trainer()) == options.format.as_deref()
         }
         Some(name) => format.trainer() == name,

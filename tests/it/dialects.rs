@@ -119,6 +119,53 @@ fn the_table_of_several_sets_of_catboost_is_read_by_its_last() {
 }
 
 #[test]
+fn what_catboost_minimises_is_the_loss_whatever_it_is() {
+    for name in
+        ["MultiClass", "Huber:delta=1.0", "Quantile:alpha=0.7", "CrossEntropy", "Tweedie:variance_power=1.5"]
+    {
+        for head in [name.to_owned(), format!("{name}:0\t{name}")] {
+            let row = |step: u32, loss: f64| {
+                if head == name { format!("{step}\t{loss}\n") } else { format!("{step}\t9\t{loss}\n") }
+            };
+            let text = format!("iter\t{head}\n{}{}", row(0, 1.4), row(1, 1.3));
+            let losses: Vec<f64> =
+                evals("catboost_info/test_error.tsv", &text).into_iter().map(|(loss, _)| loss).collect();
+            assert_eq!(losses, [1.4, 1.3], "{head}");
+        }
+    }
+    assert_eq!(evals("catboost_info/test_error.tsv", "iter\tAUC\n0\t0.7\n1\t0.8\n"), []);
+}
+
+#[test]
+fn a_perplexity_beside_the_loss_of_an_evaluation_is_of_that() {
+    let line = |epoch: u32, perplexity: f64, loss: f64| {
+        format!(
+            "2026-11-22 02:35:43,627 - INFO - __main__ - epoch {epoch}: perplexity: {perplexity} eval_loss: {loss}\n"
+        )
+    };
+    let text = line(0, 1.8824, 0.6325) + &line(1, 1.8657, 0.6236);
+    assert_eq!(train(&text), []);
+    let (parsed, _) = read(Path::new("x.log"), text.as_bytes(), 7);
+    let mut curves = Curves::default();
+    parsed.records.iter().for_each(|record| curves.apply(record.t, &record.event));
+    let points: Vec<_> = curves.eval.iter().map(|point| (point.step, point.loss)).collect();
+    assert_eq!(points, [(0, 0.6325), (1, 0.6236)]);
+}
+
+#[test]
+fn trl_shows_itself_in_an_evaluation_before_the_first_step() {
+    let text = "{'eval_loss': '4.147', 'eval_runtime': '0.0215', 'eval_entropy': '4.137', \
+                'eval_mean_token_accuracy': '0.02604', 'eval_num_tokens': '0', 'epoch': 0}\n\
+                {'loss': '4.109', 'grad_norm': '1.5', 'num_tokens': '156', 'epoch': '0.375'}\n";
+    let (parsed, _) = read(Path::new("x.log"), text.as_bytes(), 7);
+    let started = parsed.records.iter().find_map(|record| match &record.event {
+        tune::event::Event::RunStarted(info) => Some(info.trainer.clone()),
+        _ => None,
+    });
+    assert_eq!(started.as_deref(), Some("trl"));
+}
+
+#[test]
 fn a_metric_of_the_train_set_is_none_of_held_out_rows() {
     let text = "[0]\tvalidation_0-logloss:0.6\tvalidation_0-auc:0.9\tvalidation_1-logloss:0.7\tvalidation_1-auc:0.8\n";
     assert_eq!(evals("x.log", text), [(0.7, vec!["validation_1-auc".to_owned()])]);
@@ -144,4 +191,14 @@ fn the_tables_of_scikit_learn_are_train_losses() {
     let network = "Iteration 1, loss = 0.69\nValidation score: 0.85\nIteration 2, loss = 0.53\nValidation score: 0.86\n";
     assert_eq!(train(network), [(1, 0.69), (2, 0.53)]);
     assert_eq!(evals("x.log", network), []);
+}
+
+#[test]
+fn an_epoch_before_a_dictionary_is_its_place() {
+    let text = include_bytes!("../dialects/hf-trainer-own-loop.log");
+    let (parsed, _) = read(Path::new("x.log"), text, text.len());
+    let mut curves = Curves::default();
+    parsed.records.iter().for_each(|record| curves.apply(record.t, &record.event));
+    let epochs: Vec<_> = curves.eval.iter().map(|point| point.epoch).collect();
+    assert_eq!(epochs, [0.0, 1.0, 2.0, 3.0, 4.0].map(Some));
 }
