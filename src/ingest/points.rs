@@ -62,13 +62,31 @@ enum Scale {
 /// What an epoch counts where no more than the epoch is known.
 const THOUSANDTHS: f64 = 1000.0;
 
-/// What the log has said of the end of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What is known of the end of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Open,
-    /// The run was summed up; whether it goes on another time is not told yet.
+    /// All its steps are counted, and that it is over has been given out.
+    Counted,
+    /// The log has summed it up; whether it goes on another time is not told yet.
     SummedUp,
+    /// The log has said that it is over, and that has been given out.
     Told,
+}
+
+/// An evaluation set, by its name: its first and its last step, and the lowest loss so far.
+#[derive(Debug)]
+struct Followed {
+    set: Option<String>,
+    first: u64,
+    last: u64,
+    lowest: f64,
+}
+
+/// Whether two losses of one set are of one model, evaluated twice.
+pub(super) fn is_again(loss: f64, earlier: f64) -> bool {
+    // The same batches on the same device: but for the last digits of a sum it is the same figure.
+    (loss - earlier).abs() <= 1e-6 * earlier.abs()
 }
 
 /// Makes records of points.
@@ -92,8 +110,7 @@ pub struct Points {
     trained: u64,
     /// Whether there was a train point after the last evaluation.
     train_since_eval: bool,
-    /// The evaluation sets, each with its first and its last step.
-    sets: Vec<(Option<String>, u64, u64)>,
+    sets: Vec<Followed>,
     /// Evaluations of the set that has the most.
     evaluated: u64,
     /// The whole epoch of the last point with a written step, to tell steps that begin anew in every epoch.
@@ -179,9 +196,16 @@ impl Points {
     /// The run is over, as its log says. More points may come all the same: a last evaluation is of the
     /// run still, and a step beyond the end shows that it goes on.
     pub fn end(&mut self, reason: StopReason) {
-        let newest = self.sets.iter().map(|(.., last)| *last).chain(self.last_train).max();
-        let Some(newest) = newest.filter(|_| self.started && self.ending != Ending::Told) else { return };
-        self.ending = Ending::Told;
+        if self.started {
+            self.give_end(reason);
+            self.ending = Ending::Told;
+        }
+    }
+
+    fn give_end(&mut self, reason: StopReason) {
+        let newest = self.sets.iter().map(|set| set.last).chain(self.last_train).max();
+        let given = matches!(self.ending, Ending::Counted | Ending::Told);
+        let Some(newest) = newest.filter(|_| !given) else { return };
         // A rule of the trainer's may have ended it without a word. The last steps may go without a figure.
         let missing = self.info.total_steps.map_or(0, |total| total.saturating_sub(newest));
         let all = missing <= self.spacing;
@@ -195,7 +219,11 @@ impl Points {
 
     /// The trainer has said what it has to say of the whole run. It may be over, or go on later.
     pub fn sum_up(&mut self) {
-        self.ending = self.ending.max(Ending::SummedUp);
+        self.ending = match self.ending {
+            Ending::Open => Ending::SummedUp,
+            Ending::Counted => Ending::Told,
+            told => told,
+        };
     }
 
     /// How many points of this run have been made.
@@ -263,17 +291,27 @@ impl Points {
     pub fn eval(&mut self, at: At, stats: EvalStats) {
         let step = self.step(at, false);
         if stats.split == Split::Valid {
-            let seen =
-                self.sets.iter().find(|(set, ..)| *set == stats.set).map(|&(_, first, last)| (first, last));
+            let seen = self.sets.iter().find(|known| known.set == stats.set);
             // What is evaluated once more after the training is the model that is kept, which may be that of the best step.
-            if self.ending != Ending::Open && seen.is_some_and(|(_, last)| last == step) {
+            let of_kept = |seen: &Followed| {
+                self.ending != Ending::Open && seen.last == step
+                    || matches!(self.ending, Ending::SummedUp | Ending::Told)
+                        && is_again(stats.loss, seen.lowest)
+            };
+            if seen.is_some_and(of_kept) {
                 return;
             }
-            self.turn_back(step, seen.map(|seen| seen.0), seen.map(|seen| seen.1));
-            match self.sets.iter().position(|(set, ..)| *set == stats.set) {
-                Some(known) => self.sets[known].2 = step,
+            let (first, last) = (seen.map(|seen| seen.first), seen.map(|seen| seen.last));
+            self.turn_back(step, first, last);
+            // Another run may have begun.
+            let room = self.sets.len() < MOST_SETS;
+            match self.sets.iter_mut().find(|known| known.set == stats.set) {
+                Some(known) => (known.last, known.lowest) = (step, known.lowest.min(stats.loss)),
                 // A log that names a set for every evaluation is no reason to run out of memory.
-                None if self.sets.len() < MOST_SETS => self.sets.push((stats.set.clone(), step, step)),
+                None if room => {
+                    let set = stats.set.clone();
+                    self.sets.push(Followed { set, first: step, last: step, lowest: stats.loss });
+                }
                 None => {}
             }
         }
@@ -287,7 +325,8 @@ impl Points {
     /// All steps are taken.
     fn end_at_total(&mut self, step: u64) {
         if self.info.total_steps.is_some_and(|total| step == total) {
-            self.end(StopReason::Finished);
+            self.give_end(StopReason::Finished);
+            self.ending = if self.ending == Ending::Open { Ending::Counted } else { Ending::Told };
         }
     }
 
@@ -343,8 +382,8 @@ impl Points {
         let kept = step - 1;
         self.push(Event::RunResumed(Resumed { step: kept }));
         self.last_train = self.last_train.map(|last| last.min(kept));
-        for (_, _, last) in &mut self.sets {
-            *last = (*last).min(kept);
+        for set in &mut self.sets {
+            set.last = set.last.min(kept);
         }
     }
 

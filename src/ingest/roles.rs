@@ -23,6 +23,8 @@ pub(super) enum Role {
     Step(u8),
     /// Seconds since 1970, in a log whose rows are stamped.
     Time,
+    /// What is said of the whole training at its end.
+    Summary,
     Ignored,
 }
 
@@ -113,6 +115,10 @@ pub(super) fn role(name: &str, side: Option<Side>) -> Role {
     }
     if lower == "_timestamp" {
         return Role::Time;
+    }
+    // As the Hugging Face trainer has it.
+    if lower.ends_with("train_runtime") {
+        return Role::Summary;
     }
     let mut words: Vec<&str> =
         lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();

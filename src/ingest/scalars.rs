@@ -6,6 +6,7 @@
 //! nothing more for now says so with [`Scalars::settle`], and a live screen need not wait.
 
 use super::names;
+use super::points::is_again;
 use super::roles::{Grain, Role, Side, is_objective, role};
 use crate::event::record::{FORMAT, Record};
 use crate::event::{EvalStats, Event, Metric, RunInfo, Split, StepStats};
@@ -45,6 +46,10 @@ pub(super) struct Scalars {
     group: Group,
     grains: Grains,
     begun: bool,
+    /// The step at which the training was summed up, unless it has gone on since.
+    summed_up: Option<u64>,
+    /// The evaluation sets, each with its last step and its lowest loss.
+    evaluated: Vec<(Option<String>, u64, f64)>,
 }
 
 /// The figures of one step.
@@ -106,6 +111,8 @@ impl Scalars {
             group: Group::default(),
             grains: Grains::default(),
             begun: false,
+            summed_up: None,
+            evaluated: Vec::new(),
         }
     }
 
@@ -139,6 +146,20 @@ impl Scalars {
         if matches!(role, Role::Ignored | Role::Step(_) | Role::Time) {
             return;
         }
+        match role {
+            Role::Summary => {
+                self.close(out);
+                self.summed_up = Some(figure.step);
+                return;
+            }
+            Role::EvalLoss(set) if self.summed_up.is_some() && self.is_of_kept(set.as_ref(), figure) => {
+                return;
+            }
+            Role::TrainLoss(_) if self.summed_up.is_some_and(|step| step < figure.step) => {
+                self.summed_up = None;
+            }
+            _ => {}
+        }
         let start = *self.start.get_or_insert(figure.time);
         let t = (figure.time - start).max(0.0);
         if self.group.step != figure.step || self.group.has(role, figure.value) {
@@ -163,9 +184,20 @@ impl Scalars {
             Role::EvalMetric if group.metrics.len() < METRICS => {
                 group.metrics.push(Metric { name: self.names.list[name].text(), value: figure.value });
             }
-            Role::EvalLoss(_) | Role::EvalMetric | Role::Step(_) | Role::Time | Role::Ignored => {}
+            Role::EvalLoss(_)
+            | Role::EvalMetric
+            | Role::Step(_)
+            | Role::Time
+            | Role::Summary
+            | Role::Ignored => {}
         }
         group.fresh = true;
+    }
+
+    /// Whether an evaluation after the training is of the model that is kept, as [`super::Points`] has it.
+    fn is_of_kept(&self, set: Option<&String>, figure: Figure) -> bool {
+        let known = self.evaluated.iter().find(|(known, ..)| known.as_ref() == set);
+        known.is_some_and(|(_, last, lowest)| *last == figure.step || is_again(figure.value, *lowest))
     }
 
     /// What a name is, for the first time.
@@ -213,6 +245,12 @@ impl Scalars {
             out.push(Record { t, event: Event::Step(stats) });
         }
         for (index, (set, loss)) in group.evals.iter().enumerate() {
+            let room = self.evaluated.len() < SETS;
+            match self.evaluated.iter_mut().find(|(known, ..)| known == set) {
+                Some((_, last, lowest)) => (*last, *lowest) = (step, lowest.min(*loss)),
+                None if room => self.evaluated.push((set.clone(), step, *loss)),
+                None => {}
+            }
             let metrics =
                 group.metrics.iter().filter(|metric| group.owner(metric) == index).cloned().collect();
             let stats =
@@ -341,6 +379,30 @@ mod tests {
         scalars.put(b"loss", Figure { step: 2, ..figure }, &mut out);
         scalars.settle(&mut out);
         assert!(matches!(out.last(), Some(Record { event: Event::Step(stats), .. }) if stats.step == 2));
+    }
+
+    #[test]
+    fn what_is_evaluated_after_the_training_is_no_point_of_it() {
+        let (mut scalars, mut out) = (Scalars::new("wandb", None), Vec::new());
+        let mut put = |name: &str, step, value| {
+            scalars.put(name.as_bytes(), Figure { step, time: 0.0, value }, &mut out);
+        };
+        for (step, loss) in [(10, 2.0), (20, 1.5), (30, 1.9)] {
+            put("train/loss", step, 1.0);
+            put("eval/loss", step, loss);
+        }
+        put("train/train_runtime", 35, 60.0);
+        put("eval/loss", 30, 1.7);
+        put("eval/loss", 35, 1.5);
+        // It has gone on after all.
+        put("train/loss", 40, 0.9);
+        put("eval/loss", 40, 1.5);
+        scalars.settle(&mut out);
+        let evals = out.iter().filter_map(|record| match &record.event {
+            Event::Eval(eval) => Some((eval.step, eval.loss)),
+            _ => None,
+        });
+        assert_eq!(evals.collect::<Vec<_>>(), [(10, 2.0), (20, 1.5), (30, 1.9), (40, 1.5)]);
     }
 
     #[test]

@@ -99,6 +99,21 @@ fn evals(name: &str, text: &str) -> Vec<(f64, Vec<String>)> {
 }
 
 #[test]
+fn the_best_model_evaluated_after_the_training_is_no_point_of_the_curve() {
+    let epoch = |epoch: u32, loss: f64| {
+        format!("{{'loss': 1.0, 'epoch': {epoch}.9}}\n{{'eval_loss': {loss}, 'epoch': {epoch}.9}}\n")
+    };
+    let curve = epoch(0, 2.0) + &epoch(1, 1.5) + &epoch(2, 1.9);
+    let losses = |text: &str| evals("x.log", text).into_iter().map(|(loss, _)| loss).collect::<Vec<_>>();
+    let over = "{'train_runtime': 10.0, 'train_loss': 1.2, 'epoch': 3.5}\n";
+    let again = "{'eval_loss': 1.5, 'epoch': 3.5}\n";
+    assert_eq!(losses(&(curve.clone() + over + again)), [2.0, 1.5, 1.9]);
+    // Before its end it is one; and of the model as it was trained last a last evaluation is one.
+    assert_eq!(losses(&(curve.clone() + again)), [2.0, 1.5, 1.9, 1.5]);
+    assert_eq!(losses(&(curve + over + "{'eval_loss': 1.8, 'epoch': 3.5}\n")), [2.0, 1.5, 1.9, 1.8]);
+}
+
+#[test]
 fn a_score_of_catboost_is_no_loss() {
     let row = |step: u32, test: f64, best: f64| {
         format!("{step}:\ttest: {test}\tbest: {best} (0)\ttotal: 1s\tremaining: 1s\n")
