@@ -130,7 +130,7 @@ const NOTHING: &str = "no losses were found in it";
 const HEAD: u64 = 64 * 1024;
 
 /// What to do about a file whose figures have names of which none is known for a loss.
-fn other_figures(path: &Path) -> Option<String> {
+pub(super) fn other_figures(path: &Path) -> Option<String> {
     let mut head = Vec::new();
     let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten()?;
     file.take(HEAD).read_to_end(&mut head).ok()?;

@@ -18,6 +18,8 @@ pub(super) struct ReportArgs {
     /// The file to write: FILE.html, FILE.svg, FILE.md or FILE.json
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    reading: super::Reading,
     /// Print errors only
     #[arg(short, long)]
     quiet: bool,
@@ -50,7 +52,7 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
             "{name}: the report would be written over the log that it is made of\n  hint: name another file"
         )));
     }
-    let (monitor, config) = read(&args.source)?;
+    let (monitor, config) = read(&args.source, &args.reading.options()?)?;
     let text = write(&monitor.snapshot(), &about(config, &args.source));
     replace(&args.output, text.as_bytes()).map_err(Failure::usage)?;
     if !args.quiet {
@@ -72,7 +74,7 @@ fn about(config: Option<String>, source: &Path) -> About {
 }
 
 /// What is known of a run, and its configuration where it is one of ours.
-fn read(path: &Path) -> Result<(Monitor, Option<String>), Failure> {
+fn read(path: &Path, options: &ingest::Options) -> Result<(Monitor, Option<String>), Failure> {
     if path.join("run.jsonl").is_file() {
         let dir = super::open_run(path)?;
         let config = std::fs::read_to_string(dir.config()).ok();
@@ -88,11 +90,13 @@ fn read(path: &Path) -> Result<(Monitor, Option<String>), Failure> {
             names.join(", ")
         )));
     };
-    let (monitor, skipped) = source::replay(only, &ingest::Options::default()).map_err(Failure::usage)?;
+    let (monitor, skipped) = source::replay(only, options).map_err(Failure::usage)?;
     let curves = monitor.snapshot().curves;
     if curves.train.is_empty() && curves.eval.is_empty() {
+        let hint = super::check::other_figures(path)
+            .unwrap_or_else(|| "give the log that the trainer wrote, or the folder of a run".into());
         return Err(Failure::usage(anyhow!(
-            "{}: no losses were found in it\n  hint: give the log that the trainer wrote, or the folder of a run",
+            "{}: no losses were found in it\n  hint: {hint}",
             path.display()
         )));
     }

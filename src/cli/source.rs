@@ -95,12 +95,29 @@ pub(super) fn judge(source: &Source, options: &Options) -> anyhow::Result<Judged
     let mut judged = best.ok_or_else(|| {
         anyhow::anyhow!("{}: none of its files can be read\n  hint: name the log itself", source.name)
     })?;
+    judged.notes.extend(beside(source, &judged.file));
     judged.diagnosis = diagnose(&judged.curves, &judged.run, &Limits::DEFAULT);
     judged.advice = advice::advise(&judged.diagnosis, &judged.run);
     if judged.curves.eval.is_empty() && !judged.is_empty() && judged.advice.is_empty() {
         judged.advice = advice::evaluate(&judged.run);
     }
     Ok(judged)
+}
+
+/// Printed logs beside the file that a run was judged by, of which a trainer leaves one, or one for stderr as well.
+const PRINTED: usize = 2;
+
+/// Says which logs of a folder were taken to be of the same run, where they are so many that they may be of others.
+fn beside(source: &Source, judged: &Path) -> Option<String> {
+    let firsts = source.files.iter().filter_map(|files| files.first());
+    let printed = firsts.filter(|file| file.as_path() != judged && !ingest::discover::is_well_known(file));
+    let names: Vec<_> = printed.filter_map(|file| Some(file.file_name()?.to_string_lossy())).collect();
+    (names.len() > PRINTED).then(|| {
+        format!(
+            "taken to be of the same run and not judged: {}; name a file to judge it alone",
+            names.join(", ")
+        )
+    })
 }
 
 fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result<Judged> {
@@ -182,8 +199,17 @@ pub(super) fn replay(source: &Source, options: &Options) -> anyhow::Result<(Moni
     let judged = judge(source, options)?;
     let files = source.files.iter().find(|files| files.first() == Some(&judged.file));
     let mut monitor = Monitor::new(Limits::DEFAULT);
+    // Another trainer seldom writes what its run is called.
+    let called =
+        Path::new(&source.name).file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
     let (_, skipped) =
-        records(files.map_or(&[], Vec::as_slice), options, &mut |record| monitor.apply(record))?;
+        records(files.map_or(&[], Vec::as_slice), options, &mut |record| match &record.event {
+            Event::RunStarted(run) if run.name.is_empty() => {
+                let run = Box::new(RunInfo { name: called.clone(), ..RunInfo::clone(run) });
+                monitor.apply(&Record { t: record.t, event: Event::RunStarted(run) });
+            }
+            _ => monitor.apply(record),
+        })?;
     Ok((monitor, skipped))
 }
 

@@ -70,7 +70,8 @@ pub fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
     cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default()
 }
 
-/// What to do about a run that has come to its end without an evaluation; one that goes on may still have them.
+/// What to do about a log that was read to its end and has no evaluation. For one that is watched it is too early:
+/// they may come.
 pub fn evaluate(run: &RunInfo) -> Vec<Advice> {
     if run.trainer == "tune" { Vec::new() } else { foreign::evaluate(run) }
 }

@@ -151,8 +151,14 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         Evidence::LeakSign(_) | Evidence::StillFalling(_) => !diverged,
         _ => true,
     });
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let undecided = too_little(curves, limits);
+    // A train loss that has never been one explains the rest.
+    let never_one =
+        |finding: &Finding| matches!(&finding.evidence, Evidence::ExactZeros(at) if at.throughout);
+    findings.sort_by_key(|finding| (!never_one(finding), std::cmp::Reverse(finding.severity)));
+    let undecided = too_little(curves, limits).or_else(|| too_few(&remarks, case.standing.as_ref()));
+    if undecided.is_some() {
+        remarks.retain(|remark| !matches!(remark.evidence, Evidence::NewestAbove(_)));
+    }
     let verdict = match findings.first() {
         Some(gravest) => gravest.verdict(),
         None if undecided.is_some() => Verdict::Undecided,
@@ -161,7 +167,7 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
     let overfitting = findings.iter().any(|finding| matches!(finding.evidence, Evidence::Rise(_)));
     Diagnosis {
         verdict,
-        severity: findings.first().map_or(Severity::None, |gravest| gravest.severity),
+        severity: findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::None),
         findings,
         remarks,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
@@ -177,13 +183,36 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
     }
 }
 
+/// Evaluations at the end that may be equally low by their rounding; more of them are a flat line.
+const FEW_EQUAL: usize = 4;
+
 /// Index of the evaluation that is named the best. Of equals it is the earliest, which was trained for the
-/// least long; but printed figures are rounded, and where the newest is among them the curve may still fall,
-/// so that it is the lowest.
+/// least long; but printed figures are rounded, and where a log ends with a few of them the curve may still fall,
+/// so that the newest is the lowest.
 fn named_best(curves: &Curves, run: &RunInfo) -> Option<usize> {
     let (lowest, newest) = (curves.best()?, curves.eval.len() - 1);
-    let falls = run.trainer != "tune" && curves.eval[newest].loss == curves.eval[lowest].loss;
+    let tail = &curves.eval[lowest..];
+    let falls = run.trainer != "tune"
+        && tail.len() <= FEW_EQUAL
+        && tail.iter().all(|point| point.loss == curves.eval[lowest].loss);
     Some(if falls { newest } else { lowest })
+}
+
+/// Evaluations of which one far above the best leaves open what the run does.
+const FEW: usize = 5;
+
+/// Why a run that ends above its best is called neither healthy nor anything else.
+fn too_few(remarks: &[Finding], standing: Option<&Standing>) -> Option<String> {
+    let finite = standing.map(|standing| standing.finite).filter(|finite| *finite <= FEW)?;
+    remarks.iter().find_map(|remark| match &remark.evidence {
+        Evidence::NewestAbove(newest) => Some(format!(
+            "the newest eval loss ({:.3}) is {} the best, and {finite} evaluations are too few to tell whether that \
+             is chance",
+            newest.loss,
+            finding::above(newest.above, None, false)
+        )),
+        _ => None,
+    })
 }
 
 /// Why a trend cannot be judged yet.

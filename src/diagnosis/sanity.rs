@@ -87,10 +87,20 @@ const ZEROS: usize = 3;
 
 /// Where the exact zeros begin that a series ends with; none where it came down to them: a task that is
 /// solved prints as zero in the end, while a filter of NaN and a mask do it at once.
-fn zeros_from(len: usize, loss: impl Fn(usize) -> f64, near_zero: f64) -> Option<usize> {
+///
+/// Where the loss may be one of margins, which are met one after another, it has come down to zero once it is below
+/// half of its median.
+fn zeros_from(len: usize, loss: impl Fn(usize) -> f64, near_zero: f64, may_be_margin: bool) -> Option<usize> {
     let from = len - (0..len).rev().take_while(|index| loss(*index) == 0.0).count();
-    let before = (0..from).rev().map(loss).find(|loss| loss.is_finite());
-    (from < len && before.is_none_or(|loss| loss > near_zero)).then_some(from)
+    let mut before: Vec<f64> = (0..from).map(loss).filter(|loss| loss.is_finite()).collect();
+    let last = before.last().copied();
+    let middle = before.len() / 2;
+    let least = if may_be_margin && last.is_some() {
+        near_zero.max(*before.select_nth_unstable_by(middle, f64::total_cmp).1 / 2.0)
+    } else {
+        near_zero
+    };
+    (from < len && last.is_none_or(|loss| loss > least)).then_some(from)
 }
 
 /// The newest losses are exactly zero, and were not nearly so before: no cross entropy is. A filter of NaN
@@ -101,8 +111,9 @@ pub fn exact_zeros(case: &Case) -> Option<Finding> {
         return None;
     }
     let (train, eval, near_zero) = (&case.curves.train, &case.curves.eval, case.limits.near_zero_train);
-    let of_train = zeros_from(train.len(), |index| train[index].loss, near_zero);
-    let of_eval = zeros_from(eval.len(), |index| eval[index].loss, near_zero);
+    let margin = !is_language(case);
+    let of_train = zeros_from(train.len(), |index| train[index].loss, near_zero, margin);
+    let of_eval = zeros_from(eval.len(), |index| eval[index].loss, near_zero, margin);
     let eval_loss = eval.iter().rev().map(|point| point.loss).find(|loss| loss.is_finite());
     // A task that is solved on both sides may print as zero.
     let solved = of_eval.is_none() && eval_loss.is_some_and(|loss| loss < near_zero);

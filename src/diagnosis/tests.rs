@@ -169,7 +169,7 @@ fn remarks_have_their_runs() {
 
 #[test]
 fn a_healthy_run_whose_newest_evaluation_is_far_above_the_best_is_remarked_on() {
-    let of = |last: f64| judge(&curves(falling_train, &[2.5, 2.2, 2.0, 2.1, last]));
+    let of = |last: f64| judge(&curves(falling_train, &[2.5, 2.4, 2.2, 2.0, 2.1, last]));
     let found = of(2.3);
     assert_eq!((found.verdict, kinds(&found.remarks)), (Verdict::Healthy, vec!["newest_above".to_string()]));
     assert!(
@@ -178,6 +178,14 @@ fn a_healthy_run_whose_newest_evaluation_is_far_above_the_best_is_remarked_on() 
         found.remarks
     );
     assert_eq!(kinds(&of(2.08).remarks), [""; 0]);
+    // Of fewer nobody knows.
+    let few = judge(&curves(falling_train, &[2.5, 2.0, 2.3]));
+    assert_eq!(
+        (few.verdict, few.severity, kinds(&few.remarks)),
+        (Verdict::Undecided, Severity::None, vec![])
+    );
+    let why = few.undecided.expect("a reason");
+    assert!(why.contains("is 15.0 % above the best, and 3 evaluations are too few"), "{why}");
     // A rise that is convicted is no chance.
     assert!(!kinds(&judge(&curves(falling_train, &RISING)).remarks).contains(&"newest_above".into()));
 }

@@ -5,7 +5,7 @@
 //! of `add_scalars` are one run with a file a series. Otherwise every log is a run of its own.
 
 use super::roles::{self, Side};
-use super::{no_log, open, table};
+use super::{names, no_log, open, table};
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
 use std::io::Read;
@@ -237,13 +237,15 @@ impl Search<'_> {
             for (rank, file) in ranked {
                 let stem = file.with_extension("");
                 match table::download(&name(&stem)) {
-                    Some((run, _)) => downloads.entry(run.into()).or_default().push(file),
+                    Some((run, _)) => downloads.entry(without_side(run).into()).or_default().push(file),
                     None => stems.entry(stem).or_default().push((rank, file)),
                 }
             }
             let downloads = downloads.into_iter();
             // The run of the folder that TensorBoard was given is called by a dot.
-            let place = |run: String| if run == "run-." { folder.to_owned() } else { folder.join(run) };
+            let place = |run: String| {
+                if matches!(&*run, "run-." | "run") { folder.to_owned() } else { folder.join(run) }
+            };
             self.runs.extend(downloads.map(|(run, files)| Found { name: place(run), files: vec![files] }));
             for (_, mut ranked) in stems {
                 ranked.sort();
@@ -274,6 +276,13 @@ impl Search<'_> {
             }
         }
     }
+}
+
+/// The name of a run without the side at its end, which Keras gives two runs of.
+fn without_side(run: &str) -> &str {
+    let cut =
+        run.rsplit_once(['-', '_']).filter(|(_, last)| names::side(&last.to_ascii_lowercase()).is_some());
+    cut.map_or(run, |(rest, _)| rest)
 }
 
 fn one_run(folder: &Path, mut ranked: Vec<(u8, PathBuf)>) -> Found {

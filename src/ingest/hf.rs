@@ -125,6 +125,13 @@ fn steps_in_epoch(total: u64, epochs: f64, epoch: f64) -> Option<u64> {
     (least..=most.min(least + 5000)).min_by(|a, b| miss(*a).total_cmp(&miss(*b)))
 }
 
+/// The epoch that a dictionary is of, by the words before it: `Epoch 3:`, at the end of whatever else there is.
+fn epoch_before(head: &[u8]) -> Option<f64> {
+    let mut words = head.trim_ascii_end().strip_suffix(b":")?.rsplit(|byte| *byte == b' ');
+    let (epoch, _) = scan::number(words.next()?)?;
+    words.next()?.eq_ignore_ascii_case(b"epoch").then_some(epoch)
+}
+
 impl Format for Hf {
     fn trainer(&self) -> &'static str {
         self.trainer
@@ -151,7 +158,7 @@ impl Format for Hf {
         }
         self.rows.begin();
         // `epoch 3: {'accuracy': 0.8, 'eval_loss': 0.5}`, as the examples print that have their own loop.
-        if let Some(epoch) = scan::number_after(&line[..at], b"epoch ") {
+        if let Some(epoch) = epoch_before(&line[..at]) {
             self.rows.cell(b"epoch", Cell::Number(epoch));
         }
         let mut trl = false;

@@ -40,6 +40,9 @@ impl Jsonl {
             }
             rows.cell(name, cell);
         });
+        if !whole && points.started() {
+            points.skip("an object that is cut short");
+        }
         if !whole || !self.rows.is_point() {
             return false;
         }

@@ -79,22 +79,42 @@ pub fn side(word: &str) -> Option<Side> {
     }
 }
 
+/// Words of figures that rise as a model gets better.
+pub(super) const RISING: &[&str] = &[
+    "acc",
+    "accuracy",
+    "accuracies",
+    "auc",
+    "auroc",
+    "f1",
+    "precision",
+    "recall",
+    "match",
+    "em",
+    "bleu",
+    "sacrebleu",
+    "chrf",
+    "meteor",
+    "rouge",
+    "rouge1",
+    "rouge2",
+    "rougel",
+    "rougelsum",
+    "mcc",
+    "map",
+    "ndcg",
+    "r2",
+    "pearson",
+    "spearman",
+    "reward",
+    "rewards",
+    "pass",
+];
+
 /// Whether a name is that of a figure which is known to rise as a model gets better.
 pub fn rises(name: &[u8]) -> bool {
-    const RISING: [&str; 11] = [
-        "accuracy",
-        "acc",
-        "auc",
-        "f1",
-        "precision",
-        "recall",
-        "bleu",
-        "rouge",
-        "rougel",
-        "reward",
-        "rewards",
-    ];
-    words(name).iter().any(|word| RISING.contains(&word.as_str()))
+    let is_loss = matches!(read(name).what, What::Loss(_) | What::Perplexity);
+    !is_loss && words(name).iter().any(|word| RISING.contains(&word.as_str()))
 }
 
 /// Cuts a name into words: at everything that is neither letter nor digit, where small letters turn
@@ -383,8 +403,16 @@ mod tests {
 
     #[test]
     fn what_rises_is_no_loss_whatever_it_is_called() {
-        assert!(["val_accuracy", "eval/F1", "valid's auc"].iter().all(|name| rises(name.as_bytes())));
-        assert!(!["val_loss", "perf", "accumulated"].iter().any(|name| rises(name.as_bytes())));
+        assert!(
+            ["val_accuracy", "eval/F1", "valid's auc", "rouge1", "eval_em"]
+                .iter()
+                .all(|name| rises(name.as_bytes()))
+        );
+        assert!(
+            !["val_loss", "perf", "accumulated", "eval/reward_loss"]
+                .iter()
+                .any(|name| rises(name.as_bytes()))
+        );
     }
 
     #[test]

@@ -99,7 +99,10 @@ impl Auto {
         match self.options.format.as_deref() {
             Some("tune") => return Box::new(Own::default()),
             Some(_) | None if is_document(line) => return Box::new(Document::new(&self.name, &self.options)),
-            None if line.starts_with(b"{\"t\":") && scan::has(line, b"\"event\"") => {
+            // Also as `tune watch --json` prints them, each with its run.
+            None if [&b"{\"t\":"[..], b"{\"run\":"].iter().any(|begin| line.starts_with(begin))
+                && scan::has(line, b"\"event\":{") =>
+            {
                 return Box::new(Own::default());
             }
             _ => {}

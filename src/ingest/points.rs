@@ -63,8 +63,9 @@ enum Scale {
 const THOUSANDTHS: f64 = 1000.0;
 
 /// What is known of the end of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Ending {
+    #[default]
     Open,
     /// All its steps are counted, and that it is over has been given out.
     Counted,
@@ -90,7 +91,7 @@ pub(super) fn is_again(loss: f64, earlier: f64) -> bool {
 }
 
 /// Makes records of points.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Points {
     /// Who writes the log.
     trainer: &'static str,
@@ -130,29 +131,8 @@ pub struct Points {
 
 impl Points {
     pub fn new(trainer: &'static str) -> Self {
-        Self {
-            trainer,
-            info: RunInfo { format: crate::event::record::FORMAT, ..RunInfo::default() },
-            records: Vec::new(),
-            skipped: Skipped::default(),
-            line: 0,
-            t: 0.0,
-            started: false,
-            scale: None,
-            first_train: None,
-            last_train: None,
-            trained: 0,
-            train_since_eval: false,
-            sets: Vec::new(),
-            evaluated: 0,
-            last_epoch: None,
-            fine_epochs: false,
-            before_epoch: 0,
-            epochs: None,
-            spacing: 0,
-            ending: Ending::Open,
-            earlier: 0,
-        }
+        let info = RunInfo { format: crate::event::record::FORMAT, ..RunInfo::default() };
+        Self { trainer, info, ..Self::default() }
     }
 
     /// Moves what has been made to `out`.
@@ -255,7 +235,7 @@ impl Points {
         let earlier = self.earlier + usize::from(self.started);
         // How it counts will be seen.
         let info = if info.counts_epochs() {
-            RunInfo { step_kind: StepKind::Explicit, steps_per_epoch: None, total_steps: None, ..info }
+            RunInfo { steps_per_epoch: None, total_steps: None, ..info }
         } else {
             info
         };
@@ -265,8 +245,10 @@ impl Points {
 
     /// A training figure.
     pub fn train(&mut self, train: Train) {
-        let step = self.step(train.at, true);
-        self.turn_back(step, self.first_train, self.last_train);
+        let mut step = self.step(train.at, true);
+        if self.turn_back(step, self.first_train, self.last_train) {
+            step = self.step(train.at, true);
+        }
         self.start();
         self.push(Event::Step(StepStats {
             step,
@@ -289,7 +271,7 @@ impl Points {
 
     /// An evaluation, whose `step` and `epoch` are taken from `at`.
     pub fn eval(&mut self, at: At, stats: EvalStats) {
-        let step = self.step(at, false);
+        let mut step = self.step(at, false);
         if stats.split == Split::Valid {
             let seen = self.sets.iter().find(|known| known.set == stats.set);
             // What is evaluated once more after the training is the model that is kept, which may be that of the best step.
@@ -299,10 +281,13 @@ impl Points {
                         && is_again(stats.loss, seen.lowest)
             };
             if seen.is_some_and(of_kept) {
+                self.skip("an evaluation of the kept model, after the training");
                 return;
             }
             let (first, last) = (seen.map(|seen| seen.first), seen.map(|seen| seen.last));
-            self.turn_back(step, first, last);
+            if self.turn_back(step, first, last) {
+                step = self.step(at, false);
+            }
             // Another run may have begun.
             let room = self.sets.len() < MOST_SETS;
             match self.sets.iter_mut().find(|known| known.set == stats.set) {
@@ -367,17 +352,16 @@ impl Points {
     }
 
     /// A series that steps back was resumed, or, from its first step on, is of another run.
-    fn turn_back(&mut self, step: u64, first: Option<u64>, last: Option<u64>) {
-        let (Some(first), Some(last)) = (first, last) else { return };
+    ///
+    /// True where it is another run, whose steps may be written otherwise.
+    fn turn_back(&mut self, step: u64, first: Option<u64>, last: Option<u64>) -> bool {
+        let (Some(first), Some(last)) = (first, last) else { return false };
         if step >= last || !self.started {
-            return;
+            return false;
         }
         if step <= first {
-            // The new run is written like the one before.
-            let scale = self.scale;
             self.restart();
-            self.scale = scale;
-            return;
+            return true;
         }
         let kept = step - 1;
         self.push(Event::RunResumed(Resumed { step: kept }));
@@ -385,6 +369,7 @@ impl Points {
         for set in &mut self.sets {
             set.last = set.last.min(kept);
         }
+        false
     }
 
     /// The step of a point.

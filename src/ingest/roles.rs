@@ -74,38 +74,10 @@ pub(super) fn series_of_folder(name: &str) -> Option<(String, Side)> {
     Some((rest.join("_"), side))
 }
 
-/// Evaluation figures by a word of their name that say how good the answers are.
-const METRICS: &[&str] = &[
-    "acc",
-    "accuracy",
-    "f1",
-    "auc",
-    "auroc",
-    "bleu",
-    "sacrebleu",
-    "chrf",
-    "rouge",
-    "rouge1",
-    "rouge2",
-    "rougel",
-    "rougelsum",
-    "meteor",
-    "match",
-    "em",
-    "precision",
-    "recall",
-    "mcc",
-    "map",
-    "ndcg",
-    "r2",
-    "pearson",
-    "spearman",
-    "wer",
-    "cer",
-    "reward",
-    "accuracies",
-    "pass",
-];
+/// Whether a word of the name of an evaluation figure says that it is about how good the answers are.
+fn is_metric(word: &str) -> bool {
+    names::RISING.contains(&word) || matches!(word, "wer" | "cer")
+}
 
 /// What the scalar called `name` is, in a file about `side`.
 pub(super) fn role(name: &str, side: Option<Side>) -> Role {
@@ -159,7 +131,7 @@ pub(super) fn role(name: &str, side: Option<Side>) -> Role {
         (Named::Eval, [.., "loss"]) if lower.ends_with("_step") => Role::Ignored,
         (Named::Eval, ["loss"]) => Role::EvalLoss(None),
         (Named::Eval, [set @ .., "loss"]) => Role::EvalLoss(Some(set.join("_"))),
-        (Named::Eval, words) if words.iter().any(|word| METRICS.contains(word)) => Role::EvalMetric,
+        (Named::Eval, words) if words.iter().any(|word| is_metric(word)) => Role::EvalMetric,
         _ => Role::Ignored,
     }
 }

@@ -79,10 +79,11 @@ impl Found {
     }
 }
 
-/// Whether a name may be that of a loss, and can be given on the command line.
+/// Whether a name may be that of a loss, and can be given on the command line as it stands.
 fn is_figure(name: &str) -> bool {
+    let plain = |letter: char| letter.is_alphanumeric() || "_-./: @#%+()[]".contains(letter);
     let what = names::read(name.as_bytes()).what;
-    matches!(what, What::Metric | What::Aside) && !name.is_empty() && !name.contains([',', '=', '\'', '"'])
+    matches!(what, What::Metric | What::Aside) && !name.is_empty() && name.chars().all(plain)
 }
 
 #[cfg(test)]
@@ -96,6 +97,7 @@ mod tests {
             ("Epoch 1/8\nTrain: 1.9\nVal: 1.8\nEpoch 2/8\nTrain: 1.8\nVal: 1.7\n", "Train Val"),
             ("it,a,b\n1,1.5,1.4\n", "a b"),
             ("{\"step\": 1, \"a\": 1.5}\n{\"step\": 2, \"a\": 1.4}\n", "a"),
+            ("{\"$(a)\": 1.5}\n{\"$(a)\": 1.4}\n", ""),
             ("listening on port 8080\nready\n", ""),
             ("", ""),
         ] {

@@ -1,5 +1,5 @@
 //! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), what
-//! `TensorBoard` lets one download, the columns that fastai prints, and tables between bars, of Markdown or
+//! `TensorBoard` lets one download as CSV, the columns that fastai prints, and tables between bars, of Markdown or
 //! of box-drawing characters.
 //!
 //! A header has no number, and names a loss beside something else; the rows after it have as many

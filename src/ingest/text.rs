@@ -65,6 +65,8 @@ struct Reading {
     /// The process of several whose lines are read.
     rank: Option<u64>,
     traceback: Traceback,
+    /// How many points there were when Python told of an error, which may be the end or not.
+    failed: Option<u64>,
 }
 
 impl Text {
@@ -80,6 +82,7 @@ impl Text {
             loose: Points::new("text"),
             rank: None,
             traceback: Traceback::default(),
+            failed: None,
         };
         Self { lines: Lines::default(), reading }
     }
@@ -94,7 +97,7 @@ impl Reading {
         self.points.line = number;
         if self.known {
             if !self.formats[0].line(line, &mut self.points) {
-                last_words(line, &mut self.traceback, &mut self.points);
+                self.failed = last_words(line, &mut self.traceback, &mut self.points).or(self.failed);
             }
             return;
         }
@@ -115,7 +118,7 @@ impl Reading {
         if self.general.line(line, &mut self.loose) {
             self.rank = self.rank.or(rank);
         } else {
-            last_words(line, &mut self.traceback, &mut self.loose);
+            self.failed = last_words(line, &mut self.traceback, &mut self.loose).or(self.failed);
         }
     }
 
@@ -126,15 +129,17 @@ impl Reading {
     }
 }
 
-/// A line without figures may say that the training is over. Training may go on after an error.
-fn last_words(line: &[u8], traceback: &mut Traceback, points: &mut Points) {
+/// A line without figures may say that the training is over, or that something went wrong: how many points there
+/// were by then. Training may go on after an error.
+fn last_words(line: &[u8], traceback: &mut Traceback, points: &mut Points) -> Option<u64> {
     if let Some(reason) = ending(line) {
         points.end(reason);
-    } else if let Some(error) = traceback.line(line).filter(|_| points.started()) {
-        points.end(StopReason::Interrupted);
-        let (number, error) = (points.line, String::from_utf8_lossy(error));
-        points.note(NoteLevel::Warning, format!("a Python error in line {number}: {error}"));
+        return None;
     }
+    let error = traceback.line(line).filter(|_| points.started())?;
+    let (number, error) = (points.line, String::from_utf8_lossy(error));
+    points.note(NoteLevel::Warning, format!("a Python error in line {number}: {error}"));
+    Some(points.count())
 }
 
 /// The process that a line is of (`[rank1]:`, `[default0]:`), and the line without that.
@@ -171,6 +176,10 @@ impl Reader for Text {
         self.lines.finish(|number, line| reading.line(number, line));
         if reading.known {
             reading.formats[0].finish(&mut reading.points);
+        }
+        let points = if reading.known { &mut reading.points } else { &mut reading.loose };
+        if reading.failed == Some(points.count()) {
+            points.end(StopReason::Interrupted);
         }
         reading.drain(out);
     }

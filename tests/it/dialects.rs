@@ -210,10 +210,19 @@ fn the_tables_of_scikit_learn_are_train_losses() {
 
 #[test]
 fn an_epoch_before_a_dictionary_is_its_place() {
-    let text = include_bytes!("../dialects/hf-trainer-own-loop.log");
-    let (parsed, _) = read(Path::new("x.log"), text, text.len());
-    let mut curves = Curves::default();
-    parsed.records.iter().for_each(|record| curves.apply(record.t, &record.event));
-    let epochs: Vec<_> = curves.eval.iter().map(|point| point.epoch).collect();
-    assert_eq!(epochs, [0.0, 1.0, 2.0, 3.0, 4.0].map(Some));
+    let text = include_str!("../dialects/hf-trainer-own-loop.log");
+    for text in [text.to_owned(), text.replace("epoch", "INFO - Epoch")] {
+        let (parsed, _) = read(Path::new("x.log"), text.as_bytes(), text.len());
+        let mut curves = Curves::default();
+        parsed.records.iter().for_each(|record| curves.apply(record.t, &record.event));
+        let epochs: Vec<_> = curves.eval.iter().map(|point| point.epoch).collect();
+        assert_eq!(epochs, [0.0, 1.0, 2.0, 3.0, 4.0].map(Some));
+    }
+    let other = "best epoch 2 so far: {'eval_loss': 1.5, 'epoch_time': 3.0}\n";
+    let (parsed, _) = read(Path::new("x.log"), other.as_bytes(), 7);
+    let of_eval = |record: &tune::event::record::Record| match &record.event {
+        tune::event::Event::Eval(eval) => Some(eval.epoch),
+        _ => None,
+    };
+    assert_eq!(parsed.records.iter().filter_map(of_eval).collect::<Vec<_>>(), [None]);
 }

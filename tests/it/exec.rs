@@ -102,7 +102,11 @@ fn without_a_level_nothing_is_stopped() {
     let out = exec(&place(), &[], &format!("{}echo to the end", trainer("")));
     assert_eq!(out.status.code(), Some(0));
     assert!(text(&out.stdout).ends_with("to the end\n"));
-    assert!(text(&out.stderr).contains("tune: Verdict: overfitting"), "{}", text(&out.stderr));
+    let said = text(&out.stderr);
+    assert!(
+        said.contains("tune: overfitting (severe): eval loss ") && said.contains("\n  hint: Use the "),
+        "{said}"
+    );
 }
 
 #[test]

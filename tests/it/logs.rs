@@ -223,7 +223,7 @@ fn what_is_no_log_in_a_folder_is_passed_over_and_counted() {
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let (text, _) = tune(&["check"]);
-    let counted = "passed over: 2\u{d7} a picture, no log, 1\u{d7} no losses were found in it\n";
+    let counted = "passed over: 2\u{d7} a picture, no log (./a.out, ./b.out), 1\u{d7} no losses were found in it (./notes.txt)\n";
     assert!(text.ends_with(counted), "{text}");
     let (json, _) = tune(&["check", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -280,19 +280,49 @@ fn what_a_log_holds_beside_its_points_is_told() {
     let two: String = rows(1).chain(rows(2)).collect();
     let failed = "{'loss': 1.9, 'epoch': 0.1}\n{'eval_loss': 1.7, 'epoch': 0.1}\n\
                   Traceback (most recent call last):\n  File \"t.py\", line 4\nMemoryError: no more\n";
+    let mixed: String = rows(1)
+        .chain((0..4).map(|row| format!("step {row}0 train_loss 1.{row} val_loss 1.{}\n", 9 - row)))
+        .collect();
     let check = checked(&[
+        ("mixed.log", &mixed),
         ("two.log", &two),
         ("failed.log", failed),
         ("cells.csv", "step,train_loss,val_loss\n1,2.0,1.9\n2,oops,1.8\n3,n/a,1.7\n"),
     ]);
     let (_, said, _) = check(&["two.log"]);
     assert!(said.contains("note: an earlier run is in this log"), "{said}");
-    // Both count alike.
     assert!(said.contains("evaluations: 4") && said.contains("at epoch 3"), "{said}");
+    // Each counts as it is written.
+    let (_, said, _) = check(&["mixed.log"]);
+    assert!(
+        said.contains("an earlier run") && said.contains("at step 30") && !said.contains("epoch"),
+        "{said}"
+    );
     let (_, said, _) = check(&["failed.log"]);
     assert!(said.contains("note: a Python error in line 5: MemoryError: no more"), "{said}");
     let (_, said, _) = check(&["cells.csv"]);
     assert!(said.contains("skipped: 1\u{d7} a loss that is no number"), "{said}");
+}
+
+#[test]
+fn logs_beside_a_well_known_file_are_told() {
+    let rows = "step,train_loss,val_loss\n1,2.0,1.9\n2,1.9,1.8\n3,1.8,1.7\n";
+    let line = "step 1 train_loss 2.0 val_loss 1.9\n";
+    let check = checked(&[
+        ("many/metrics.csv", rows),
+        ("many/a.log", line),
+        ("many/b.log", line),
+        ("many/c.log", line),
+        ("one/metrics.csv", rows),
+        ("one/stdout.log", line),
+    ]);
+    let (_, said, _) = check(&["many"]);
+    assert!(
+        said.contains("note: taken to be of the same run and not judged: a.log, b.log, c.log; name"),
+        "{said}"
+    );
+    let (_, said, _) = check(&["one"]);
+    assert!(said.contains("evaluations: 3") && !said.contains("not judged"), "{said}");
 }
 
 #[test]

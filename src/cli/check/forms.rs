@@ -26,16 +26,24 @@ pub(super) fn reason(run: &Judged) -> &'static str {
     run.skipped.first.first().map_or(super::NOTHING, |(_, reason)| reason)
 }
 
-/// Why files are no runs, each reason with their number.
+/// Names that are told of the files of one reason.
+const NAMED: usize = 3;
+
+/// Why files are no runs, each reason with their number and the first of them.
 pub(super) fn reasons(passed: &[Judged]) -> String {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    for why in passed.iter().map(reason) {
-        match counts.iter_mut().find(|(known, _)| *known == why) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((why, 1)),
+    let mut of_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for run in passed {
+        let why = reason(run);
+        match of_reason.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(&run.name),
+            None => of_reason.push((why, vec![&run.name])),
         }
     }
-    counts.iter().map(|(why, count)| format!("{count}\u{d7} {why}")).collect::<Vec<_>>().join(", ")
+    let told = |(why, names): &(&str, Vec<&str>)| {
+        let more = if names.len() > NAMED { ", ..." } else { "" };
+        format!("{}\u{d7} {why} ({}{more})", names.len(), names[..names.len().min(NAMED)].join(", "))
+    };
+    of_reason.iter().map(told).collect::<Vec<_>>().join(", ")
 }
 
 /// The evaluation that is named the best.

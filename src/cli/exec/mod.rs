@@ -240,8 +240,9 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
     if screen && kept.convicted {
         say(&format!("tune: the trainer was stopped: {}", reason(run)));
     } else {
-        say(&format!("tune: {}", text::verdict(&snapshot)));
+        say(&format!("tune: {}", reason(run)));
     }
+    snapshot.advice.iter().for_each(|advice| say(&format!("  hint: {}", advice.text)));
     let empty = snapshot.curves.eval.is_empty() && snapshot.curves.train.is_empty();
     say(&match file {
         Some(file) => format!("tune: judged by {}, which the trainer wrote", file.display()),
