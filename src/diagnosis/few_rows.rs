@@ -4,7 +4,7 @@
 //! worth stopping for. That is no sickness and names no verdict.
 
 use super::finding::Words;
-use super::{Case, Evidence, Finding, Severity, chance, paired};
+use super::{Case, Evidence, Finding, Limits, Severity, chance, paired};
 use crate::event::Places;
 use serde::Serialize;
 use std::fmt;
@@ -61,6 +61,30 @@ pub fn rule(case: &Case) -> Option<Finding> {
 
 /// More rows than this are never asked for.
 const MOST_ROWS: usize = 1 << 20;
+
+/// Held-out rows that are few, as far as that can be told before any was evaluated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beforehand {
+    /// By how much a rise of `wanted` may differ from row to row (standard deviation) and still be told from chance;
+    /// none where the rows are too few to be compared one by one.
+    pub spread: Option<f64>,
+    /// So many rows tell one that differs by as much as it is large.
+    pub enough: usize,
+    pub wanted: f64,
+}
+
+/// Whether so many rows, evaluated so often, are few; none where they are enough, or there are none at all.
+pub fn beforehand(rows: usize, evals: usize, limits: &Limits) -> Option<Beforehand> {
+    // The smallest rise that is told, in spreads; it falls with the rows.
+    let spreads = |rows: usize| paired::smallest_effect(rows, evals, limits.false_paired);
+    let compared = rows >= limits.min_paired;
+    if rows == 0 || (compared && spreads(rows) <= 1.0) {
+        return None;
+    }
+    let enough = (limits.min_paired..MOST_ROWS).find(|rows| spreads(*rows) <= 1.0)?;
+    let wanted = limits.warn_rise;
+    Some(Beforehand { spread: compared.then(|| wanted / spreads(rows)), enough, wanted })
+}
 
 impl Words for FewRows {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
@@ -134,6 +158,22 @@ mod tests {
         assert_eq!(found(&curves(8, 2, 0.05)), None, "too early to say");
         let fewer = found(&curves(6, 5, 0.0)).expect("fewer than are compared");
         assert_eq!((fewer.tellable, fewer.enough), (None, Some(8)));
+    }
+
+    #[test]
+    fn before_a_run_it_is_said_what_the_rows_would_have_to_be_like() {
+        let limits = Limits::DEFAULT;
+        let few = beforehand(7, 13, &limits).expect("fewer than are compared");
+        assert_eq!(few.spread, None);
+        assert!(
+            beforehand(few.enough, 13, &limits).is_none()
+                && beforehand(few.enough - 1, 13, &limits).is_some()
+        );
+        // Student's t with 9 degrees exceeds 7.7 with the chance 0.05 * 6 / (pi^2 13^2 12), by its integral;
+        // over the root of ten that is 2.4 spreads, so that 5 % are told where the spread is below 2.1 %.
+        let ten = beforehand(10, 13, &limits).expect("ten are few");
+        assert!((ten.spread.expect("they are compared") - 0.021).abs() < 5e-4, "{ten:?}");
+        assert_eq!((beforehand(100, 13, &limits), beforehand(0, 13, &limits)), (None, None));
     }
 
     #[test]

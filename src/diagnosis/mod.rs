@@ -24,6 +24,7 @@ pub mod stopping;
 pub mod ties;
 mod underfit;
 
+pub use few_rows::{Beforehand, beforehand};
 pub use finding::{Evidence, Finding, Severity, Verdict};
 pub use limits::Limits;
 
