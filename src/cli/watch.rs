@@ -85,7 +85,7 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
             lines.take(update);
         }
         lines.summary();
-        return Ok(code::FINE);
+        return if once && !stdin { found_any(&lines, &args.sources) } else { Ok(code::FINE) };
     }
     // In raw mode Ctrl-C is a key; what comes here is sent by other programs.
     super::signals::on_request(|| {
@@ -152,6 +152,20 @@ fn check(args: &WatchArgs) -> Result<bool, Failure> {
         }
     }
     Ok(stdin == 1)
+}
+
+/// That not one figure was found is a mistake, where no more is waited for.
+fn found_any(lines: &Lines, sources: &[PathBuf]) -> Outcome {
+    let has_figures = |run: &dashboard::Run| {
+        let curves = run.monitor.snapshot().curves;
+        !curves.train.is_empty() || !curves.eval.is_empty()
+    };
+    if lines.runs.list().iter().any(has_figures) {
+        return Ok(code::FINE);
+    }
+    let hint = sources.iter().find_map(|source| super::check::other_figures(source));
+    let hint = hint.unwrap_or_else(|| "name the log that the trainer writes, or its folder".into());
+    Err(Failure::usage(anyhow!("{}: no losses were found in it\n  hint: {hint}", sources[0].display())))
 }
 
 /// Which sources are not there yet, in words.

@@ -91,6 +91,7 @@ fn what_is_piped_in_is_judged_and_passed_through() {
 fn mistakes_are_named() {
     let place = place();
     std::fs::write(place.path().join("x.pdf"), "%PDF-1.7 and more\n").unwrap();
+    std::fs::write(place.path().join("x.csv"), "step,held,b\n1,1.5,0\n2,1.4,0\n").unwrap();
     for (arguments, expected) in [
         (
             &["watch", "--once", "none.log"][..],
@@ -99,6 +100,10 @@ fn mistakes_are_named() {
         (
             &["watch", "x.pdf"],
             "error: x.pdf: a PDF, no log\n  hint: name what the trainer writes, a file or its folder\n",
+        ),
+        (
+            &["watch", "--once", "x.csv"],
+            "error: x.csv: no losses were found in it\n  hint: its figures are called held, b: say which is the eval loss with --map \"eval=NAME\"\n",
         ),
         (&["watch", "-", "-"], "error: -: standard input can be read once only\n  hint: name - once\n"),
         (
