@@ -98,9 +98,9 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     print(&if args.output.json {
         forms::json(&runs, &passed, args.curves)
     } else if args.github {
-        forms::github(&runs)
+        forms::github(&runs, &passed)
     } else if args.markdown {
-        forms::markdown(&runs)
+        forms::markdown(&runs, &passed)
     } else {
         forms::text(&runs, &passed, colors, args.output.quiet)
     });

@@ -4,7 +4,7 @@ use crate::curve::Curves;
 use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Limits, diagnose};
 use crate::event::record::Record;
-use crate::event::{Event, RunInfo};
+use crate::event::{Event, NoteLevel, RunInfo};
 use crate::ingest::{self, Opener, Options, Parsed, Skipped};
 use crate::monitor::Monitor;
 use std::io::Read;
@@ -37,6 +37,8 @@ pub(super) struct Judged {
     pub(super) skipped: Skipped,
     /// Remarks of the reader: where steps are from.
     pub(super) notes: Vec<String>,
+    /// Those of them that must not be overlooked: that the trainer has failed.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Judged {
@@ -123,7 +125,7 @@ fn beside(source: &Source, judged: &Path) -> Option<String> {
 fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result<Judged> {
     let mut fold = Fold::default();
     let (trainer, skipped) = records(files, options, &mut |record| fold.take(record))?;
-    let Fold { run, curves, notes } = fold;
+    let Fold { run, curves, notes, warnings } = fold;
     let trainer = if run.trainer.is_empty() { trainer.into() } else { run.trainer.clone() };
     Ok(Judged {
         name: source.name.clone(),
@@ -136,6 +138,7 @@ fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result
         curves,
         skipped,
         notes,
+        warnings,
     })
 }
 
@@ -219,6 +222,7 @@ struct Fold {
     run: RunInfo,
     curves: Curves,
     notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Fold {
@@ -227,8 +231,14 @@ impl Fold {
             Event::RunStarted(run) => {
                 self.run = RunInfo::clone(run);
                 self.notes.clear();
+                self.warnings.clear();
             }
-            Event::Note(note) => self.notes.push(note.text.clone()),
+            Event::Note(note) => {
+                // What must not be overlooked comes first.
+                let warns = note.level == NoteLevel::Warning;
+                self.notes.insert(if warns { 0 } else { self.notes.len() }, note.text.clone());
+                self.warnings.extend(warns.then(|| note.text.clone()));
+            }
             _ => {}
         }
         self.curves.apply(record.t, &record.event);

@@ -225,6 +225,10 @@ fn what_is_no_log_in_a_folder_is_passed_over_and_counted() {
     let (text, _) = tune(&["check"]);
     let counted = "passed over: 2\u{d7} a picture, no log (./a.out, ./b.out), 1\u{d7} no losses were found in it (./notes.txt)\n";
     assert!(text.ends_with(counted), "{text}");
+    for form in ["--markdown", "--github"] {
+        let (said, _) = tune(&["check", form]);
+        assert!(said.contains("2\u{d7} a picture, no log (./a.out, ./b.out), 1\u{d7} no losses"), "{said}");
+    }
     let (json, _) = tune(&["check", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["sources"].as_array().unwrap().len(), 1);
@@ -300,6 +304,11 @@ fn what_a_log_holds_beside_its_points_is_told() {
     );
     let (_, said, _) = check(&["failed.log"]);
     assert!(said.contains("note: a Python error in line 5: MemoryError: no more"), "{said}");
+    for form in ["--markdown", "--github"] {
+        let (_, said, _) = check(&["failed.log", form]);
+        assert!(said.contains("; a Python error in line 5: MemoryError: no more"), "{said}");
+        assert!(form == "--markdown" || said.starts_with("::warning "), "{said}");
+    }
     let (_, said, _) = check(&["cells.csv"]);
     assert!(said.contains("skipped: 1\u{d7} a loss that is no number"), "{said}");
 }

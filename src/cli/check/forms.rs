@@ -229,14 +229,14 @@ fn tally(runs: &[Judged]) -> String {
 }
 
 /// Workflow commands of GitHub Actions: one annotation a run.
-pub(super) fn github(runs: &[Judged]) -> String {
+pub(super) fn github(runs: &[Judged], passed: &[Judged]) -> String {
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut out = String::new();
     for run in runs {
         let level = match run.diagnosis.severity {
-            Severity::None => "notice",
-            Severity::Watch => "warning",
+            Severity::None if run.warnings.is_empty() => "notice",
+            Severity::None | Severity::Watch => "warning",
             Severity::Warn | Severity::Severe => "error",
         };
         let advice = run.advice.first().map_or(String::new(), |advice| format!("\nhint: {}", advice.text));
@@ -246,14 +246,17 @@ pub(super) fn github(runs: &[Judged]) -> String {
             "::{level} file={},title={}::{}",
             property(&run.file.display().to_string()),
             property(&format!("tune: {verdict} ({name})")),
-            data(&(message(run) + &advice))
+            data(&(with_warnings(run) + &advice))
         );
+    }
+    if !passed.is_empty() {
+        let _ = writeln!(out, "::notice title=tune%3A passed over::{}", data(&reasons(passed)));
     }
     out
 }
 
 /// A table for a comment.
-pub(super) fn markdown(runs: &[Judged]) -> String {
+pub(super) fn markdown(runs: &[Judged], passed: &[Judged]) -> String {
     let mut out =
         String::from("| run | verdict | best eval loss | last | what was found |\n|---|---|---|---|---|\n");
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
@@ -276,11 +279,19 @@ pub(super) fn markdown(runs: &[Judged]) -> String {
             diagnosis.verdict,
             point(best(run)),
             point(eval.last()),
-            cell(&message(run))
+            cell(&with_warnings(run))
         );
     }
     if runs.len() > 1 {
         let _ = writeln!(out, "\n{}", tally(runs));
     }
+    if !passed.is_empty() {
+        let _ = writeln!(out, "\npassed over: {}", reasons(passed));
+    }
     out
+}
+
+/// What was found, and what the log says of a failure.
+fn with_warnings(run: &Judged) -> String {
+    [message(run)].into_iter().chain(run.warnings.iter().cloned()).collect::<Vec<_>>().join("; ")
 }
