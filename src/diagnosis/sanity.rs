@@ -92,6 +92,10 @@ const ZEROS: usize = 3;
 /// half of its median.
 fn zeros_from(len: usize, loss: impl Fn(usize) -> f64, near_zero: f64, may_be_margin: bool) -> Option<usize> {
     let from = len - (0..len).rev().take_while(|index| loss(*index) == 0.0).count();
+    // Nearly always there are none.
+    if from == len {
+        return None;
+    }
     let mut before: Vec<f64> = (0..from).map(loss).filter(|loss| loss.is_finite()).collect();
     let last = before.last().copied();
     let middle = before.len() / 2;
@@ -100,7 +104,7 @@ fn zeros_from(len: usize, loss: impl Fn(usize) -> f64, near_zero: f64, may_be_ma
     } else {
         near_zero
     };
-    (from < len && last.is_none_or(|loss| loss > least)).then_some(from)
+    last.is_none_or(|loss| loss > least).then_some(from)
 }
 
 /// The newest losses are exactly zero, and were not nearly so before: no cross entropy is. A filter of NaN
