@@ -6,7 +6,7 @@ use super::source::{self, Judged, Source};
 use super::{Failure, Outcome, Output, Reading, code, print};
 use crate::data::read::is_row;
 use crate::diagnosis::Severity;
-use crate::ingest::names::{Side, rises};
+use crate::ingest::names::{self, Side, rises};
 use crate::ingest::{MADE_OF_A_LOG, Map, seen};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
@@ -135,7 +135,9 @@ pub(super) fn other_figures(path: &Path) -> Option<String> {
     let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten()?;
     file.take(HEAD).read_to_end(&mut head).ok()?;
     let figures = seen::figures(&head);
-    let of = |side| figures.iter().find(|name| seen::side(name) == Some(side) && !rises(name.as_bytes()));
+    let of = |side| {
+        figures.iter().find(|name| names::read(name.as_bytes()).side == Some(side) && !rises(name.as_bytes()))
+    };
     match (of(Side::Train), of(Side::Valid)) {
         _ if figures.is_empty() => None,
         (Some(train), Some(eval)) => {

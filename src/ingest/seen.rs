@@ -1,7 +1,7 @@
 //! The figures that a file names, for a user who has to say which of them is the loss. What is a loss by its
 //! name is the business of [`super::names`]; a file that this is asked of has none.
 
-use super::names::{self, Side, What};
+use super::names::{self, What};
 use super::rows::Cell;
 use super::{dict, general};
 use memchr::memchr;
@@ -36,11 +36,6 @@ pub fn figures(head: &[u8]) -> Vec<String> {
     }
     // What stands in one line only is no figure of a curve.
     found.names(2)
-}
-
-/// The side that a name speaks of: `val`, `Train`.
-pub fn side(name: &str) -> Option<Side> {
-    names::read(name.as_bytes()).side
 }
 
 /// The cells of the header, where the line after it is a row of numbers.

@@ -44,6 +44,17 @@ fn judged(evidence: Evidence) -> Diagnosis {
     }
 }
 
+/// The train loss is no number.
+fn broken_train() -> Diagnosis {
+    judged(Evidence::NonFinite(crate::diagnosis::finding::NonFinite {
+        step: 9,
+        series: "train loss",
+        recovered: false,
+        train_loss: None,
+        best: None,
+    }))
+}
+
 fn own() -> RunInfo {
     RunInfo { trainer: "tune".into(), ..RunInfo::default() }
 }
@@ -116,15 +127,7 @@ fn an_early_turn_asks_for_smaller_steps_and_a_large_adapter_for_a_smaller_rank()
 
 #[test]
 fn a_diverged_run_is_told_to_take_smaller_steps() {
-    let found = crate::diagnosis::finding::NonFinite {
-        step: 9,
-        series: "train loss",
-        recovered: false,
-        train_loss: None,
-        best: None,
-    };
-    let diagnosis = judged(Evidence::NonFinite(found));
-    assert_eq!(patches(&diagnosis, &run()), ["train.learning_rate=3e-4", "train.warmup_ratio=0.1"]);
+    assert_eq!(patches(&broken_train(), &run()), ["train.learning_rate=3e-4", "train.warmup_ratio=0.1"]);
 }
 
 #[test]
@@ -213,14 +216,7 @@ fn another_trainer_is_told_its_own_options() {
     assert!(plain.starts_with("Use the checkpoint at step 120 (epoch 3.0)"), "{plain}");
     assert!(plain.contains("Train for about 3.0 epochs, not 7.0"), "{plain}");
     assert!(!plain.contains("--"), "{plain}");
-    let found = crate::diagnosis::finding::NonFinite {
-        step: 9,
-        series: "train loss",
-        recovered: false,
-        train_loss: None,
-        best: None,
-    };
     let run = RunInfo { trainer: "csv".into(), ..RunInfo::default() };
-    let advice = advise(&judged(Evidence::NonFinite(found)), &run);
+    let advice = advise(&broken_train(), &run);
     assert!(advice.iter().all(|advice| advice.patch.is_empty()) && !advice.is_empty());
 }
