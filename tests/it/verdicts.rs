@@ -136,3 +136,17 @@ fn a_log_without_evaluations_is_told_how_its_trainer_makes_them() {
     let (_, text, _) = check(&place, "b.csv", &(String::from("step,train_loss\n") + &csv));
     assert!(text.contains("evaluate on them while it trains: "), "{text}");
 }
+
+#[test]
+fn a_loss_of_margins_may_come_down_to_zero_and_one_that_is_filtered_falls_there() {
+    let place = Place::new();
+    let of = |name: &str, train: [&str; 8]| {
+        let rows = lines(
+            |step, eval| format!("{step},{},{eval}", train[step - 1]),
+            &["0.9", "0.8", "0.7", "0.6", "0.55", "0.5", "0.48", "0.47"],
+        );
+        check(&place, name, &(String::from("step,train_loss,val_loss\n") + &rows)).2["verdict"].clone()
+    };
+    assert_eq!(of("hinge.csv", ["1.0", "0.5", "0.2", "0.08", "0", "0", "0", "0"]), json!("healthy"));
+    assert_eq!(of("filtered.csv", ["2.0", "1.9", "1.8", "1.8", "0", "0", "0", "0"]), json!("diverged"));
+}
