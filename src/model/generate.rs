@@ -78,7 +78,7 @@ pub fn generate(
         );
     }
     let mut random = ChaCha8Rng::seed_from_u64(sampling.seed);
-    let (mut past, mut logits) = on_a_worker(|| Past::of(model, adapter, prompts))?;
+    let (mut past, mut logits) = on_a_worker(&model.device, || Past::of(model, adapter, prompts))?;
     let mut open = vec![true; prompts.len()];
     loop {
         let mut next = Vec::with_capacity(prompts.len());
@@ -102,7 +102,7 @@ pub fn generate(
         if !open.contains(&true) {
             return Ok(written);
         }
-        logits = on_a_worker(|| past.go_on(model, adapter, &next, &open))?;
+        logits = on_a_worker(&model.device, || past.go_on(model, adapter, &next, &open))?;
     }
 }
 

@@ -113,7 +113,7 @@ impl CausalLm {
 
     /// The loss of every target, nothing kept, dropout off.
     pub fn evaluate(&self, batch: &Batch, adapter: &Adapter) -> Result<TargetLoss> {
-        on_a_worker(|| {
+        on_a_worker(&self.device, || {
             let rows = self.hidden(batch, adapter)?;
             self.head_loss(&rows, batch, None)
         })

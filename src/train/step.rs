@@ -93,7 +93,8 @@ impl<'a> Stepper<'a> {
     /// device runs out of memory, batches are cut in two and summed, from this step on: the same step, up to
     /// the masks of dropout and the noise.
     pub fn take(&mut self, step: u64, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<StepStats> {
-        on_a_worker(|| self.take_here(step, adapter, optimiser))
+        let device = self.model.device.clone();
+        on_a_worker(&device, || self.take_here(step, adapter, optimiser))
     }
 
     fn take_here(&mut self, step: u64, adapter: &mut Adapter, optimiser: &mut AdamW) -> Result<StepStats> {

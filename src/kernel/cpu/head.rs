@@ -10,7 +10,8 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 pub(crate) fn head_chunk(x: &Tensor, w: &Weight, targets: &[u32], grad_scale: Option<f32>) -> Result<Chunk> {
-    let (isa, n, h, vocab) = (Isa::best(w.is_bf16()), targets.len(), w.in_dim(), w.out_dim());
+    let (n, h, vocab) = (targets.len(), w.in_dim(), w.out_dim());
+    let isa = Isa::best(w.is_bf16(), n);
     if let Some(&id) = targets.iter().find(|&&id| id as usize >= vocab) {
         candle_core::bail!("target {id} is not in the vocabulary of {vocab}");
     }

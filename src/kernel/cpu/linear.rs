@@ -93,9 +93,8 @@ pub(super) fn sum(
 }
 
 pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>) -> Result<Vec<Projected>> {
-    let isa = Isa::best(group.iter().any(|projection| projection.weight.is_bf16()));
-    let single = Isa::best(false);
     let (n, k) = x.dims2()?;
+    let isa = Isa::best(group.iter().any(|projection| projection.weight.is_bf16()), n);
     let x = view(x)?;
     let x = Activations::new(isa, &x, n, k);
     let residual = residual.map(view).transpose()?;
@@ -119,7 +118,8 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
             }
             let r = lora.rank();
             let (a, b) = (view(&lora.a)?, view(&lora.b)?);
-            let down = thin(single, x.source().dropped(dropout), Source::rows(Elements::F32(&a), r, k, k));
+            let down =
+                thin(Isa::unpacked(), x.source().dropped(dropout), Source::rows(Elements::F32(&a), r, k, k));
             let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r), Threads::All);
             let up = Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale);
             let y = sum(isa, (n, out), &[frozen, Term { left: &low, right: up }], residual.as_deref());
@@ -143,9 +143,8 @@ pub(crate) fn linear_backward(
     group: &[(Projection, Upstream)],
     need_dx: bool,
 ) -> Result<(Option<Tensor>, Vec<Option<LoraGrad>>)> {
-    let isa = Isa::best(group.iter().any(|(projection, _)| projection.weight.is_bf16()));
-    let single = Isa::best(false);
     let (n, k) = x.dims2()?;
+    let isa = Isa::best(group.iter().any(|(projection, _)| projection.weight.is_bf16()), n);
     let x = view(x)?;
     let upstream = group.iter().map(|(_, upstream)| view(upstream.dy)).collect::<Result<Vec<_>>>()?;
     let upstream: Vec<Activations> = upstream
@@ -155,7 +154,9 @@ pub(crate) fn linear_backward(
         .collect();
     let columns = OnceCell::new();
     let columns = || {
-        columns.get_or_init(|| Left::new(single, Source::columns(Elements::F32(&x), n, k, k), Threads::All))
+        columns.get_or_init(|| {
+            Left::new(Isa::best(false, k), Source::columns(Elements::F32(&x), n, k, k), Threads::All)
+        })
     };
     let (mut grads, mut lows) = (Vec::new(), Vec::new());
     for (dy, (projection, Upstream { down, .. })) in upstream.iter().zip(group) {
@@ -181,7 +182,8 @@ pub(crate) fn linear_backward(
         let r = lora.rank();
         let (b, down) = (view(&lora.b)?, view(down)?);
         let right = Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale);
-        let d_down = thin(single, dy.source(), right);
+        let d_down = thin(Isa::unpacked(), dy.source(), right);
+        let single = Isa::best(false, r);
         let left = &Left::new(single, Source::columns(Elements::F32(&d_down), n, r, r), Threads::All);
         let right = Source::columns(Elements::F32(&x), n, k, k).dropped(dropout);
         let da = sum(single, (r, k), &[Term { left, right }], None);

@@ -31,7 +31,7 @@ pub(crate) fn merging_pays(n: usize, (out, k): (usize, usize), r: usize) -> bool
 
 /// `W + scale * B A`, `(out, k)`.
 pub(super) fn merge(w: &[f32], lora: &Lora, (out, k): (usize, usize)) -> Result<Vec<f32>> {
-    let isa = Isa::best(false);
+    let isa = Isa::best(false, out);
     let (a, b, r) = (view(&lora.a)?, view(&lora.b)?, lora.rank());
     let left = &Left::new(isa, Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale), Threads::All);
     let right = Source::columns(Elements::F32(&a), r, k, k);
@@ -45,16 +45,20 @@ pub(super) fn gradients(
     lora: &Lora,
     (n, k, out): (usize, usize, usize),
 ) -> Result<LoraGrad> {
-    let isa = Isa::best(false);
     let (a, b, r) = (view(&lora.a)?, view(&lora.b)?, lora.rank());
+    let [of_a, of_b, of_w] = [r, out, k].map(|rows| Isa::best(false, rows));
     // Of the merged matrix, turned: `(k, out)`.
-    let dw =
-        sum(isa, (k, out), &[Term { left: x, right: Source::columns(Elements::F32(dy), n, out, out) }], None);
+    let dw = sum(
+        of_w,
+        (k, out),
+        &[Term { left: x, right: Source::columns(Elements::F32(dy), n, out, out) }],
+        None,
+    );
     let left =
-        &Left::new(isa, Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale), Threads::All);
-    let da = sum(isa, (r, k), &[Term { left, right: Source::rows(Elements::F32(&dw), k, out, out) }], None);
+        &Left::new(of_a, Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale), Threads::All);
+    let da = sum(of_a, (r, k), &[Term { left, right: Source::rows(Elements::F32(&dw), k, out, out) }], None);
     let left =
-        &Left::new(isa, Source::columns(Elements::F32(&dw), k, out, out).scaled(lora.scale), Threads::All);
-    let db = sum(isa, (out, r), &[Term { left, right: Source::rows(Elements::F32(&a), r, k, k) }], None);
+        &Left::new(of_b, Source::columns(Elements::F32(&dw), k, out, out).scaled(lora.scale), Threads::All);
+    let db = sum(of_b, (out, r), &[Term { left, right: Source::rows(Elements::F32(&a), r, k, k) }], None);
     Ok(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? })
 }

@@ -63,7 +63,7 @@ fn tensor(data: Vec<f32>, rows: usize, cols: usize) -> Result<Tensor> {
 
 /// The name of the instruction sets in use, for people.
 pub fn level_name() -> String {
-    let [single, pairs] = [false, true].map(|bf16| matmul::Isa::best(bf16).name);
+    let [single, pairs] = [false, true].map(|bf16| matmul::Isa::best(bf16, usize::MAX).name);
     if single == pairs { single.into() } else { format!("{single}, {pairs} for bf16") }
 }
 

@@ -4,15 +4,16 @@
 //! rows are packed in panels: 16 units, that is 32 steps, of one row after the other. The right operand is
 //! packed as for every other tile. Terms in f32, the low-rank updates, are added by AVX-512 on the way out.
 //!
-//! Splitting f32 into three bf16 (Henry, Tang and Heinecke 2019) was tried: six products instead of one gain
-//! 5 to 15 % over AVX-512, less than the splitting costs.
+//! Numbers of f32 come as three of bf16 each (see [`super::split`]), and six products of those make one of theirs.
+//! Measured on Emerald Rapids, packing included: 1.4 to 1.9 times as many products a second as AVX-512, from
+//! 192 columns and steps to 8192.
 //!
 //! Assembly instead of intrinsics, which Rust has only in nightly builds; and Linux only, where the use of
 //! the tile registers has to be asked for.
 
 #![expect(unsafe_code, reason = "vector instructions work on pointers")]
 
-use super::pack::{Elements, Source};
+use super::pack::{Elements, Form, Source};
 use super::tile::{Segment, Target, write_edge};
 use crate::cpu::simd::vectorized;
 use std::arch::asm;
@@ -116,36 +117,135 @@ pub(super) fn panels(out: &mut [MaybeUninit<u32>], source: Source, first: usize)
 }
 }
 
-/// The sums of one tile on their way from the tile registers to memory.
+/// The sums of one tile, where they cannot be in the result: what they begin with, or those of a tile that the result
+/// ends in.
 #[repr(C, align(64))]
 struct Sums([f32; ROWS * 2 * LANES]);
 
-/// For processors with AMX. Terms of pairs are summed first, whatever the order of the segments.
+/// For processors with AMX. Terms in f32 are summed first, whatever the order of the segments.
 ///
 /// # Safety
 /// See [`super::tile::Tile`]; [`begin`] was called on this thread, and the segments of pairs are padded to whole panels.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn tile<const VECTORS: usize>(segments: &[Segment], target: Target) {
     const { assert!(VECTORS == 1 || VECTORS == 2) };
+    let width = VECTORS * LANES;
+    let single = segments.iter().any(|segment| segment.form == Form::Single);
+    if segments.iter().all(|segment| segment.form == Form::Single) {
+        // SAFETY: handed on from the caller.
+        unsafe { singles::<VECTORS>(segments, target) };
+        return;
+    }
+    let whole = target.rows == ROWS && target.cols == width;
     let mut sums = MaybeUninit::<Sums>::uninit();
     let sums = sums.as_mut_ptr().cast::<f32>();
-    let paired = segments.iter().any(|segment| segment.pairs);
-    if paired {
-        // SAFETY: handed on from the caller; there is room for the sums.
-        unsafe { multiply_pairs::<VECTORS>(segments, sums) };
+    // SAFETY: handed on from the caller; there is room for the sums, all of which the tiles load and store, be there
+    // something in the result beside them or not.
+    unsafe {
+        let to = if whole { (target.c, target.stride) } else { (sums, width) };
+        if single || !whole && !target.base.is_null() {
+            singles::<VECTORS>(segments, Target { c: sums, stride: width, ..target });
+            load::<VECTORS>(sums, width);
+        } else if target.base.is_null() {
+            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
+        } else {
+            load::<VECTORS>(target.base, target.base_stride);
+        }
+        multiply::<VECTORS>(segments);
+        store::<VECTORS>(to.0, to.1);
+        if !whole {
+            let sums = std::slice::from_raw_parts(sums, ROWS * width);
+            write_edge(sums, width, Target { base: std::ptr::null(), ..target });
+        }
     }
-    let width = VECTORS * LANES;
-    for row in (0..target.rows).step_by(SINGLE_ROWS) {
-        let mut block = [[_mm512_setzero_ps(); VECTORS]; SINGLE_ROWS];
-        if paired {
-            for (i, block) in block.iter_mut().enumerate() {
-                for (v, block) in block.iter_mut().enumerate() {
-                    // SAFETY: all rows and columns of the sums have been stored.
-                    *block = unsafe { _mm512_loadu_ps(sums.add((row + i) * width + v * LANES)) };
+}
+
+/// Begins the sums with what is there, `stride` elements from one row to the next.
+///
+/// # Safety
+/// All rows and columns of the tile may be read.
+#[inline]
+unsafe fn load<const VECTORS: usize>(from: *const f32, stride: usize) {
+    // SAFETY: handed on from the caller; the tile registers are ready.
+    unsafe {
+        let below = from.add(16 * stride);
+        let stride = stride * size_of::<f32>();
+        asm!(
+            "tileloadd tmm0, [{top} + {stride}*1]",
+            "tileloadd tmm2, [{below} + {stride}*1]",
+            top = in(reg) from, below = in(reg) below, stride = in(reg) stride,
+            options(nostack, readonly)
+        );
+        if VECTORS == 2 {
+            asm!(
+                "tileloadd tmm1, [{top} + {stride}*1 + 64]",
+                "tileloadd tmm3, [{below} + {stride}*1 + 64]",
+                top = in(reg) from, below = in(reg) below, stride = in(reg) stride,
+                options(nostack, readonly)
+            );
+        }
+    }
+}
+
+/// Brings the sums to memory.
+///
+/// # Safety
+/// All rows and columns of the tile may be written.
+#[inline]
+unsafe fn store<const VECTORS: usize>(to: *mut f32, stride: usize) {
+    // SAFETY: handed on from the caller; the tile registers are ready.
+    unsafe {
+        let below = to.add(16 * stride);
+        let stride = stride * size_of::<f32>();
+        asm!(
+            "tilestored [{top} + {stride}*1], tmm0",
+            "tilestored [{below} + {stride}*1], tmm2",
+            top = in(reg) to, below = in(reg) below, stride = in(reg) stride,
+            options(nostack)
+        );
+        if VECTORS == 2 {
+            asm!(
+                "tilestored [{top} + {stride}*1 + 64], tmm1",
+                "tilestored [{below} + {stride}*1 + 64], tmm3",
+                top = in(reg) to, below = in(reg) below, stride = in(reg) stride,
+                options(nostack)
+            );
+        }
+    }
+}
+
+/// Adds all terms of bf16 to the tile registers 0 to 3.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline]
+unsafe fn multiply<const VECTORS: usize>(segments: &[Segment]) {
+    for segment in segments {
+        let (mut a, mut b) = (segment.a, segment.b);
+        let planes = segment.form.planes();
+        for _ in 0..segment.steps.div_ceil(PANEL) {
+            // SAFETY: both strips hold whole panels of so many planes.
+            unsafe {
+                match segment.form {
+                    Form::Single => break,
+                    Form::Pairs => pairs::<VECTORS>(a, b),
+                    Form::Split => six::<VECTORS>(a, b),
                 }
+                (a, b) = (a.add(planes * ROWS * PANEL), b.add(planes * PANEL * VECTORS * LANES));
             }
         }
-        for segment in segments.iter().filter(|segment| !segment.pairs) {
+    }
+}
+
+/// The terms in f32 and what they are added to, into `target`.
+///
+/// # Safety
+/// As for [`tile`].
+#[target_feature(enable = "avx512f")]
+unsafe fn singles<const VECTORS: usize>(segments: &[Segment], target: Target) {
+    for row in (0..target.rows).step_by(SINGLE_ROWS) {
+        let mut block = [[_mm512_setzero_ps(); VECTORS]; SINGLE_ROWS];
+        for segment in segments.iter().filter(|segment| segment.form == Form::Single) {
             // SAFETY: handed on from the caller.
             unsafe { add_singles(&mut block, segment, row) };
         }
@@ -154,58 +254,129 @@ pub(super) unsafe fn tile<const VECTORS: usize>(segments: &[Segment], target: Ta
             let base =
                 if target.base.is_null() { target.base } else { target.base.add(row * target.base_stride) };
             let rows = (target.rows - row).min(SINGLE_ROWS);
-            store(&block, Target { c: target.c.add(row * target.stride), rows, base, ..target });
+            write(&block, Target { c: target.c.add(row * target.stride), rows, base, ..target });
         }
     }
 }
 
-/// The terms of pairs, summed into `sums`: [`ROWS`] rows of as many columns as the tile has.
+/// Adds the products of one panel of pairs to the tiles 0 to 3.
 ///
 /// # Safety
-/// As for [`tile`].
-unsafe fn multiply_pairs<const VECTORS: usize>(segments: &[Segment], sums: *mut f32) {
+/// As for [`tile`]; both are a panel.
+#[inline]
+unsafe fn pairs<const VECTORS: usize>(a: *const u32, b: *const u32) {
     let row_bytes = VECTORS * ROW_BYTES;
-    // SAFETY: a panel of the left strip is 2 tiles, one of the right strip as many as there are vectors;
-    // both strips hold whole panels. Nothing but these lines uses the tile registers.
+    // SAFETY: a panel of the left strip is 2 tiles, one of the right strip as many as there are vectors. Nothing
+    // but these functions uses the tile registers.
     unsafe {
-        asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
-        for segment in segments.iter().filter(|segment| segment.pairs) {
-            let (mut a, mut b) = (segment.a, segment.b);
-            for _ in 0..segment.steps.div_ceil(PANEL) {
-                asm!(
-                    "tileloadd tmm6, [{b} + {right}*1]",
-                    "tileloadd tmm4, [{a} + {left}*1]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm5, [{a} + {left}*1 + 1024]",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    a = in(reg) a, b = in(reg) b, left = in(reg) ROW_BYTES, right = in(reg) row_bytes,
-                    options(nostack, readonly)
-                );
-                if VECTORS == 2 {
-                    asm!(
-                        "tileloadd tmm7, [{b} + {right}*1 + 64]",
-                        "tdpbf16ps tmm1, tmm4, tmm7",
-                        "tdpbf16ps tmm3, tmm5, tmm7",
-                        b = in(reg) b, right = in(reg) row_bytes,
-                        options(nostack, readonly)
-                    );
-                }
-                (a, b) = (a.add(ROWS * PANEL), b.add(PANEL * VECTORS * LANES));
-            }
-        }
-        let below = sums.add(16 * VECTORS * LANES);
         asm!(
-            "tilestored [{top} + {stride}*1], tmm0",
-            "tilestored [{below} + {stride}*1], tmm2",
-            top = in(reg) sums, below = in(reg) below, stride = in(reg) row_bytes,
-            options(nostack)
+            "tileloadd tmm6, [{b} + {right}*1]",
+            "tileloadd tmm4, [{a} + {left}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{a} + {left}*1 + 1024]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            a = in(reg) a, b = in(reg) b, left = in(reg) ROW_BYTES, right = in(reg) row_bytes,
+            options(nostack, readonly)
         );
         if VECTORS == 2 {
             asm!(
-                "tilestored [{top} + {stride}*1 + 64], tmm1",
-                "tilestored [{below} + {stride}*1 + 64], tmm3",
-                top = in(reg) sums, below = in(reg) below, stride = in(reg) row_bytes,
-                options(nostack)
+                "tileloadd tmm7, [{b} + {right}*1 + 64]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                b = in(reg) b, right = in(reg) row_bytes,
+                options(nostack, readonly)
+            );
+        }
+    }
+}
+
+/// Adds the six products of one panel of split operands, three planes each, to the tiles 0 to 3: large with
+/// small, with middle and with large, small with large, middle with large and with middle. Each operand is
+/// loaded when the other changes, which is for 14 of 24 products.
+///
+/// # Safety
+/// As for [`pairs`].
+#[inline]
+unsafe fn six<const VECTORS: usize>(a: *const u32, b: *const u32) {
+    let row_bytes = VECTORS * ROW_BYTES;
+    // SAFETY: a plane of a panel is as much as a panel of pairs, and there are three.
+    unsafe {
+        let plane = ROWS * PANEL;
+        let (a_middle, a_small) = (a.add(plane), a.add(2 * plane));
+        let plane = PANEL * VECTORS * LANES;
+        let (b_middle, b_small) = (b.add(plane), b.add(2 * plane));
+        if VECTORS == 1 {
+            asm!(
+                "tileloadd tmm4, [{a} + {s}*1]",
+                "tileloadd tmm5, [{a} + {s}*1 + 1024]",
+                "tileloadd tmm7, [{b_small} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm7",
+                "tileloadd tmm1, [{b_middle} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm1",
+                "tdpbf16ps tmm2, tmm5, tmm1",
+                "tileloadd tmm6, [{b} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tileloadd tmm4, [{a_small} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{a_small} + {s}*1 + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tileloadd tmm4, [{a_middle} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{a_middle} + {s}*1 + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm0, tmm4, tmm1",
+                "tdpbf16ps tmm2, tmm5, tmm1",
+                a = in(reg) a, a_middle = in(reg) a_middle, a_small = in(reg) a_small,
+                b = in(reg) b, b_middle = in(reg) b_middle, b_small = in(reg) b_small,
+                s = in(reg) ROW_BYTES,
+                options(nostack, readonly)
+            );
+        } else {
+            asm!(
+                "tileloadd tmm6, [{b_small} + {r}*1]",
+                "tileloadd tmm4, [{a} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b_small} + {r}*1 + 64]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a} + {s}*1 + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm6, [{b_middle} + {r}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tileloadd tmm7, [{b_middle} + {r}*1 + 64]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm6, [{b} + {r}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tileloadd tmm7, [{b} + {r}*1 + 64]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a_small} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a_small} + {s}*1 + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a_middle} + {s}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a_middle} + {s}*1 + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm6, [{b_middle} + {r}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tileloadd tmm7, [{b_middle} + {r}*1 + 64]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                a = in(reg) a, a_middle = in(reg) a_middle, a_small = in(reg) a_small,
+                b = in(reg) b, b_middle = in(reg) b_middle, b_small = in(reg) b_small,
+                s = in(reg) ROW_BYTES, r = in(reg) row_bytes,
+                options(nostack, readonly)
             );
         }
     }
@@ -247,7 +418,7 @@ unsafe fn add_singles<const VECTORS: usize>(
 /// The rows and columns of the target may be written, and its base read.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn store<const VECTORS: usize>(block: &[[__m512; VECTORS]; SINGLE_ROWS], target: Target) {
+unsafe fn write<const VECTORS: usize>(block: &[[__m512; VECTORS]; SINGLE_ROWS], target: Target) {
     let width = VECTORS * LANES;
     if target.rows == SINGLE_ROWS && target.cols == width {
         for (i, row) in block.iter().enumerate() {

@@ -2,10 +2,34 @@
 //!
 //! Adding one is a tile (see [`super::tile`]) and an [`Isa`] here.
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use super::amx;
+use super::DEPTH;
+use super::pack::{Elements, Form, Source, strip};
 use super::tile::{self, Tile};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::{amx, split};
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::OnceLock;
+
+/// Rows of the result from which on it is worth it to split both operands, which costs as much as some of them.
+const FEW_ROWS: usize = 64;
+/// Steps from which on it is: a panel has 32 of them, be they there or not.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+const LEAST_SPLIT: usize = 24;
+
+/// How a product is cut into tasks. A task packs its columns itself: what another thread has packed comes late, and
+/// to wait for it costs more than packing it twice.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// Rows that fit the second cache go past one strip of columns after another; three tasks a thread.
+    InStrips,
+    /// All columns of a task are packed before the rows go past them; the task that takes longest is as short as can be.
+    InBlocks,
+}
+
+/// Rows of the left operand that a task of [`Cut::InStrips`] takes at most, and strips of columns.
+const HEIGHT: usize = 896;
+const STRIPS: usize = 8;
 
 /// An instruction set: the tiles made of it.
 #[derive(Debug)]
@@ -13,11 +37,20 @@ pub(in crate::cpu) struct Isa {
     pub name: &'static str,
     /// Whether frozen bf16 matrices are multiplied as they are, with activations rounded to bf16.
     pub pairs: bool,
+    /// Whether matrices of f32 are multiplied as three of bf16 each.
+    pub(super) split: bool,
     pub(super) rows: usize,
     pub(super) lanes: usize,
     /// Units of pairs that an instruction takes. Where it is more than one, left operands of pairs lie in
     /// panels of as many units, row by row, and every run of units is padded to whole panels.
     pub(super) panel: usize,
+    /// Steps that are summed before a tile goes back to memory.
+    pub(super) depth: usize,
+    /// Elements of strips of columns that are packed together, before the rows go past them: as many strips as have
+    /// no more, but one at least.
+    pub(super) group: usize,
+    /// How products are cut into tasks.
+    cut: Cut,
     /// What a thread does before it computes tiles, and after.
     pub(super) around: Option<[unsafe fn(); 2]>,
     /// Tiles of one vector of columns, and of two.
@@ -29,9 +62,13 @@ pub(in crate::cpu) struct Isa {
 const PLAIN: Isa = Isa {
     name: "plain",
     pairs: false,
+    split: false,
     rows: tile::PLAIN_ROWS,
     lanes: tile::PLAIN_LANES,
     panel: 1,
+    depth: DEPTH,
+    group: 0,
+    cut: Cut::InStrips,
     around: None,
     tiles: [tile::plain::<1, true>, tile::plain::<2, true>],
     unpacked: Some([tile::plain::<1, false>, tile::plain::<2, false>]),
@@ -41,9 +78,13 @@ const PLAIN: Isa = Isa {
 const AVX2: Isa = Isa {
     name: "avx2",
     pairs: false,
+    split: false,
     rows: tile::AVX2_ROWS,
     lanes: tile::AVX2_LANES,
     panel: 1,
+    depth: DEPTH,
+    group: 0,
+    cut: Cut::InStrips,
     around: None,
     tiles: [tile::avx2::<1, true>, tile::avx2::<2, true>],
     unpacked: Some([tile::avx2::<1, false>, tile::avx2::<2, false>]),
@@ -53,9 +94,13 @@ const AVX2: Isa = Isa {
 const AVX512: Isa = Isa {
     name: "avx512",
     pairs: false,
+    split: false,
     rows: tile::AVX512_ROWS,
     lanes: tile::AVX512_LANES,
     panel: 1,
+    depth: DEPTH,
+    group: 0,
+    cut: Cut::InStrips,
     around: None,
     tiles: [tile::avx512::<1, true>, tile::avx512::<2, true>],
     unpacked: Some([tile::avx512::<1, false>, tile::avx512::<2, false>]),
@@ -73,9 +118,13 @@ const AVX512_BF16: Isa = Isa {
 const AMX: Isa = Isa {
     name: "amx",
     pairs: true,
+    split: true,
     rows: amx::ROWS,
     lanes: amx::LANES,
     panel: amx::PANEL,
+    depth: DEPTH / 2,
+    group: 192 << 10,
+    cut: Cut::InBlocks,
     around: Some([amx::begin, amx::end]),
     tiles: [amx::tile::<1>, amx::tile::<2>],
     unpacked: None,
@@ -113,21 +162,117 @@ impl Isa {
         found
     }
 
-    /// The best of this processor for products with matrices of f32 alone, or with some of bf16.
-    pub(in crate::cpu) fn best(bf16: bool) -> &'static Self {
-        static BEST: OnceLock<[&Isa; 2]> = OnceLock::new();
-        let best = BEST.get_or_init(|| {
-            let available = Self::available();
-            // Tiles that take panels are made for pairs, and slower at the rest.
-            let single = available.iter().find(|isa| isa.panel == 1);
-            [single.copied().unwrap_or(&PLAIN), available[0]]
-        });
-        best[usize::from(bf16)]
+    /// The best of this processor for products with matrices of f32 alone, or with some of bf16, on so many rows.
+    pub(in crate::cpu) fn best(bf16: bool, rows: usize) -> &'static Self {
+        let [single, best] = Self::found();
+        if bf16 || best.split && rows >= FEW_ROWS { best } else { single }
     }
 
-    /// The room that a run of units takes.
-    pub(super) fn padded(&self, units: usize, pairs: bool) -> usize {
-        if pairs { units.next_multiple_of(self.panel) } else { units }
+    /// The best of this processor with tiles for left operands that are not packed.
+    pub(in crate::cpu) fn unpacked() -> &'static Self {
+        Self::found()[0]
+    }
+
+    /// The best that has no panels, and the best.
+    fn found() -> [&'static Self; 2] {
+        static BEST: OnceLock<[&Isa; 2]> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let available = Self::available();
+            let single = available.iter().find(|isa| isa.panel == 1);
+            [single.copied().unwrap_or(&PLAIN), available[0]]
+        })
+    }
+
+    /// The strips of rows and of columns that a task takes, of so many.
+    pub(super) fn cut(&self, high: usize, wide: usize) -> (usize, usize) {
+        let threads = rayon::current_num_threads();
+        match self.cut {
+            Cut::InStrips => {
+                // Tasks of many columns use the rows in the cache more often; but every thread wants one.
+                let wanted = 3 * threads;
+                let rows = (HEIGHT / self.rows).min(high);
+                let down = high.div_ceil(rows);
+                let strips = (wide * down / wanted).clamp(1, STRIPS);
+                let across = wide.div_ceil(strips);
+                let rows =
+                    if across * down < wanted { high.div_ceil(wanted.div_ceil(across)).max(4) } else { rows };
+                (rows, strips)
+            }
+            Cut::InBlocks => {
+                let cuts = (1..=(2 * threads).min(high)).flat_map(|down| {
+                    (1..=(2 * threads / down).min(wide))
+                        .map(move |across| (high.div_ceil(down), wide.div_ceil(across)))
+                });
+                let cost = |(rows, columns): (usize, usize)| {
+                    let tasks = high.div_ceil(rows) * wide.div_ceil(columns);
+                    // Nanoseconds for 32 steps, measured: a tile, packing its columns, and fetching its rows.
+                    let task = 200 * rows * columns + 400 * columns + 250 * rows;
+                    tasks.div_ceil(threads) * task
+                };
+                cuts.min_by_key(|cut| cost(*cut)).unwrap_or((high, wide))
+            }
+        }
+    }
+
+    /// The units that a run of them is padded to.
+    pub(super) fn padded(&self, units: usize, form: Form) -> usize {
+        if form == Form::Single { units } else { units.next_multiple_of(self.panel) }
+    }
+
+    /// The elements that a run of units takes in each lane.
+    pub(super) fn room(&self, units: usize, form: Form) -> usize {
+        form.planes() * self.padded(units, form)
+    }
+
+    /// Packs [`Isa::rows`] lanes from `first` on as rows of a left operand.
+    pub(super) fn pack_rows(&self, out: &mut [MaybeUninit<u32>], source: Source, first: usize, form: Form) {
+        match form {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Form::Split => {
+                #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
+                // SAFETY: only the instruction set of these tiles has this form.
+                unsafe {
+                    split::rows(out, source, first);
+                }
+            }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Form::Pairs if self.panel > 1 => amx::panels(out, source, first),
+            _ => strip(self, out, self.rows, source, first, 0..source.steps, form == Form::Pairs),
+        }
+    }
+
+    /// Packs `width` lanes from `first` on at some steps as columns of a right operand.
+    pub(super) fn pack_columns(
+        &self,
+        out: &mut [MaybeUninit<u32>],
+        width: usize,
+        source: Source,
+        first: usize,
+        steps: Range<usize>,
+        form: Form,
+    ) {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if form == Form::Split {
+            #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
+            // SAFETY: only the instruction set of these tiles has this form.
+            unsafe {
+                split::columns(out, width, source, first, steps);
+            }
+            return;
+        }
+        let (out, padding) = out.split_at_mut(form.units(steps.len()) * width);
+        padding.fill(MaybeUninit::new(0));
+        strip(self, out, width, source, first, steps, form == Form::Pairs);
+    }
+
+    /// The form in which an operand is packed for this instruction set.
+    pub(super) fn form(&self, source: &Source) -> Form {
+        match source.elements {
+            Elements::Bf16(_) if self.pairs => Form::Pairs,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Elements::F32(_) if self.split && source.steps >= LEAST_SPLIT => Form::Split,
+            _ => Form::Single,
+        }
     }
 }
 

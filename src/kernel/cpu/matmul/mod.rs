@@ -3,16 +3,18 @@
 //! A result is `base + sum_i left_i right_i`, computed in one pass: what a frozen matrix and its
 //! low-rank update say about the same activations, or what several modules say about the gradient
 //! of their common input. Left operands are activations, packed once and used by all products that
-//! share them; right operands are packed where they are needed, 16 or 32 columns at a time, so that a
-//! matrix kept in bf16 is widened tile by tile and never as a whole.
+//! share them; right operands are packed where they are needed, a strip of 16 or 32 columns or a few
+//! at a time, so that a matrix kept in bf16 is widened piece by piece and never as a whole.
 //!
-//! The blocking follows Goto and van de Geijn (2008), for processors with a large second cache: a strip of
-//! the right operand stays there while the rows go past it, and they are asked for in advance.
+//! The blocking follows Goto and van de Geijn (2008), for processors with a large second cache: what is
+//! packed of the right operand stays there while the rows go past it.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
 mod isa;
 mod pack;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod split;
 mod thin;
 mod tile;
 
@@ -20,7 +22,7 @@ pub(super) use isa::Isa;
 pub(super) use pack::{Elements, Source, narrow};
 pub(super) use thin::thin;
 
-use pack::{strip, units};
+use pack::Form;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -28,18 +30,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use tile::{Segment, Target, Tile};
 
-/// Steps that are summed before a tile goes back to memory. 32 columns of them fit the second cache,
+/// Steps that are summed before a tile goes back to memory, at most. 32 columns of them fit the second cache,
 /// from which they come as fast as they are used; that the first one would hold a quarter of the steps is worth less
 /// than that tiles come back a quarter as often.
 const DEPTH: usize = 1024;
 /// A last term of at most this many steps goes with the block before it.
 const SHORT: usize = 64;
-/// Rows of the left operand that one task takes at most.
-const HEIGHT: usize = 896;
 /// With no more strips of rows than this, packing a strip of columns costs more than it saves.
 const FEW: usize = 2;
-/// Strips of columns that one task takes at most.
-const STRIPS: usize = 8;
 
 /// Whether the work is shared by all threads or done by the one that asks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,15 +61,15 @@ pub(super) struct Left {
     start: usize,
     rows: usize,
     steps: usize,
-    pairs: bool,
+    form: Form,
     isa: &'static Isa,
 }
 
 impl Left {
     /// Packs the lanes of `source` as rows.
     pub(super) fn new(isa: &'static Isa, source: Source, threads: Threads) -> Self {
-        let pairs = isa.pairs && matches!(source.elements, Elements::Bf16(_));
-        let each = isa.padded(units(source.steps, pairs), pairs) * isa.rows;
+        let form = isa.form(&source);
+        let each = isa.room(form.units(source.steps), form) * isa.rows;
         let strips = source.lanes.div_ceil(isa.rows);
         let mut start = 0;
         let data = filled(each * strips + LINE, |out| {
@@ -81,11 +79,7 @@ impl Left {
             before.fill(MaybeUninit::new(0));
             after.fill(MaybeUninit::new(0));
             let pack = |(index, out): (usize, &mut [MaybeUninit<u32>])| {
-                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                if pairs && isa.panel > 1 {
-                    return amx::panels(out, source, index * isa.rows);
-                }
-                strip(isa, out, isa.rows, source, index * isa.rows, 0..source.steps, pairs);
+                isa.pack_rows(out, source, index * isa.rows, form);
             };
             match threads {
                 _ if each == 0 => {}
@@ -93,13 +87,14 @@ impl Left {
                 Threads::One => out.chunks_mut(each).enumerate().for_each(pack),
             }
         });
-        Self { data, start, rows: source.lanes, steps: source.steps, pairs, isa }
+        Self { data, start, rows: source.lanes, steps: source.steps, form, isa }
     }
 
     /// The strip of rows `index * isa.rows..` from unit `from` on.
     fn strip(&self, index: usize, from: usize) -> &[u32] {
-        let each = self.isa.padded(units(self.steps, self.pairs), self.pairs) * self.isa.rows;
-        &self.data[self.start..][index * each + from * self.isa.rows..(index + 1) * each]
+        let each = self.isa.room(self.form.units(self.steps), self.form) * self.isa.rows;
+        &self.data[self.start..]
+            [index * each + self.isa.room(from, self.form) * self.isa.rows..(index + 1) * each]
     }
 }
 
@@ -217,14 +212,14 @@ fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
     let mut blocks: Vec<Vec<Run>> = Vec::new();
     let mut open = 0;
     for (term, Term { left, .. }) in terms.iter().enumerate() {
-        let all = units(left.steps, left.pairs);
-        let parts = left.steps.div_ceil(DEPTH).max(1);
-        let each = left.isa.padded(all.div_ceil(parts), left.pairs);
+        let all = left.form.units(left.steps);
+        let parts = left.steps.div_ceil(left.isa.depth).max(1);
+        let each = left.isa.padded(all.div_ceil(parts), left.form);
         for part in 0..parts {
             let run = Run { term, from: (part * each).min(all), to: ((part + 1) * each).min(all) };
             let units = run.to - run.from;
             match blocks.last_mut() {
-                Some(last) if units <= SHORT && open + units <= DEPTH + SHORT => {
+                Some(last) if units <= SHORT && open + units <= left.isa.depth + SHORT => {
                     last.push(run);
                     open += units;
                 }
@@ -239,8 +234,8 @@ fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
 }
 
 thread_local! {
-    /// The strip of the right operand that a thread works with, kept from call to call.
-    static STRIP: RefCell<Vec<MaybeUninit<u32>>> = const { RefCell::new(Vec::new()) };
+    /// The strips of the right operand that a thread has packed, kept from call to call.
+    static STRIPS: RefCell<Vec<MaybeUninit<u32>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Computes the sum of `terms` into `out`, which has `m` rows and `n` columns.
@@ -268,32 +263,17 @@ pub(super) fn multiply(
     }
     let vectors = if n <= isa.lanes { 1 } else { 2 };
     let width = vectors * isa.lanes;
-    let job = Job {
-        isa,
-        tile: isa.tiles[vectors - 1],
-        width,
-        n,
-        c: Shared(c),
-        stride,
-        base,
-        blocks: &blocks(terms),
-        terms,
-    };
+    let tile = isa.tiles[vectors - 1];
+    let job = Job { isa, tile, width, m, n, c: Shared(c), stride, base, terms, blocks: &blocks(terms) };
     let (high, wide) = (m.div_ceil(isa.rows), n.div_ceil(width));
     if threads == Threads::One {
         return job.compute(0..high, 0..wide);
     }
-    // Tasks of many columns use the rows in the cache more often; but every thread wants one.
-    let wanted = 3 * rayon::current_num_threads();
-    let rows = (HEIGHT / isa.rows).min(high);
+    let (rows, columns) = isa.cut(high, wide);
     let down = high.div_ceil(rows);
-    let strips = (wide * down / wanted).clamp(1, STRIPS);
-    let across = wide.div_ceil(strips);
-    let rows = if across * down < wanted { high.div_ceil(wanted.div_ceil(across)).max(4) } else { rows };
-    let down = high.div_ceil(rows);
-    (0..across * down).into_par_iter().with_max_len(1).for_each(|task| {
+    (0..down * wide.div_ceil(columns)).into_par_iter().with_max_len(1).for_each(|task| {
         let (i, j) = (task % down, task / down);
-        job.compute(i * rows..((i + 1) * rows).min(high), j * strips..((j + 1) * strips).min(wide));
+        job.compute(i * rows..((i + 1) * rows).min(high), j * columns..((j + 1) * columns).min(wide));
     });
 }
 
@@ -301,34 +281,39 @@ pub(super) fn multiply(
 struct Job<'a> {
     isa: &'static Isa,
     tile: Tile,
+    /// Columns of a strip.
     width: usize,
+    m: usize,
     n: usize,
     c: Shared,
     stride: usize,
     base: Base<'a>,
-    blocks: &'a [Vec<Run>],
     terms: &'a [Term<'a>],
+    blocks: &'a [Vec<Run>],
 }
 
 impl Job<'_> {
     /// Computes the tiles of some strips of rows and of columns.
     fn compute(&self, rows: Range<usize>, columns: Range<usize>) {
-        // Two strips can be under way on one thread when a task waits inside another: each takes its own.
-        let mut buffer = STRIP.take();
+        // Two products can be under way on one thread when a task waits inside another: each has its own strips.
+        let mut strips = STRIPS.take();
         let around = self.isa.around.unwrap_or([|| (), || ()]);
         #[expect(unsafe_code, reason = "changes the state of the processor")]
         // SAFETY: `available` has found what these belong to.
         unsafe {
             around[0]();
         }
-        let room = (DEPTH + SHORT) * self.width;
-        if buffer.len() < room + LINE {
-            buffer.resize(room + LINE, MaybeUninit::uninit());
-        }
-        let start = before_line(&buffer);
         for (index, runs) in self.blocks.iter().enumerate() {
-            for column in columns.clone() {
-                self.column(index == 0, runs, rows.clone(), column, &mut buffer[start..]);
+            let each: usize = runs.iter().map(|run| self.room(run)).sum();
+            let group = (self.isa.group / each.max(1)).max(1);
+            for first in columns.clone().step_by(group) {
+                let columns = first..(first + group).min(columns.end);
+                if strips.len() < columns.len() * each + LINE {
+                    strips.resize(columns.len() * each + LINE, MaybeUninit::uninit());
+                }
+                let start = before_line(&strips);
+                let segments = self.pack(runs, rows.len(), columns.clone(), &mut strips[start..]);
+                self.tiles(index == 0, runs, rows.clone(), columns, segments);
             }
         }
         #[expect(unsafe_code, reason = "changes the state of the processor")]
@@ -336,75 +321,88 @@ impl Job<'_> {
         unsafe {
             around[1]();
         }
-        STRIP.set(buffer);
+        STRIPS.set(strips);
     }
 
-    /// Adds one block of the sum to the tiles of one strip of columns.
-    fn column(
+    /// The elements that a run takes in a strip of columns.
+    fn room(&self, run: &Run) -> usize {
+        self.isa.room(run.to - run.from, self.terms[run.term].left.form) * self.width
+    }
+
+    /// Packs strips of columns of the right operands for so many strips of rows, one after the other: the segments
+    /// of each, without their left operands.
+    fn pack(
+        &self,
+        runs: &[Run],
+        rows: usize,
+        columns: Range<usize>,
+        mut free: &mut [MaybeUninit<u32>],
+    ) -> Vec<Segment> {
+        let mut segments = Vec::with_capacity(columns.len() * runs.len());
+        for at in columns.map(|column| column * self.width) {
+            for run in runs {
+                let Term { left, right } = &self.terms[run.term];
+                let (steps, form) = (run.to - run.from, left.form);
+                let empty = Segment {
+                    a: std::ptr::null(),
+                    a_stride: 0,
+                    b: std::ptr::null(),
+                    b_stride: self.width,
+                    steps,
+                    form,
+                };
+                let few = rows <= FEW && form == Form::Single && self.isa.panel == 1;
+                if few && let Some((b, b_stride)) = right.in_place(at..at + self.width, run.from) {
+                    segments.push(Segment { b: b.as_ptr().cast(), b_stride, ..empty });
+                    continue;
+                }
+                let (out, rest) = free.split_at_mut(self.room(run));
+                free = rest;
+                let each = form.steps_of_unit();
+                let steps = each * run.from..(each * run.to).min(left.steps);
+                self.isa.pack_columns(out, self.width, *right, at, steps, form);
+                segments.push(Segment { b: out.as_ptr().cast(), ..empty });
+            }
+        }
+        segments
+    }
+
+    /// Adds one block of the sum to the tiles of some strips of rows and of columns.
+    fn tiles(
         &self,
         first: bool,
         runs: &[Run],
         rows: Range<usize>,
-        column: usize,
-        buffer: &mut [MaybeUninit<u32>],
+        columns: Range<usize>,
+        mut segments: Vec<Segment>,
     ) {
-        let mut free = buffer;
-        let empty = Segment {
-            a: std::ptr::null(),
-            a_stride: 0,
-            b: std::ptr::null(),
-            b_stride: self.width,
-            steps: 0,
-            pairs: false,
-        };
-        let at = column * self.width;
-        let mut segments: Vec<Segment> = vec![empty; runs.len()];
-        for (segment, run) in segments.iter_mut().zip(runs) {
-            let Term { left, right } = &self.terms[run.term];
-            let units = run.to - run.from;
-            if rows.len() <= FEW
-                && !left.pairs
-                && self.isa.panel == 1
-                && let Some((b, b_stride)) = right.in_place(at..at + self.width, run.from)
-            {
-                *segment = Segment { b: b.as_ptr().cast(), b_stride, steps: units, ..empty };
-                continue;
-            }
-            let (out, rest) = free.split_at_mut(self.isa.padded(units, left.pairs) * self.width);
-            free = rest;
-            let (out, padding) = out.split_at_mut(units * self.width);
-            padding.fill(MaybeUninit::new(0));
-            let steps =
-                if left.pairs { 2 * run.from..(2 * run.to).min(left.steps) } else { run.from..run.to };
-            strip(self.isa, out, self.width, *right, at, steps, left.pairs);
-            *segment = Segment { b: out.as_ptr().cast(), steps: units, pairs: left.pairs, ..empty };
-        }
-        let m = self.terms[0].left.rows;
         for index in rows {
-            for (segment, run) in segments.iter_mut().zip(runs) {
-                segment.a = self.terms[run.term].left.strip(index, run.from).as_ptr();
-            }
-            let row = index * self.isa.rows;
-            let (base, base_stride) = match self.base {
-                _ if !first => (Some(self.c.0.cast_const()), self.stride),
-                Base::Nothing => (None, 0),
-                Base::Itself => (Some(self.c.0.cast_const()), self.stride),
-                Base::Other(base, stride) => (Some(base.as_ptr()), stride),
-            };
-            #[expect(unsafe_code, reason = "a tile works on pointers")]
-            // SAFETY: `multiply` has checked that rows and columns lie inside the result and the base; the
-            // segments were packed above, for this tile and as many steps, or are where the source has them;
-            // `available` has found the instructions.
-            unsafe {
-                let target = Target {
-                    c: self.c.0.add(row * self.stride + at),
-                    stride: self.stride,
-                    rows: self.isa.rows.min(m - row),
-                    cols: self.width.min(self.n - at),
-                    base: base.map_or(std::ptr::null(), |base| base.add(row * base_stride + at)),
-                    base_stride,
+            for (column, segments) in columns.clone().zip(segments.chunks_exact_mut(runs.len())) {
+                for (segment, run) in segments.iter_mut().zip(runs) {
+                    segment.a = self.terms[run.term].left.strip(index, run.from).as_ptr();
+                }
+                let (row, at) = (index * self.isa.rows, column * self.width);
+                let (base, base_stride) = match self.base {
+                    _ if !first => (Some(self.c.0.cast_const()), self.stride),
+                    Base::Nothing => (None, 0),
+                    Base::Itself => (Some(self.c.0.cast_const()), self.stride),
+                    Base::Other(base, stride) => (Some(base.as_ptr()), stride),
                 };
-                (self.tile)(&segments, target);
+                #[expect(unsafe_code, reason = "a tile works on pointers")]
+                // SAFETY: `multiply` has checked that rows and columns lie inside the result and the base; the
+                // segments were packed before, for this tile and as many steps, or are where the source has them;
+                // `available` has found the instructions.
+                unsafe {
+                    let target = Target {
+                        c: self.c.0.add(row * self.stride + at),
+                        stride: self.stride,
+                        rows: self.isa.rows.min(self.m - row),
+                        cols: self.width.min(self.n - at),
+                        base: base.map_or(std::ptr::null(), |base| base.add(row * base_stride + at)),
+                        base_stride,
+                    };
+                    (self.tile)(segments, target);
+                }
             }
         }
     }

@@ -126,14 +126,42 @@ vectorized! {
     }
 }
 
-/// Elements of a strip for each lane: one for each step, or one for two steps when they are pairs.
-pub(super) fn units(steps: usize, pairs: bool) -> usize {
-    if pairs { steps.div_ceil(2) } else { steps }
+/// How the elements of a packed operand are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// In f32, a unit a step.
+    Single,
+    /// In bf16, two neighbouring steps a unit.
+    Pairs,
+    /// As the sum of three bf16, each in a plane of its own of [`Form::Pairs`], panel by panel; see [`super::split`].
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Split,
 }
 
-/// Packs one strip: lanes from `first` on, `width` of them, at the given steps.
+impl Form {
+    /// Units of some steps.
+    pub(super) fn units(self, steps: usize) -> usize {
+        if self == Self::Single { steps } else { steps.div_ceil(2) }
+    }
+
+    /// Steps of a unit.
+    pub(super) fn steps_of_unit(self) -> usize {
+        if self == Self::Single { 1 } else { 2 }
+    }
+
+    /// Elements that a unit takes in each lane.
+    pub(super) fn planes(self) -> usize {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if self == Self::Split {
+            return super::split::PLANES;
+        }
+        1
+    }
+}
+
+/// Packs one strip of singles or pairs: lanes from `first` on, `width` of them, at the given steps.
 ///
-/// `out` has `width` elements for each of the [`units`] of the steps; all of them are written. The first of
+/// `out` has `width` elements for each of the units of the steps; all of them are written. The first of
 /// the steps is even when they are pairs.
 pub(super) fn strip(
     isa: &Isa,
@@ -145,7 +173,8 @@ pub(super) fn strip(
     pairs: bool,
 ) {
     let valid = width.min(source.lanes - first);
-    assert_eq!(out.len(), width * units(steps.len(), pairs), "room for a strip");
+    let form = if pairs { Form::Pairs } else { Form::Single };
+    assert_eq!(out.len(), width * form.units(steps.len()), "room for a strip");
     assert!(steps.end <= source.steps && (!pairs || matches!(source.elements, Elements::Bf16(_))));
     #[cfg(target_arch = "x86_64")]
     if isa.vectors_of_16() && source.step_stride == 1 && width <= 32 {
@@ -237,14 +266,14 @@ vectorized! {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::{Elements, Source};
     use std::arch::x86_64::{
-        __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_maskz_loadu_epi16, _mm512_castps_si512,
-        _mm512_cvtepu16_epi32, _mm512_loadu_ps, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_epi16,
-        _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-        _mm512_slli_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-        _mm512_unpacklo_epi64,
+        __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_maskz_loadu_epi16, _mm512_castps_si512,
+        _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_loadu_ps, _mm512_mask_storeu_epi32,
+        _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_si512,
+        _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+        _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     };
     use std::mem::MaybeUninit;
     use std::ops::Range;
@@ -264,7 +293,7 @@ mod x86 {
         steps: Range<usize>,
         pairs: bool,
     ) {
-        let units = super::units(steps.len(), pairs);
+        let units = if pairs { steps.len().div_ceil(2) } else { steps.len() };
         for from in (0..units).step_by(16) {
             for group in (0..width).step_by(16) {
                 let mut block = [_mm512_setzero_si512(); 16];
@@ -297,10 +326,29 @@ mod x86 {
     unsafe fn load(source: Source, lane: usize, steps: Range<usize>, pairs: bool) -> __m512i {
         let at = lane * source.lane_stride + steps.start;
         match source.elements {
+            Elements::Bf16(data) if pairs => {
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + 2 * AHEAD).cast());
+                let mask = u32::MAX >> (32 - steps.len().min(32));
+                // SAFETY: the mask ends with the steps.
+                unsafe { _mm512_maskz_loadu_epi16(mask, data.as_ptr().add(at).cast()) }
+            }
+            // SAFETY: handed on from the caller.
+            _ => _mm512_castps_si512(unsafe { singles(source, at, steps.len()) }),
+        }
+    }
+
+    /// Up to 16 elements that lie together, from number `at` on, as f32; the rest is zero.
+    ///
+    /// # Safety
+    /// The processor must have the instructions, and the source as many elements from there.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    pub(in super::super) unsafe fn singles(source: Source, at: usize, count: usize) -> __m512 {
+        let mask = (0xFFFF_u32 >> (16 - count.min(16))) as u16;
+        match source.elements {
             Elements::F32(data) => {
                 _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + AHEAD).cast());
-                let mask = (0xFFFF_u32 >> (16 - steps.len().min(16))) as u16;
-                // SAFETY: the mask ends with the steps.
+                // SAFETY: the mask ends with the elements.
                 let mut values = unsafe { _mm512_maskz_loadu_ps(mask, data.as_ptr().add(at)) };
                 if source.scale != 1.0 {
                     values = _mm512_mul_ps(values, _mm512_set1_ps(source.scale));
@@ -313,20 +361,13 @@ mod x86 {
                     // SAFETY: 16 elements.
                     values = _mm512_mul_ps(values, unsafe { _mm512_loadu_ps(factors.as_ptr()) });
                 }
-                _mm512_castps_si512(values)
-            }
-            Elements::Bf16(data) if pairs => {
-                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + 2 * AHEAD).cast());
-                let mask = u32::MAX >> (32 - steps.len().min(32));
-                // SAFETY: the mask ends with the steps.
-                unsafe { _mm512_maskz_loadu_epi16(mask, data.as_ptr().add(at).cast()) }
+                values
             }
             Elements::Bf16(data) => {
-                let mask = (0xFFFF_u32 >> (16 - steps.len().min(16))) as u16;
                 _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(at + 2 * AHEAD).cast());
-                // SAFETY: the mask ends with the steps.
+                // SAFETY: the mask ends with the elements.
                 let halves = unsafe { _mm256_maskz_loadu_epi16(mask, data.as_ptr().add(at).cast()) };
-                _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
             }
         }
     }
@@ -334,7 +375,7 @@ mod x86 {
     /// Rows become columns.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
+    pub(in super::super) fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
         let mut a = *rows;
         let mut b = a;
         // Pairs of rows, then pairs of pairs, inside each quarter of 128 bits.

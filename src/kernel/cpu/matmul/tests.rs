@@ -171,3 +171,48 @@ fn rounding_to_bf16_is_to_nearest_even() {
         assert!(ours.to_bits() == exact.to_bits() || ours.is_nan() && exact.is_nan(), "{ours} and {exact}");
     }
 }
+
+/// Numbers of sizes from 2^-8 to 2^8, so that small parts of some meet large parts of others.
+fn of_many_sizes(seed: u64, n: usize) -> Vec<f32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    (0..n).map(|_| random.random_range(-1.0_f32..1.0) * 2_f32.powi(random.random_range(-8..=8))).collect()
+}
+
+#[test]
+fn numbers_that_are_split_are_multiplied_as_well_as_whole_ones() {
+    let (m, n, k) = (64, 70, 3000);
+    let (a, b) = (of_many_sizes(1, m * k), of_many_sizes(2, k * n));
+    let wanted = exact((m, n, k), |i, s| a[i * k + s], |s, j| b[s * n + j]);
+    let error = |isa: &'static Isa| {
+        let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k), Threads::All);
+        let right = Source::columns(Elements::F32(&b), k, n, n);
+        let c = filled(m * n, |c| {
+            multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], Threads::All);
+        });
+        c.iter().zip(&wanted).map(|(c, wanted)| (f64::from(*c) - wanted).powi(2)).sum::<f64>().sqrt()
+    };
+    let available = Isa::available();
+    let whole = available.iter().find(|isa| !isa.split).map(|isa| error(isa)).unwrap();
+    for isa in available.into_iter().filter(|isa| isa.split) {
+        assert!(error(isa) <= whole, "{}: {} and {whole}", isa.name, error(isa));
+    }
+}
+
+#[test]
+fn what_is_not_finite_does_not_come_out_finite() {
+    let (m, n, k) = (80, 40, 100);
+    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for isa in Isa::available() {
+            let (mut a, b) = (random(1, m * k), random(2, k * n));
+            a[17 * k + 33] = broken;
+            let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k), Threads::All);
+            let right = Source::columns(Elements::F32(&b), k, n, n);
+            let c = filled(m * n, |c| {
+                multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], Threads::All);
+            });
+            for (i, row) in c.chunks_exact(n).enumerate() {
+                assert!(row.iter().all(|c| c.is_finite() == (i != 17)), "{}: row {i}", isa.name);
+            }
+        }
+    }
+}

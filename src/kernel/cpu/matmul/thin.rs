@@ -3,7 +3,7 @@
 //! Every element of the left operand meets few others, so it is read where it is: packing it would cost more
 //! than the product. What dropout changes is copied, a block that fits the first cache at a time.
 
-use super::pack::{Elements, Source, strip};
+use super::pack::{Elements, Form, Source, strip};
 use super::tile::{Segment, Target};
 use super::{Isa, filled};
 use crate::Dropout;
@@ -52,7 +52,8 @@ pub(in crate::cpu) fn thin(isa: &Isa, left: Source, right: Source) -> Vec<f32> {
             };
             for (index, b) in packed.chunks_exact(width * k).enumerate() {
                 let b = b[from * width..].as_ptr();
-                let segment = Segment { a: a.cast(), a_stride, b, b_stride: width, steps, pairs: false };
+                let segment =
+                    Segment { a: a.cast(), a_stride, b, b_stride: width, steps, form: Form::Single };
                 let c = out[index * width..].as_mut_ptr().cast::<f32>();
                 let base = if from == 0 { std::ptr::null() } else { c.cast_const() };
                 let cols = width.min(n - index * width);

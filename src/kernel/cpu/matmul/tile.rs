@@ -9,10 +9,12 @@
 
 #![expect(unsafe_code, reason = "vector instructions work on pointers")]
 
+use super::pack::Form;
+
 /// A run of steps of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Segment {
-    /// `steps` times the elements of one column of the left tile; or, where the left operand is not packed,
+    /// `steps` times the elements of one column of the left tile (units, where they are not single); or, where the left operand is not packed,
     /// its element in the first row and step.
     pub a: *const u32,
     /// Elements from one row to the next of a left operand that is not packed; its steps lie together.
@@ -22,8 +24,7 @@ pub(super) struct Segment {
     /// Elements from one step to the next of the right operand: the width of the tile, unless it is not packed.
     pub b_stride: usize,
     pub steps: usize,
-    /// Whether elements are pairs of bf16.
-    pub pairs: bool,
+    pub form: Form,
 }
 
 /// Where a tile goes.
@@ -77,7 +78,7 @@ pub(super) const PLAIN_LANES: usize = 8;
 pub(super) unsafe fn plain<const VECTORS: usize, const PACKED: bool>(segments: &[Segment], target: Target) {
     let mut sums = [[[0f32; PLAIN_LANES]; VECTORS]; PLAIN_ROWS];
     for segment in segments {
-        debug_assert!(!segment.pairs, "this tile has no dot product of pairs");
+        debug_assert!(segment.form == Form::Single, "this tile has no dot product of pairs");
         let (per_step, per_row) = if PACKED { (PLAIN_ROWS, 1) } else { (1, segment.a_stride) };
         for step in 0..segment.steps {
             // SAFETY: the right operand has the columns of this tile at each of the steps.
@@ -106,7 +107,7 @@ pub(super) use x86::{AVX2_LANES, AVX2_ROWS, AVX512_LANES, AVX512_ROWS, avx2, avx
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::super::LINE;
-    use super::{Segment, Target, write_edge};
+    use super::{Form, Segment, Target, write_edge};
     use std::arch::x86_64::{
         __m256, __m512, __m512bh, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
         _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_dpbf16_ps,
@@ -204,7 +205,11 @@ mod x86 {
                     }};
                 }
                 for segment in segments {
-                    if segment.pairs { steps!(segment, $pair) } else { steps!(segment, $single) }
+                    if segment.form == Form::Single {
+                        steps!(segment, $single);
+                    } else {
+                        steps!(segment, $pair);
+                    }
                 }
                 if target.rows == $rows && target.cols == VECTORS * $lanes {
                     for i in 0..$rows {
