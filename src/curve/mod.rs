@@ -276,10 +276,20 @@ fn upto_step(points: &[TrainPoint], step: u64) -> usize {
     start + points[start..].partition_point(|point| point.step <= step)
 }
 
-/// Index of the lowest finite loss, the first of equals.
+/// Index of the lowest loss that was measured, the first of equals.
 pub fn lowest(points: &[EvalPoint]) -> Option<usize> {
-    let finite = points.iter().enumerate().filter(|(_, point)| point.loss.is_finite());
-    finite.min_by(|a, b| a.1.loss.total_cmp(&b.1.loss)).map(|(index, _)| index)
+    measured(points).min_by(|a, b| points[*a].loss.total_cmp(&points[*b].loss))
+}
+
+/// Indices of the evaluations that measured something: a loss that is not finite is none, nor is one of exactly 0
+/// from which the loss came back, which a filter of NaN writes.
+pub fn measured(points: &[EvalPoint]) -> impl DoubleEndedIterator<Item = usize> {
+    let is_loss = |point: &EvalPoint| point.loss.is_finite() && point.loss != 0.0;
+    let zeros = points.iter().rposition(is_loss).map_or(0, |last| last + 1);
+    (0..points.len()).filter(move |index| {
+        let point = &points[*index];
+        is_loss(point) || *index >= zeros && point.loss == 0.0
+    })
 }
 
 /// Mean over the tokens of several steps, or over the steps where the tokens are not known.

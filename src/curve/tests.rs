@@ -95,6 +95,17 @@ fn the_best_is_the_first_of_the_lowest_finite() {
 }
 
 #[test]
+fn a_loss_of_exactly_zero_is_one_where_the_run_ends_with_it() {
+    let best = |losses: &[f64]| {
+        let events: Vec<Event> = losses.iter().zip(0..).map(|(loss, step)| eval(step, *loss)).collect();
+        curves(&events).best()
+    };
+    assert_eq!(best(&[3.0, 0.0, 2.0, 2.5]), Some(2));
+    assert_eq!(best(&[3.0, 0.0, 2.0, 0.0, 0.0, f64::NAN]), Some(3));
+    assert_eq!(best(&[0.0, 0.0]), Some(0));
+}
+
+#[test]
 fn of_several_evaluation_sets_the_first_decides() {
     let mut curves = Curves::default();
     for (step, set, loss) in [(1, "new", 2.0), (1, "old", 3.0), (2, "new", 1.0), (2, "old", 4.0)] {

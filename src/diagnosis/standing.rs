@@ -92,8 +92,8 @@ impl Standing {
 pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
     let best = curve::lowest(eval).filter(|best| eval[*best].loss > 0.0)?;
     // The window never reaches back behind the best: what came before it is no rise.
-    let from_best: Vec<usize> =
-        (best..eval.len()).rev().filter(|index| eval[*index].loss.is_finite()).collect();
+    let finite: Vec<usize> = curve::measured(eval).collect();
+    let from_best: Vec<usize> = finite.iter().copied().filter(|index| *index >= best).rev().collect();
     let mut window: Vec<usize> = from_best.iter().copied().take(3).collect();
     let last = *window.first()?;
     window.sort_by(|a, b| eval[*a].loss.total_cmp(&eval[*b].loss));
@@ -102,7 +102,6 @@ pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
     let rise = eval[recent].loss / eval[best].loss - 1.0;
     let since = &from_best[..from_best.len() - 1];
     let lowest_since = since.iter().map(|index| eval[*index].loss).min_by(f64::total_cmp);
-    let finite: Vec<usize> = (0..eval.len()).filter(|index| eval[*index].loss.is_finite()).collect();
     let others = finite.iter().filter(|index| **index != best && **index != last);
     let next_lowest = others.map(|index| eval[*index].loss).fold(f64::INFINITY, f64::min);
     let climb = climb(eval, best, &finite, limits)?;

@@ -150,3 +150,14 @@ fn a_loss_of_margins_may_come_down_to_zero_and_one_that_is_filtered_falls_there(
     assert_eq!(of("hinge.csv", ["1.0", "0.5", "0.2", "0.08", "0", "0", "0", "0"]), json!("healthy"));
     assert_eq!(of("filtered.csv", ["2.0", "1.9", "1.8", "1.8", "0", "0", "0", "0"]), json!("diverged"));
 }
+
+#[test]
+fn one_loss_of_exactly_zero_between_sound_ones_is_no_best() {
+    let place = Place::new();
+    let mut losses = OVERFIT;
+    losses[1] = "0";
+    let log = "step,train_loss,val_loss\n".to_owned()
+        + &lines(|step, eval| format!("{},{:.2},{eval}", 10 * step, 2.5 - 0.2 * step as f64), &losses);
+    let (code, _, entry) = check(&place, "a.csv", &log);
+    assert_eq!((code, &entry["verdict"], &entry["best"]["step"]), (Some(1), &json!("overfitting"), &json!(30)));
+}
