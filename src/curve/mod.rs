@@ -283,7 +283,7 @@ pub fn lowest(points: &[EvalPoint]) -> Option<usize> {
 
 /// Indices of the evaluations that measured something: a loss that is not finite is none, nor is one of exactly 0
 /// from which the loss came back, which a filter of NaN writes.
-pub fn measured(points: &[EvalPoint]) -> impl DoubleEndedIterator<Item = usize> {
+pub fn measured(points: &[EvalPoint]) -> impl Iterator<Item = usize> {
     let is_loss = |point: &EvalPoint| point.loss.is_finite() && point.loss != 0.0;
     let zeros = points.iter().rposition(is_loss).map_or(0, |last| last + 1);
     (0..points.len()).filter(move |index| {

@@ -87,7 +87,7 @@ impl Standing {
     }
 }
 
-/// Where the eval loss stands; `None` before the first finite evaluation, or where the best is not
+/// Where the eval loss stands; `None` before the first evaluation that measured something, or where the best is not
 /// positive, so that nothing can be a share of it.
 pub fn standing(eval: &[EvalPoint], limits: &Limits) -> Option<Standing> {
     let best = curve::lowest(eval).filter(|best| eval[*best].loss > 0.0)?;

@@ -17,6 +17,7 @@ pub use dropout::Dropout;
 
 use candle_core::{DType, Device, Result, Tensor};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Which implementation computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,24 +197,23 @@ pub fn on_a_worker<T: Send>(device: &Device, work: impl FnOnce() -> T + Send) ->
     })
 }
 
-/// Does what work there is, until it is over.
+/// Does what work there is, until it is over or there has been none for long.
+///
+/// A worker that waits inside a task may take this up on top of it, and what it waits for may wait for that task: so
+/// it must end by itself.
 fn stay_awake(over: &AtomicBool) {
-    let mut idle = 0;
-    while !over.load(Ordering::Acquire) {
+    let mut busy = Instant::now();
+    while !over.load(Ordering::Acquire) && busy.elapsed() < LONGEST_IDLE {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
-            idle = 0;
-        } else if idle < PATIENCE {
-            idle += 1;
-            std::hint::spin_loop();
+            busy = Instant::now();
         } else {
-            // Another program may want the processor.
-            std::thread::yield_now();
+            std::hint::spin_loop();
         }
     }
 }
 
-/// How often a worker looks for work before it lets others go first: for some tens of microseconds.
-const PATIENCE: u32 = 200;
+/// How long a worker looks for work before it sleeps: longer than the parts of a step that one thread does.
+const LONGEST_IDLE: Duration = Duration::from_millis(2);
 
 /// Rows of logits that exist at one time: the vocabulary is large, the logits of a batch larger.
 pub const HEAD_CHUNK: usize = 512;

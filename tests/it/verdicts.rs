@@ -159,5 +159,8 @@ fn one_loss_of_exactly_zero_between_sound_ones_is_no_best() {
     let log = "step,train_loss,val_loss\n".to_owned()
         + &lines(|step, eval| format!("{},{:.2},{eval}", 10 * step, 2.5 - 0.2 * step as f64), &losses);
     let (code, _, entry) = check(&place, "a.csv", &log);
-    assert_eq!((code, &entry["verdict"], &entry["best"]["step"]), (Some(1), &json!("overfitting"), &json!(30)));
+    assert_eq!(
+        (code, &entry["verdict"], &entry["best"]["step"]),
+        (Some(1), &json!("overfitting"), &json!(30))
+    );
 }

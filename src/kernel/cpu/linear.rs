@@ -118,8 +118,11 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
             }
             let r = lora.rank();
             let (a, b) = (view(&lora.a)?, view(&lora.b)?);
-            let down =
-                thin(Isa::unpacked(), x.source().dropped(dropout), Source::rows(Elements::F32(&a), r, k, k));
+            let down = thin(
+                Isa::without_panels(),
+                x.source().dropped(dropout),
+                Source::rows(Elements::F32(&a), r, k, k),
+            );
             let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r), Threads::All);
             let up = Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale);
             let y = sum(isa, (n, out), &[frozen, Term { left: &low, right: up }], residual.as_deref());
@@ -182,7 +185,7 @@ pub(crate) fn linear_backward(
         let r = lora.rank();
         let (b, down) = (view(&lora.b)?, view(down)?);
         let right = Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale);
-        let d_down = thin(Isa::unpacked(), dy.source(), right);
+        let d_down = thin(Isa::without_panels(), dy.source(), right);
         let single = Isa::best(false, r);
         let left = &Left::new(single, Source::columns(Elements::F32(&d_down), n, r, r), Threads::All);
         let right = Source::columns(Elements::F32(&x), n, k, k).dropped(dropout);

@@ -23,7 +23,9 @@ const LEAST_SPLIT: usize = 24;
 enum Cut {
     /// Rows that fit the second cache go past one strip of columns after another; three tasks a thread.
     InStrips,
-    /// All columns of a task are packed before the rows go past them; the task that takes longest is as short as can be.
+    /// As many strips of columns as fit the second cache are packed before the rows go past them; the threads are done
+    /// as soon as can be.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     InBlocks,
 }
 
@@ -151,7 +153,7 @@ impl Isa {
                 found.insert(usize::from(!pairs_are_fast()), &AVX512_BF16);
             }
             #[cfg(target_os = "linux")]
-            if wide && amx::is_available() {
+            if wide && is_x86_feature_detected!("avx512bf16") && amx::is_available() {
                 found.insert(0, &AMX);
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -168,8 +170,9 @@ impl Isa {
         if bf16 || best.split && rows >= FEW_ROWS { best } else { single }
     }
 
-    /// The best of this processor with tiles for left operands that are not packed.
-    pub(in crate::cpu) fn unpacked() -> &'static Self {
+    /// The best of this processor without panels, which has tiles for left operands that are not packed, and packs
+    /// those of small products soonest.
+    pub(in crate::cpu) fn without_panels() -> &'static Self {
         Self::found()[0]
     }
 
@@ -198,11 +201,12 @@ impl Isa {
                     if across * down < wanted { high.div_ceil(wanted.div_ceil(across)).max(4) } else { rows };
                 (rows, strips)
             }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Cut::InBlocks => {
-                let cuts = (1..=(2 * threads).min(high)).flat_map(|down| {
-                    (1..=(2 * threads / down).min(wide))
-                        .map(move |across| (high.div_ceil(down), wide.div_ceil(across)))
-                });
+                // Every thread has one task, or two.
+                let across = |down: usize| [1, 2].map(|tasks| (tasks * threads / down).clamp(1, wide));
+                let cuts = (1..=(2 * threads).min(high))
+                    .flat_map(|down| across(down).map(|across| (high.div_ceil(down), wide.div_ceil(across))));
                 let cost = |(rows, columns): (usize, usize)| {
                     let tasks = high.div_ceil(rows) * wide.div_ceil(columns);
                     // Nanoseconds for 32 steps, measured: a tile, packing its columns, and fetching its rows.
@@ -226,19 +230,21 @@ impl Isa {
 
     /// Packs [`Isa::rows`] lanes from `first` on as rows of a left operand.
     pub(super) fn pack_rows(&self, out: &mut [MaybeUninit<u32>], source: Source, first: usize, form: Form) {
-        match form {
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Form::Split => {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        {
+            if form == Form::Split {
                 #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
                 // SAFETY: only the instruction set of these tiles has this form.
                 unsafe {
                     split::rows(out, source, first);
                 }
+                return;
             }
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Form::Pairs if self.panel > 1 => amx::panels(out, source, first),
-            _ => strip(self, out, self.rows, source, first, 0..source.steps, form == Form::Pairs),
+            if form == Form::Pairs && self.panel > 1 {
+                return amx::panels(out, source, first);
+            }
         }
+        strip(self, out, self.rows, source, first, 0..source.steps, form == Form::Pairs);
     }
 
     /// Packs `width` lanes from `first` on at some steps as columns of a right operand.

@@ -240,8 +240,7 @@ thread_local! {
 
 /// Computes the sum of `terms` into `out`, which has `m` rows and `n` columns.
 ///
-/// Each element is summed over the terms in their order and over the steps in theirs, whatever the number of
-/// threads.
+/// Each element is summed in the same order, whatever the number of threads.
 pub(super) fn multiply(
     isa: &'static Isa,
     Out { c, len, stride, base, .. }: Out,

@@ -151,11 +151,11 @@ impl Form {
 
     /// Elements that a unit takes in each lane.
     pub(super) fn planes(self) -> usize {
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        if self == Self::Split {
-            return super::split::PLANES;
+        match self {
+            Self::Single | Self::Pairs => 1,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Split => super::split::PLANES,
         }
-        1
     }
 }
 

@@ -1,11 +1,12 @@
 //! f32 told as the sum of three bf16, for processors whose tiles multiply bf16 alone.
 //!
 //! Eight bits of the significand each, 24 together: the three are the number itself, rounded nowhere. Of the nine
-//! products of two such numbers the three smallest, 2^-26 of the whole and less, are left out, and each of
+//! products of two such numbers the three smallest, each at most 2^-25 of the whole, are left out, and each of
 //! the other six is exact in f32 (Henry, Tang and Heinecke 2019, "Leveraging the bfloat16 Artificial Intelligence
 //! Datatype for Higher-Precision Computations"). So a sum is as good as one of products in f32, which a test
-//! holds against double precision. Not so at the edges of the range: an infinity becomes NaN, and of a
-//! number below 1e-33 the smaller parts, being denormal, count as zero.
+//! holds against double precision. Not so at the edges of the range: an infinity becomes NaN, as does what rounds
+//! to one in bf16 (from 3.39e38 on); and since what is denormal counts as zero, numbers and products below 1e-31
+//! lose their small parts.
 //!
 //! Here operands are packed in that form; the products are the tile's, see [`super::amx`].
 
@@ -92,7 +93,11 @@ unsafe fn block(
     by_lane: bool,
 ) {
     let together = source.step_stride == 1;
-    let there = if together { lanes.len() } else { steps.len().div_ceil(2) };
+    let there = match () {
+        () if lanes.is_empty() => 0,
+        () if together => lanes.len(),
+        () => steps.len().div_ceil(2),
+    };
     for i in 0..LANES {
         // SAFETY: lanes and steps that exist are inside the source.
         let parts = unsafe {

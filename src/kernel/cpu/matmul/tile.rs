@@ -14,7 +14,7 @@ use super::pack::Form;
 /// A run of steps of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Segment {
-    /// `steps` times the elements of one column of the left tile (units, where they are not single); or, where the left operand is not packed,
+    /// `steps` times the elements of one column of the left tile; or, where the left operand is not packed,
     /// its element in the first row and step.
     pub a: *const u32,
     /// Elements from one row to the next of a left operand that is not packed; its steps lie together.
@@ -23,6 +23,7 @@ pub(super) struct Segment {
     pub b: *const u32,
     /// Elements from one step to the next of the right operand: the width of the tile, unless it is not packed.
     pub b_stride: usize,
+    /// Steps, or units where they are not single.
     pub steps: usize,
     pub form: Form,
 }
