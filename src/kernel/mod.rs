@@ -17,7 +17,6 @@ pub use dropout::Dropout;
 
 use candle_core::{DType, Device, Result, Tensor};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 /// Which implementation computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,18 +201,20 @@ pub fn on_a_worker<T: Send>(device: &Device, work: impl FnOnce() -> T + Send) ->
 /// A worker that waits inside a task may take this up on top of it, and what it waits for may wait for that task: so
 /// it must end by itself.
 fn stay_awake(over: &AtomicBool) {
-    let mut busy = Instant::now();
-    while !over.load(Ordering::Acquire) && busy.elapsed() < LONGEST_IDLE {
+    let mut looks = 0;
+    while !over.load(Ordering::Acquire) && looks < MOST_LOOKS {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
-            busy = Instant::now();
+            looks = 0;
         } else {
+            looks += 1;
             std::hint::spin_loop();
         }
     }
 }
 
-/// How long a worker looks for work before it sleeps: longer than the parts of a step that one thread does.
-const LONGEST_IDLE: Duration = Duration::from_millis(2);
+/// How often a worker looks for work before it sleeps: for a millisecond or more, longer than most parts of a step
+/// that one thread does alone.
+const MOST_LOOKS: u32 = 20_000;
 
 /// Rows of logits that exist at one time: the vocabulary is large, the logits of a batch larger.
 pub const HEAD_CHUNK: usize = 512;

@@ -14,9 +14,8 @@
 
 #![expect(unsafe_code, reason = "vector instructions work on pointers")]
 
-use super::pack::{Elements, Form, Source};
+use super::pack::Form;
 use super::tile::{Segment, Target, write_edge};
-use crate::cpu::simd::vectorized;
 use std::arch::asm;
 use std::arch::x86_64::{
     __cpuid_count, __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps,
@@ -86,36 +85,6 @@ pub(super) unsafe fn begin() {
 pub(super) unsafe fn end() {
     // SAFETY: the instruction changes nothing else.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
-}
-
-vectorized! {
-/// Packs up to [`ROWS`] lanes of pairs from `first` on, panel by panel; what does not exist is zero.
-pub(super) fn panels(out: &mut [MaybeUninit<u32>], source: Source, first: usize) {
-    let Elements::Bf16(data) = source.elements else { unreachable!("pairs are of bf16") };
-    for (panel, out) in out.chunks_exact_mut(ROWS * PANEL).enumerate() {
-        let whole = source.step_stride == 1 && 2 * (panel + 1) * PANEL <= source.steps;
-        for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
-            let lane = first + row;
-            if whole && lane < source.lanes {
-                let at = lane * source.lane_stride + 2 * panel * PANEL;
-                let (pairs, _) = data[at..at + 2 * PANEL].as_chunks::<2>();
-                for (out, [low, high]) in out.iter_mut().zip(pairs) {
-                    out.write(u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16);
-                }
-                continue;
-            }
-            for (unit, out) in out.iter_mut().enumerate() {
-                let element = |step: usize| {
-                    let there = lane < source.lanes && step < source.steps;
-                    let at = || lane * source.lane_stride + step * source.step_stride;
-                    if there { u32::from(data[at()].to_bits()) } else { 0 }
-                };
-                let step = 2 * (panel * PANEL + unit);
-                out.write(element(step) | element(step + 1) << 16);
-            }
-        }
-    }
-}
 }
 
 /// The sums of one tile, where they cannot be in the result: what they begin with, or those of a tile that the result
@@ -421,7 +390,7 @@ unsafe fn add_singles<const VECTORS: usize>(
 /// Adds a block of finished sums to the rows of the target from `row` on.
 ///
 /// # Safety
-/// As for [`write`].
+/// As for [`write()`].
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn write_rows<const VECTORS: usize>(

@@ -241,7 +241,7 @@ impl Isa {
                 return;
             }
             if form == Form::Pairs && self.panel > 1 {
-                return amx::panels(out, source, first);
+                return super::pack::panels(out, source, first);
             }
         }
         strip(self, out, self.rows, source, first, 0..source.steps, form == Form::Pairs);

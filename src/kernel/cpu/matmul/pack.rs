@@ -265,6 +265,37 @@ vectorized! {
     }
 }
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+vectorized! {
+/// Packs up to [`super::amx::ROWS`] lanes of pairs from `first` on, panel by panel; what does not exist is zero.
+pub(super) fn panels(out: &mut [MaybeUninit<u32>], source: Source, first: usize) {
+    let Elements::Bf16(data) = source.elements else { unreachable!("pairs are of bf16") };
+    for (panel, out) in out.chunks_exact_mut(super::amx::ROWS * super::amx::PANEL).enumerate() {
+        let whole = source.step_stride == 1 && 2 * (panel + 1) * super::amx::PANEL <= source.steps;
+        for (row, out) in out.chunks_exact_mut(super::amx::PANEL).enumerate() {
+            let lane = first + row;
+            if whole && lane < source.lanes {
+                let at = lane * source.lane_stride + 2 * panel * super::amx::PANEL;
+                let (pairs, _) = data[at..at + 2 * super::amx::PANEL].as_chunks::<2>();
+                for (out, [low, high]) in out.iter_mut().zip(pairs) {
+                    out.write(u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16);
+                }
+                continue;
+            }
+            for (unit, out) in out.iter_mut().enumerate() {
+                let element = |step: usize| {
+                    let there = lane < source.lanes && step < source.steps;
+                    let at = || lane * source.lane_stride + step * source.step_stride;
+                    if there { u32::from(data[at()].to_bits()) } else { 0 }
+                };
+                let step = 2 * (panel * super::amx::PANEL + unit);
+                out.write(element(step) | element(step + 1) << 16);
+            }
+        }
+    }
+}
+}
+
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
     use super::{Elements, Source};
