@@ -19,7 +19,7 @@ pub struct Standing {
     pub recent: usize,
     /// Index of the newest finite evaluation.
     pub last: usize,
-    /// Finite evaluations so far.
+    /// Evaluations so far that measured something; see [`curve::measured`].
     pub finite: usize,
     /// Finite evaluations since the best.
     pub since: usize,

@@ -171,8 +171,7 @@ impl Adam {
 /// Does work that is made of many kernels on one of the threads that compute.
 ///
 /// From any other thread, each kernel would hand its work over and wait to be woken, hundreds of times a step. Nor do
-/// the others sleep meanwhile, if they are what computes: to be woken takes longer than many a kernel, and a step is
-/// a tenth shorter without.
+/// the others sleep meanwhile, if they are what computes: to be woken takes longer than many a kernel.
 pub fn on_a_worker<T: Send>(device: &Device, work: impl FnOnce() -> T + Send) -> T {
     /// Says that the work is over, also where it panics.
     struct Over<'a>(&'a AtomicBool);

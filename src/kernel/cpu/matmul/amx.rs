@@ -3,11 +3,10 @@
 //! One instruction multiplies 16 rows by 16 columns over 32 steps. It wants its left operand row by row, so
 //! rows are packed in panels: 16 units, that is 32 steps, of one row after the other. A right operand of
 //! pairs is packed as for every other tile. Terms of so few steps that a panel would be mostly empty, low-rank updates,
-//! stay in f32 and are summed by AVX-512 first.
+//! stay in f32 and are added by AVX-512 on the way out.
 //!
 //! Numbers of f32 come as three of bf16 each (see [`super::split`]), and six products of those make one of theirs.
-//! Measured on Emerald Rapids, packing included: 1.4 to 1.9 times as many products a second as AVX-512, from
-//! 192 columns and steps to 8192.
+//! That is still far less work than AVX-512 does for it.
 //!
 //! Assembly instead of intrinsics, which Rust has only in nightly builds; and Linux only, where the use of
 //! the tile registers has to be asked for.
@@ -87,82 +86,54 @@ pub(super) unsafe fn end() {
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
-/// The sums of one tile, where they cannot be in the result: what they begin with, or those of a tile that the result
-/// ends in.
+/// The sums of one tile on their way from the tile registers to memory.
 #[repr(C, align(64))]
 struct Sums([f32; ROWS * 2 * LANES]);
 
-/// For processors with AMX. Terms in f32 are summed first, whatever the order of the segments.
+/// For processors with AMX. Terms of bf16 are summed first, whatever the order of the segments.
 ///
 /// # Safety
-/// See [`super::tile::Tile`]; [`begin`] was called on this thread, and the segments of pairs are padded to whole panels.
+/// See [`super::tile::Tile`]; [`begin`] was called on this thread, and the segments of bf16 are padded to whole panels.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn tile<const VECTORS: usize>(segments: &[Segment], target: Target) {
     const { assert!(VECTORS == 1 || VECTORS == 2) };
     let width = VECTORS * LANES;
-    let single = segments.iter().any(|segment| segment.form == Form::Single);
-    if segments.iter().all(|segment| segment.form == Form::Single) {
-        // SAFETY: handed on from the caller.
-        unsafe { singles::<VECTORS>(segments, target) };
-        return;
-    }
-    let whole = target.rows == ROWS && target.cols == width;
+    let single = |segment: &&Segment| segment.form == Form::Single;
+    let singles = segments.iter().filter(single).count();
     let mut sums = MaybeUninit::<Sums>::uninit();
     let sums = sums.as_mut_ptr().cast::<f32>();
-    // SAFETY: handed on from the caller; there is room for the sums, all of which the tiles load and store, be there
-    // something in the result beside them or not.
-    unsafe {
-        if single {
-            singles::<VECTORS>(
-                segments,
-                Target { c: sums, stride: width, rows: ROWS, cols: width, base: std::ptr::null(), ..target },
-            );
-            load::<VECTORS>(sums, width);
-        } else {
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
-        }
-        multiply::<VECTORS>(segments);
-        if whole && target.base.is_null() {
-            store::<VECTORS>(target.c, target.stride);
-            return;
-        }
-        // Added once, and not before the sums, each of which would be rounded by the size of it.
-        store::<VECTORS>(sums, width);
-        for row in (0..target.rows).step_by(SINGLE_ROWS) {
-            let mut block = [[_mm512_setzero_ps(); VECTORS]; SINGLE_ROWS];
-            for (i, block) in block.iter_mut().enumerate() {
-                for (v, block) in block.iter_mut().enumerate() {
-                    *block = _mm512_loadu_ps(sums.add((row + i) * width + v * LANES));
-                }
+    if singles < segments.len() {
+        // SAFETY: handed on from the caller; there is room for the sums, and in the result if it has the whole tile.
+        unsafe {
+            multiply::<VECTORS>(segments);
+            let whole = target.rows == ROWS && target.cols == width;
+            if whole && target.base.is_null() && singles == 0 {
+                return store::<VECTORS>(target.c, target.stride);
             }
-            write_rows(&block, target, row);
+            store::<VECTORS>(sums, width);
         }
     }
-}
-
-/// Begins the sums with what is there, `stride` elements from one row to the next.
-///
-/// # Safety
-/// All rows and columns of the tile may be read.
-#[inline]
-unsafe fn load<const VECTORS: usize>(from: *const f32, stride: usize) {
-    // SAFETY: handed on from the caller; the tile registers are ready.
-    unsafe {
-        let below = from.add(16 * stride);
-        let stride = stride * size_of::<f32>();
-        asm!(
-            "tileloadd tmm0, [{top} + {stride}*1]",
-            "tileloadd tmm2, [{below} + {stride}*1]",
-            top = in(reg) from, below = in(reg) below, stride = in(reg) stride,
-            options(nostack, readonly)
-        );
-        if VECTORS == 2 {
-            asm!(
-                "tileloadd tmm1, [{top} + {stride}*1 + 64]",
-                "tileloadd tmm3, [{below} + {stride}*1 + 64]",
-                top = in(reg) from, below = in(reg) below, stride = in(reg) stride,
-                options(nostack, readonly)
-            );
+    // What the sums are added to comes last: each of them would be rounded by the size of it.
+    for row in (0..target.rows).step_by(SINGLE_ROWS) {
+        let mut block = [[_mm512_setzero_ps(); VECTORS]; SINGLE_ROWS];
+        if singles < segments.len() {
+            for (i, block) in block.iter_mut().enumerate() {
+                for (v, block) in block.iter_mut().enumerate() {
+                    // SAFETY: all rows and columns of the sums have been stored.
+                    *block = unsafe { _mm512_loadu_ps(sums.add((row + i) * width + v * LANES)) };
+                }
+            }
+        }
+        for segment in segments.iter().filter(single) {
+            // SAFETY: handed on from the caller.
+            unsafe { add_singles(&mut block, segment, row) };
+        }
+        // SAFETY: these rows are inside the target.
+        unsafe {
+            let base =
+                if target.base.is_null() { target.base } else { target.base.add(row * target.base_stride) };
+            let rows = (target.rows - row).min(SINGLE_ROWS);
+            write(&block, Target { c: target.c.add(row * target.stride), rows, base, ..target });
         }
     }
 }
@@ -194,165 +165,103 @@ unsafe fn store<const VECTORS: usize>(to: *mut f32, stride: usize) {
     }
 }
 
-/// Adds all terms of bf16 to the tile registers 0 to 3.
+/// Sums all terms of bf16 in the tile registers 0 to 3.
 ///
 /// # Safety
 /// As for [`tile`].
 #[inline]
 unsafe fn multiply<const VECTORS: usize>(segments: &[Segment]) {
-    for segment in segments {
-        let (mut a, mut b) = (segment.a, segment.b);
-        let planes = segment.form.planes();
-        for _ in 0..segment.steps.div_ceil(PANEL) {
-            // SAFETY: both strips hold whole panels of so many planes.
-            unsafe {
+    // SAFETY: both strips hold whole panels of so many planes; nothing but these functions uses the tile registers.
+    unsafe {
+        asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
+        for segment in segments {
+            let planes = segment.form.planes();
+            // A plane of a panel on either side.
+            let (high, wide) = (ROWS * PANEL, PANEL * VECTORS * LANES);
+            let (mut a, mut b) = (segment.a, segment.b);
+            for _ in 0..segment.steps.div_ceil(PANEL) {
                 match segment.form {
                     Form::Single => break,
-                    Form::Pairs => pairs::<VECTORS>(a, b),
-                    Form::Split => six::<VECTORS>(a, b),
+                    Form::Pairs => {
+                        rows(a);
+                        times_columns::<VECTORS>(b);
+                    }
+                    // Large with small, with middle and with large, small with large, middle with large and with
+                    // middle: one side changes at a time.
+                    Form::Split => {
+                        rows(a);
+                        times_columns::<VECTORS>(b.add(2 * wide));
+                        times_columns::<VECTORS>(b.add(wide));
+                        times_columns::<VECTORS>(b);
+                        times_rows::<VECTORS>(a.add(2 * high));
+                        times_rows::<VECTORS>(a.add(high));
+                        times_columns::<VECTORS>(b.add(wide));
+                    }
                 }
-                (a, b) = (a.add(planes * ROWS * PANEL), b.add(planes * PANEL * VECTORS * LANES));
+                (a, b) = (a.add(planes * high), b.add(planes * wide));
             }
         }
     }
 }
 
-/// The terms in f32 and what they are added to, into `target`.
+/// Loads the rows of a panel, 16 and 16, into the tile registers 4 and 5.
 ///
 /// # Safety
-/// As for [`tile`].
-#[target_feature(enable = "avx512f")]
-unsafe fn singles<const VECTORS: usize>(segments: &[Segment], target: Target) {
-    for row in (0..target.rows).step_by(SINGLE_ROWS) {
-        let mut block = [[_mm512_setzero_ps(); VECTORS]; SINGLE_ROWS];
-        for segment in segments.iter().filter(|segment| segment.form == Form::Single) {
-            // SAFETY: handed on from the caller.
-            unsafe { add_singles(&mut block, segment, row) };
-        }
-        // SAFETY: these rows are inside the target.
-        unsafe { write_rows(&block, target, row) };
+/// It is a plane of a panel of a left strip; the tile registers are ready.
+#[inline]
+unsafe fn rows(a: *const u32) {
+    // SAFETY: handed on from the caller.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{a} + {stride}*1]",
+            "tileloadd tmm5, [{a} + {stride}*1 + 1024]",
+            a = in(reg) a, stride = in(reg) ROW_BYTES,
+            options(nostack, readonly)
+        );
     }
 }
 
-/// Adds the products of one panel of pairs to the tiles 0 to 3.
+/// Loads the columns of a panel into the tile register 6, and 7 where there are twice 16, and adds the products of
+/// the rows that are loaded with them.
 ///
 /// # Safety
-/// As for [`tile`]; both are a panel.
+/// It is a plane of a panel of a right strip of so many vectors; the tile registers are ready.
 #[inline]
-unsafe fn pairs<const VECTORS: usize>(a: *const u32, b: *const u32) {
-    let row_bytes = VECTORS * ROW_BYTES;
-    // SAFETY: a panel of the left strip is 2 tiles, one of the right strip as many as there are vectors. Nothing
-    // but these functions uses the tile registers.
+unsafe fn times_columns<const VECTORS: usize>(b: *const u32) {
+    let stride = VECTORS * ROW_BYTES;
+    // SAFETY: handed on from the caller.
     unsafe {
         asm!(
-            "tileloadd tmm6, [{b} + {right}*1]",
-            "tileloadd tmm4, [{a} + {left}*1]",
+            "tileloadd tmm6, [{b} + {stride}*1]",
             "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{a} + {left}*1 + 1024]",
             "tdpbf16ps tmm2, tmm5, tmm6",
-            a = in(reg) a, b = in(reg) b, left = in(reg) ROW_BYTES, right = in(reg) row_bytes,
+            b = in(reg) b, stride = in(reg) stride,
             options(nostack, readonly)
         );
         if VECTORS == 2 {
             asm!(
-                "tileloadd tmm7, [{b} + {right}*1 + 64]",
+                "tileloadd tmm7, [{b} + {stride}*1 + 64]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                b = in(reg) b, right = in(reg) row_bytes,
+                b = in(reg) b, stride = in(reg) stride,
                 options(nostack, readonly)
             );
         }
     }
 }
 
-/// Adds the six products of one panel of split operands, three planes each, to the tiles 0 to 3: large with
-/// small, with middle and with large, small with large, middle with large and with middle. Each operand is
-/// loaded when the other changes, which is for 14 of 24 products.
+/// Loads other rows, and adds their products with the columns that are loaded.
 ///
 /// # Safety
-/// As for [`pairs`].
+/// As for [`rows`].
 #[inline]
-unsafe fn six<const VECTORS: usize>(a: *const u32, b: *const u32) {
-    let row_bytes = VECTORS * ROW_BYTES;
-    // SAFETY: a plane of a panel is as much as a panel of pairs, and there are three.
+unsafe fn times_rows<const VECTORS: usize>(a: *const u32) {
+    // SAFETY: handed on from the caller.
     unsafe {
-        let plane = ROWS * PANEL;
-        let (a_middle, a_small) = (a.add(plane), a.add(2 * plane));
-        let plane = PANEL * VECTORS * LANES;
-        let (b_middle, b_small) = (b.add(plane), b.add(2 * plane));
-        if VECTORS == 1 {
-            asm!(
-                "tileloadd tmm4, [{a} + {s}*1]",
-                "tileloadd tmm5, [{a} + {s}*1 + 1024]",
-                "tileloadd tmm7, [{b_small} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm7",
-                "tileloadd tmm1, [{b_middle} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm1",
-                "tdpbf16ps tmm2, tmm5, tmm1",
-                "tileloadd tmm6, [{b} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm4, [{a_small} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{a_small} + {s}*1 + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm4, [{a_middle} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{a_middle} + {s}*1 + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm0, tmm4, tmm1",
-                "tdpbf16ps tmm2, tmm5, tmm1",
-                a = in(reg) a, a_middle = in(reg) a_middle, a_small = in(reg) a_small,
-                b = in(reg) b, b_middle = in(reg) b_middle, b_small = in(reg) b_small,
-                s = in(reg) ROW_BYTES,
-                options(nostack, readonly)
-            );
-        } else {
-            asm!(
-                "tileloadd tmm6, [{b_small} + {r}*1]",
-                "tileloadd tmm4, [{a} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b_small} + {r}*1 + 64]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {s}*1 + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b_middle} + {r}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm7, [{b_middle} + {r}*1 + 64]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {r}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm7, [{b} + {r}*1 + 64]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a_small} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a_small} + {s}*1 + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a_middle} + {s}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a_middle} + {s}*1 + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b_middle} + {r}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm7, [{b_middle} + {r}*1 + 64]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                a = in(reg) a, a_middle = in(reg) a_middle, a_small = in(reg) a_small,
-                b = in(reg) b, b_middle = in(reg) b_middle, b_small = in(reg) b_small,
-                s = in(reg) ROW_BYTES, r = in(reg) row_bytes,
-                options(nostack, readonly)
-            );
+        rows(a);
+        asm!("tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm2, tmm5, tmm6", options(nostack, nomem));
+        if VECTORS == 2 {
+            asm!("tdpbf16ps tmm1, tmm4, tmm7", "tdpbf16ps tmm3, tmm5, tmm7", options(nostack, nomem));
         }
     }
 }
@@ -385,26 +294,6 @@ unsafe fn add_singles<const VECTORS: usize>(
         }
     }
     *block = sums;
-}
-
-/// Adds a block of finished sums to the rows of the target from `row` on.
-///
-/// # Safety
-/// As for [`write()`].
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn write_rows<const VECTORS: usize>(
-    block: &[[__m512; VECTORS]; SINGLE_ROWS],
-    target: Target,
-    row: usize,
-) {
-    // SAFETY: handed on from the caller.
-    unsafe {
-        let base =
-            if target.base.is_null() { target.base } else { target.base.add(row * target.base_stride) };
-        let rows = (target.rows - row).min(SINGLE_ROWS);
-        write(block, Target { c: target.c.add(row * target.stride), rows, base, ..target });
-    }
 }
 
 /// Adds a block of finished sums to where they go.

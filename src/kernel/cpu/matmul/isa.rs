@@ -3,6 +3,7 @@
 //! Adding one is a tile (see [`super::tile`]) and an [`Isa`] here.
 
 use super::DEPTH;
+use super::cut::Cut;
 use super::pack::{Elements, Form, Source, strip};
 use super::tile::{self, Tile};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -16,22 +17,6 @@ const FEW_ROWS: usize = 64;
 /// Steps from which on it is: a panel has 32 of them, be they there or not.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 const LEAST_SPLIT: usize = 24;
-
-/// How a product is cut into tasks. A task packs its columns itself: what another thread has packed comes late, and
-/// to wait for it costs more than packing it twice.
-#[derive(Clone, Copy, Debug)]
-enum Cut {
-    /// Rows that fit the second cache go past one strip of columns after another; three tasks a thread.
-    InStrips,
-    /// As many strips of columns as fit the second cache are packed before the rows go past them; the threads are done
-    /// as soon as can be.
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    InBlocks,
-}
-
-/// Rows of the left operand that a task of [`Cut::InStrips`] takes at most, and strips of columns.
-const HEIGHT: usize = 896;
-const STRIPS: usize = 8;
 
 /// An instruction set: the tiles made of it.
 #[derive(Debug)]
@@ -52,7 +37,7 @@ pub(in crate::cpu) struct Isa {
     /// no more, but one at least.
     pub(super) group: usize,
     /// How products are cut into tasks.
-    cut: Cut,
+    pub(super) cut: Cut,
     /// What a thread does before it computes tiles, and after.
     pub(super) around: Option<[unsafe fn(); 2]>,
     /// Tiles of one vector of columns, and of two.
@@ -184,38 +169,6 @@ impl Isa {
             let single = available.iter().find(|isa| isa.panel == 1);
             [single.copied().unwrap_or(&PLAIN), available[0]]
         })
-    }
-
-    /// The strips of rows and of columns that a task takes, of so many.
-    pub(super) fn cut(&self, high: usize, wide: usize) -> (usize, usize) {
-        let threads = rayon::current_num_threads();
-        match self.cut {
-            Cut::InStrips => {
-                // Tasks of many columns use the rows in the cache more often; but every thread wants one.
-                let wanted = 3 * threads;
-                let rows = (HEIGHT / self.rows).min(high);
-                let down = high.div_ceil(rows);
-                let strips = (wide * down / wanted).clamp(1, STRIPS);
-                let across = wide.div_ceil(strips);
-                let rows =
-                    if across * down < wanted { high.div_ceil(wanted.div_ceil(across)).max(4) } else { rows };
-                (rows, strips)
-            }
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Cut::InBlocks => {
-                // Every thread has one task, or two.
-                let across = |down: usize| [1, 2].map(|tasks| (tasks * threads / down).clamp(1, wide));
-                let cuts = (1..=(2 * threads).min(high))
-                    .flat_map(|down| across(down).map(|across| (high.div_ceil(down), wide.div_ceil(across))));
-                let cost = |(rows, columns): (usize, usize)| {
-                    let tasks = high.div_ceil(rows) * wide.div_ceil(columns);
-                    // Nanoseconds for 32 steps, measured: a tile, packing its columns, and fetching its rows.
-                    let task = 200 * rows * columns + 400 * columns + 250 * rows;
-                    tasks.div_ceil(threads) * task
-                };
-                cuts.min_by_key(|cut| cost(*cut)).unwrap_or((high, wide))
-            }
-        }
     }
 
     /// The units that a run of them is padded to.

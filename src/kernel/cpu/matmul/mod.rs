@@ -11,6 +11,7 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
+mod cut;
 mod isa;
 mod pack;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -268,7 +269,7 @@ pub(super) fn multiply(
     if threads == Threads::One {
         return job.compute(0..high, 0..wide);
     }
-    let (rows, columns) = isa.cut(high, wide);
+    let (rows, columns) = isa.cut.tasks(isa.rows, high, wide);
     let down = high.div_ceil(rows);
     (0..down * wide.div_ceil(columns)).into_par_iter().with_max_len(1).for_each(|task| {
         let (i, j) = (task % down, task / down);
