@@ -103,7 +103,7 @@ fn tasks(layout: &Layout, heads: usize) -> Vec<Task> {
 /// One product on the thread that asks for it.
 fn product(out: Out, shape: (usize, usize), left: Source, right: Source) {
     let isa = Isa::without_panels();
-    let left = &Left::new(isa, left, Threads::One);
+    let left = &Left::new(isa, left);
     multiply(isa, out, shape, &[Term { left, right }], Threads::One);
 }
 

@@ -5,13 +5,12 @@
 //! sends back. With dropout the way back through an update is masked after its product, and cannot
 //! be part of that sum. An update of a rank that is not low goes another way: see [`merged`].
 
-use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, narrow, thin};
+use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, thin};
 use super::simd::vectorized;
 use super::{merged, tensor, view};
 use crate::{Dropout, LoraGrad, Projected, Projection, Upstream, Weight};
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 use rayon::prelude::*;
-use std::cell::OnceCell;
 use std::ops::Deref;
 
 /// Rows that one task takes at least.
@@ -45,40 +44,27 @@ impl<G: Deref<Target = Storage>> Frozen<G> {
     }
 }
 
-/// Activations `(rows, cols)` and what has been packed of them so far.
+/// Activations `(rows, cols)` as left operands, which are packed once.
 pub(super) struct Activations<'a> {
-    isa: &'static Isa,
     data: &'a [f32],
-    rows: usize,
     cols: usize,
-    single: OnceCell<Left>,
-    pairs: OnceCell<Left>,
+    source: Source<'a>,
+    /// For products with f32.
+    pub(super) single: Left<'a>,
+    /// For products with bf16, where these are other instructions.
+    rounded: Option<Left<'a>>,
 }
 
 impl<'a> Activations<'a> {
     pub(super) fn new(isa: &'static Isa, data: &'a [f32], rows: usize, cols: usize) -> Self {
-        Self { isa, data, rows, cols, single: OnceCell::new(), pairs: OnceCell::new() }
-    }
-
-    fn source(&self) -> Source<'a> {
-        Source::rows(Elements::F32(self.data), self.rows, self.cols, self.cols)
-    }
-
-    /// As the left operand of products with f32.
-    pub(super) fn single(&self) -> &Left {
-        self.single.get_or_init(|| Left::new(self.isa, self.source(), Threads::All))
+        let source = Source::rows(Elements::F32(data), rows, cols, cols);
+        let rounded = isa.pairs.then(|| Left::rounded(isa, source));
+        Self { data, cols, source, single: Left::new(isa, source), rounded }
     }
 
     /// As the left operand of products with these elements.
-    pub(super) fn against(&self, right: Elements) -> &Left {
-        if !self.isa.pairs || matches!(right, Elements::F32(_)) {
-            return self.single();
-        }
-        self.pairs.get_or_init(|| {
-            let narrowed = narrow(self.data);
-            let source = Source::rows(Elements::Bf16(&narrowed), self.rows, self.cols, self.cols);
-            Left::new(self.isa, source, Threads::All)
-        })
+    pub(super) fn against(&self, right: Elements) -> &Left<'a> {
+        self.rounded.as_ref().filter(|_| matches!(right, Elements::Bf16(_))).unwrap_or(&self.single)
     }
 }
 
@@ -113,17 +99,17 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
             {
                 let w = merged::merge(w, lora, (out, k))?;
                 let right = Source::rows(Elements::F32(&w), out, k, k);
-                let y = sum(isa, (n, out), &[Term { left: x.single(), right }], residual.as_deref());
+                let y = sum(isa, (n, out), &[Term { left: &x.single, right }], residual.as_deref());
                 return Ok(Projected { y: tensor(y, n, out)?, down: None });
             }
             let r = lora.rank();
             let (a, b) = (view(&lora.a)?, view(&lora.b)?);
             let down = thin(
                 Isa::without_panels(),
-                x.source().dropped(dropout),
+                x.source.dropped(dropout),
                 Source::rows(Elements::F32(&a), r, k, k),
             );
-            let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r), Threads::All);
+            let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r));
             let up = Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale);
             let y = sum(isa, (n, out), &[frozen, Term { left: &low, right: up }], residual.as_deref());
             Ok(Projected { y: tensor(y, n, out)?, down: Some(tensor(down, n, r)?) })
@@ -135,10 +121,22 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
 struct Low<'a> {
     /// Gradient with respect to `dropout(x) A^T`, `(n, r)`.
     d_down: Vec<f32>,
-    packed: Left,
     /// `(r, k)`
     a: &'a Tensor,
     dropout: Dropout,
+}
+
+impl Low<'_> {
+    /// With what it takes for the `(n, k)` gradient of the input: its left operand, and `a`.
+    fn back(
+        &self,
+        isa: &'static Isa,
+        (n, k): (usize, usize),
+    ) -> Result<(&Self, Left<'_>, impl Deref<Target = [f32]>)> {
+        let a = view(self.a)?;
+        let r = a.len() / k;
+        Ok((self, Left::new(isa, Source::rows(Elements::F32(&self.d_down), n, r, r)), a))
+    }
 }
 
 pub(crate) fn linear_backward(
@@ -155,12 +153,6 @@ pub(crate) fn linear_backward(
         .zip(group)
         .map(|(dy, (projection, _))| Activations::new(isa, dy, n, projection.weight.out_dim()))
         .collect();
-    let columns = OnceCell::new();
-    let columns = || {
-        columns.get_or_init(|| {
-            Left::new(Isa::best(false, k), Source::columns(Elements::F32(&x), n, k, k), Threads::All)
-        })
-    };
     let (mut grads, mut lows) = (Vec::new(), Vec::new());
     for (dy, (projection, Upstream { down, .. })) in upstream.iter().zip(group) {
         let out = dy.cols;
@@ -177,7 +169,7 @@ pub(crate) fn linear_backward(
                     dropout.is_off() && !projection.weight.is_bf16(),
                     "an update that cannot have been merged"
                 );
-                grads.push(Some(merged::gradients(columns(), dy.data, lora, (n, k, out))?));
+                grads.push(Some(merged::gradients(&x, dy.data, lora, (n, k, out))?));
                 lows.push(None);
                 continue;
             }
@@ -185,18 +177,17 @@ pub(crate) fn linear_backward(
         let r = lora.rank();
         let (b, down) = (view(&lora.b)?, view(down)?);
         let right = Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale);
-        let d_down = thin(Isa::without_panels(), dy.source(), right);
+        let d_down = thin(Isa::without_panels(), dy.source, right);
         let single = Isa::best(false, r);
-        let left = &Left::new(single, Source::columns(Elements::F32(&d_down), n, r, r), Threads::All);
+        let left = &Left::new(single, Source::columns(Elements::F32(&d_down), n, r, r));
         let right = Source::columns(Elements::F32(&x), n, k, k).dropped(dropout);
         let da = sum(single, (r, k), &[Term { left, right }], None);
         let left = Source::columns(Elements::F32(&down), n, r, r).scaled(lora.scale);
-        let left = &Left::new(single, left, Threads::All);
+        let left = &Left::new(single, left);
         let right = Source::columns(Elements::F32(dy.data), n, out, out);
         let db = transposed(&sum(single, (r, out), &[Term { left, right }], None), r, out);
         grads.push(Some(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? }));
-        let packed = Left::new(isa, Source::rows(Elements::F32(&d_down), n, r, r), Threads::All);
-        lows.push(Some(Low { d_down, packed, a: &lora.a, dropout }));
+        lows.push(Some(Low { d_down, a: &lora.a, dropout }));
     }
     if !need_dx || group.is_empty() {
         return Ok((None, grads));
@@ -213,18 +204,19 @@ pub(crate) fn linear_backward(
             _ => Ok(None),
         })
         .collect::<Result<Vec<_>>>()?;
-    let downs =
-        lows.iter().map(|low| low.as_ref().map(|low| view(low.a)).transpose()).collect::<Result<Vec<_>>>()?;
+    let backs = lows
+        .iter()
+        .map(|low| low.as_ref().map(|low| low.back(isa, (n, k))).transpose())
+        .collect::<Result<Vec<_>>>()?;
     let mut terms = Vec::new();
     let mut masked = Vec::new();
-    for ((((dy, w), merged), low), a) in upstream.iter().zip(&weights).zip(&merged).zip(&lows).zip(&downs) {
+    for (((dy, w), merged), back) in upstream.iter().zip(&weights).zip(&merged).zip(&backs) {
         let out = dy.cols;
         let w = merged.as_deref().map_or_else(|| w.elements(), Elements::F32);
         terms.push(Term { left: dy.against(w), right: Source::columns(w, out, k, k) });
-        let (Some(low), Some(a)) = (low, a) else { continue };
+        let Some((low, left, a)) = back else { continue };
         if low.dropout.is_off() {
-            let r = a.len() / k;
-            terms.push(Term { left: &low.packed, right: Source::columns(Elements::F32(a), r, k, k) });
+            terms.push(Term { left, right: Source::columns(Elements::F32(a), a.len() / k, k, k) });
         } else {
             masked.push((low.d_down.as_slice(), &**a, low.dropout));
         }

@@ -6,7 +6,7 @@
 //! frozen matrix stays as it is.
 
 use super::linear::sum;
-use super::matmul::{Elements, Isa, Left, Source, Term, Threads};
+use super::matmul::{Elements, Isa, Left, Source, Term};
 use super::{tensor, view};
 use crate::{Lora, LoraGrad, Projection};
 use candle_core::Result;
@@ -31,34 +31,31 @@ pub(crate) fn merging_pays(n: usize, (out, k): (usize, usize), r: usize) -> bool
 
 /// `W + scale * B A`, `(out, k)`.
 pub(super) fn merge(w: &[f32], lora: &Lora, (out, k): (usize, usize)) -> Result<Vec<f32>> {
-    let isa = Isa::best(false, out);
     let (a, b, r) = (view(&lora.a)?, view(&lora.b)?, lora.rank());
-    let left = &Left::new(isa, Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale), Threads::All);
-    let right = Source::columns(Elements::F32(&a), r, k, k);
-    Ok(sum(isa, (out, k), &[Term { left, right }], Some(w)))
+    let left = Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale);
+    Ok(product(left, Source::columns(Elements::F32(&a), r, k, k), Some(w)))
 }
 
-/// The gradients of A and B, from the columns of the input, `(k, n)`, and the gradient of the output, `(n, out)`.
+/// The gradients of A and B, from the input, `(n, k)`, and the gradient of the output, `(n, out)`.
 pub(super) fn gradients(
-    x: &Left,
+    x: &[f32],
     dy: &[f32],
     lora: &Lora,
     (n, k, out): (usize, usize, usize),
 ) -> Result<LoraGrad> {
     let (a, b, r) = (view(&lora.a)?, view(&lora.b)?, lora.rank());
-    let [of_a, of_b, of_w] = [r, out, k].map(|rows| Isa::best(false, rows));
+    let [x, dy] = [(x, k), (dy, out)].map(|(data, cols)| Source::columns(Elements::F32(data), n, cols, cols));
     // Of the merged matrix, turned: `(k, out)`.
-    let dw = sum(
-        of_w,
-        (k, out),
-        &[Term { left: x, right: Source::columns(Elements::F32(dy), n, out, out) }],
-        None,
-    );
-    let left =
-        &Left::new(of_a, Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale), Threads::All);
-    let da = sum(of_a, (r, k), &[Term { left, right: Source::rows(Elements::F32(&dw), k, out, out) }], None);
-    let left =
-        &Left::new(of_b, Source::columns(Elements::F32(&dw), k, out, out).scaled(lora.scale), Threads::All);
-    let db = sum(of_b, (out, r), &[Term { left, right: Source::rows(Elements::F32(&a), r, k, k) }], None);
+    let dw = product(x, dy, None);
+    let [by_rows, by_columns] =
+        [Source::rows, Source::columns].map(|source| source(Elements::F32(&dw), k, out, out));
+    let da = product(Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale), by_rows, None);
+    let db = product(by_columns.scaled(lora.scale), Source::rows(Elements::F32(&a), r, k, k), None);
     Ok(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? })
+}
+
+/// The products of the lanes of both, added to `base` if there is one.
+fn product(left: Source, right: Source, base: Option<&[f32]>) -> Vec<f32> {
+    let (isa, shape) = (Isa::best(false, left.lanes), (left.lanes, right.lanes));
+    sum(isa, shape, &[Term { left: &Left::new(isa, left), right }], base)
 }

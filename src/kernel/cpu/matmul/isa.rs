@@ -38,6 +38,8 @@ pub(in crate::cpu) struct Isa {
     pub(super) group: usize,
     /// How products are cut into tasks.
     pub(super) cut: Cut,
+    /// Whether a task may pack its rows itself, strip by strip.
+    pub(super) rows_as_needed: bool,
     /// What a thread does before it computes tiles, and after.
     pub(super) around: Option<[unsafe fn(); 2]>,
     /// Tiles of one vector of columns, and of two.
@@ -56,6 +58,7 @@ const PLAIN: Isa = Isa {
     depth: DEPTH,
     group: 0,
     cut: Cut::InStrips,
+    rows_as_needed: false,
     around: None,
     tiles: [tile::plain::<1, true>, tile::plain::<2, true>],
     unpacked: Some([tile::plain::<1, false>, tile::plain::<2, false>]),
@@ -72,6 +75,7 @@ const AVX2: Isa = Isa {
     depth: DEPTH,
     group: 0,
     cut: Cut::InStrips,
+    rows_as_needed: false,
     around: None,
     tiles: [tile::avx2::<1, true>, tile::avx2::<2, true>],
     unpacked: Some([tile::avx2::<1, false>, tile::avx2::<2, false>]),
@@ -88,6 +92,7 @@ const AVX512: Isa = Isa {
     depth: DEPTH,
     group: 0,
     cut: Cut::InStrips,
+    rows_as_needed: false,
     around: None,
     tiles: [tile::avx512::<1, true>, tile::avx512::<2, true>],
     unpacked: Some([tile::avx512::<1, false>, tile::avx512::<2, false>]),
@@ -112,6 +117,7 @@ const AMX: Isa = Isa {
     depth: DEPTH / 2,
     group: 192 << 10,
     cut: Cut::InBlocks,
+    rows_as_needed: true,
     around: Some([amx::begin, amx::end]),
     tiles: [amx::tile::<1>, amx::tile::<2>],
     unpacked: None,
@@ -181,23 +187,26 @@ impl Isa {
         form.planes() * self.padded(units, form)
     }
 
-    /// Packs [`Isa::rows`] lanes from `first` on as rows of a left operand.
-    pub(super) fn pack_rows(&self, out: &mut [MaybeUninit<u32>], source: Source, first: usize, form: Form) {
+    /// Packs [`Isa::rows`] lanes from `first` on at some steps as rows of a left operand.
+    pub(super) fn pack_rows(
+        &self,
+        out: &mut [MaybeUninit<u32>],
+        source: Source,
+        first: usize,
+        steps: Range<usize>,
+        form: Form,
+    ) {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        {
-            if form == Form::Split {
-                #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
-                // SAFETY: only the instruction set of these tiles has this form.
-                unsafe {
-                    split::rows(out, source, first);
-                }
-                return;
+        if form != Form::Single && self.panel > 1 {
+            let rows = if form == Form::Split { split::rows::<{ split::PLANES }> } else { split::rows::<1> };
+            #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
+            // SAFETY: only the instruction set of these tiles has panels.
+            unsafe {
+                rows(out, source, first, steps);
             }
-            if form == Form::Pairs && self.panel > 1 {
-                return super::pack::panels(out, source, first);
-            }
+            return;
         }
-        strip(self, out, self.rows, source, first, 0..source.steps, form == Form::Pairs);
+        strip(self, out, self.rows, source, first, steps, form == Form::Pairs);
     }
 
     /// Packs `width` lanes from `first` on at some steps as columns of a right operand.

@@ -13,6 +13,7 @@
 mod amx;
 mod cut;
 mod isa;
+mod left;
 mod pack;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod split;
@@ -20,7 +21,8 @@ mod thin;
 mod tile;
 
 pub(super) use isa::Isa;
-pub(super) use pack::{Elements, Source, narrow};
+pub(super) use left::Left;
+pub(super) use pack::{Elements, Source};
 pub(super) use thin::thin;
 
 use pack::Form;
@@ -55,54 +57,10 @@ fn before_line<T>(data: &[T]) -> usize {
     data.as_ptr().align_offset(LINE * size_of::<u32>())
 }
 
-/// A packed left operand.
-pub(super) struct Left {
-    data: Vec<u32>,
-    /// Where the strips begin.
-    start: usize,
-    rows: usize,
-    steps: usize,
-    form: Form,
-    isa: &'static Isa,
-}
-
-impl Left {
-    /// Packs the lanes of `source` as rows.
-    pub(super) fn new(isa: &'static Isa, source: Source, threads: Threads) -> Self {
-        let form = isa.form(&source);
-        let each = isa.room(form.units(source.steps), form) * isa.rows;
-        let strips = source.lanes.div_ceil(isa.rows);
-        let mut start = 0;
-        let data = filled(each * strips + LINE, |out| {
-            start = before_line(out);
-            let (before, out) = out.split_at_mut(start);
-            let (out, after) = out.split_at_mut(each * strips);
-            before.fill(MaybeUninit::new(0));
-            after.fill(MaybeUninit::new(0));
-            let pack = |(index, out): (usize, &mut [MaybeUninit<u32>])| {
-                isa.pack_rows(out, source, index * isa.rows, form);
-            };
-            match threads {
-                _ if each == 0 => {}
-                Threads::All => out.par_chunks_mut(each).with_min_len(4).enumerate().for_each(pack),
-                Threads::One => out.chunks_mut(each).enumerate().for_each(pack),
-            }
-        });
-        Self { data, start, rows: source.lanes, steps: source.steps, form, isa }
-    }
-
-    /// The strip of rows `index * isa.rows..` from unit `from` on.
-    fn strip(&self, index: usize, from: usize) -> &[u32] {
-        let each = self.isa.room(self.form.units(self.steps), self.form) * self.isa.rows;
-        &self.data[self.start..]
-            [index * each + self.isa.room(from, self.form) * self.isa.rows..(index + 1) * each]
-    }
-}
-
 /// One term of a sum of products: `left`, `(m, k)`, times `right`, `(k, n)`, whose lanes are its columns.
 #[derive(Clone, Copy)]
 pub(super) struct Term<'a> {
-    pub left: &'a Left,
+    pub left: &'a Left<'a>,
     pub right: Source<'a>,
 }
 
@@ -208,13 +166,19 @@ struct Run {
     to: usize,
 }
 
+impl Run {
+    fn units(self) -> Range<usize> {
+        self.from..self.to
+    }
+}
+
 /// The order in which the units of all terms are summed: blocks whose tiles stay in registers.
 fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
     let mut blocks: Vec<Vec<Run>> = Vec::new();
     let mut open = 0;
     for (term, Term { left, .. }) in terms.iter().enumerate() {
-        let all = left.form.units(left.steps);
-        let parts = left.steps.div_ceil(left.isa.depth).max(1);
+        let all = left.units();
+        let parts = left.source.steps.div_ceil(left.isa.depth).max(1);
         let each = left.isa.padded(all.div_ceil(parts), left.form);
         for part in 0..parts {
             let run = Run { term, from: (part * each).min(all), to: ((part + 1) * each).min(all) };
@@ -258,7 +222,8 @@ pub(super) fn multiply(
         assert!((m - 1) * stride + n <= base.len(), "what a product is added to");
     }
     for Term { left, right } in terms {
-        assert!(left.rows == m && right.lanes == n && left.steps == right.steps, "shapes of a product");
+        assert!(left.source.lanes == m && right.lanes == n, "shapes of a product");
+        assert!(left.source.steps == right.steps, "steps of a product");
         assert!(std::ptr::eq(left.isa, isa), "an operand packed for another instruction set");
     }
     let vectors = if n <= isa.lanes { 1 } else { 2 };
@@ -266,16 +231,27 @@ pub(super) fn multiply(
     let tile = isa.tiles[vectors - 1];
     let job = Job { isa, tile, width, m, n, c: Shared(c), stride, base, terms, blocks: &blocks(terms) };
     let (high, wide) = (m.div_ceil(isa.rows), n.div_ceil(width));
+    let (rows, columns) =
+        if threads == Threads::One { (high, wide) } else { isa.cut.tasks(isa.rows, high, wide) };
+    if !job.packs_rows_itself(columns) {
+        for term in terms {
+            term.left.pack(threads);
+        }
+    }
     if threads == Threads::One {
         return job.compute(0..high, 0..wide);
     }
-    let (rows, columns) = isa.cut.tasks(isa.rows, high, wide);
     let down = high.div_ceil(rows);
     (0..down * wide.div_ceil(columns)).into_par_iter().with_max_len(1).for_each(|task| {
         let (i, j) = (task % down, task / down);
         job.compute(i * rows..((i + 1) * rows).min(high), j * columns..((j + 1) * columns).min(wide));
     });
 }
+
+/// Strips of columns that a strip of rows meets at least, where it is packed for them alone...
+const COLUMNS_OF_A_PACKING: usize = 4;
+/// ... and how often it is packed at most.
+const PACKINGS: usize = 2;
 
 /// One product, for the threads that share it.
 struct Job<'a> {
@@ -293,6 +269,20 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// Whether a task of so many strips of columns packs its rows itself, strip by strip.
+    fn packs_rows_itself(&self, columns: usize) -> bool {
+        let packings = |runs: &Vec<Run>| columns.div_ceil(self.group(runs));
+        self.isa.rows_as_needed
+            && columns >= COLUMNS_OF_A_PACKING
+            && self.blocks.iter().all(|runs| packings(runs) <= PACKINGS)
+    }
+
+    /// Strips of columns that are packed before the rows go past them.
+    fn group(&self, runs: &[Run]) -> usize {
+        let each: usize = runs.iter().map(|run| self.room(run)).sum();
+        (self.isa.group / each.max(1)).max(1)
+    }
+
     /// Computes the tiles of some strips of rows and of columns.
     fn compute(&self, rows: Range<usize>, columns: Range<usize>) {
         // Two products can be under way on one thread when a task waits inside another: each has its own strips.
@@ -305,15 +295,18 @@ impl Job<'_> {
         }
         for (index, runs) in self.blocks.iter().enumerate() {
             let each: usize = runs.iter().map(|run| self.room(run)).sum();
-            let group = (self.isa.group / each.max(1)).max(1);
+            let of_rows: usize = runs.iter().map(|run| self.terms[run.term].left.room(&run.units())).sum();
+            let group = self.group(runs);
             for first in columns.clone().step_by(group) {
                 let columns = first..(first + group).min(columns.end);
-                if strips.len() < columns.len() * each + LINE {
-                    strips.resize(columns.len() * each + LINE, MaybeUninit::uninit());
+                let room = columns.len() * each;
+                if strips.len() < room + of_rows + LINE {
+                    strips.resize(room + of_rows + LINE, MaybeUninit::uninit());
                 }
                 let start = before_line(&strips);
-                let segments = self.pack(runs, rows.len(), columns.clone(), &mut strips[start..]);
-                self.tiles(index == 0, runs, rows.clone(), columns, segments);
+                let (of_columns, of_rows) = strips[start..].split_at_mut(room);
+                let segments = self.pack(runs, rows.len(), columns.clone(), of_columns);
+                self.tiles(index == 0, runs, rows.clone(), columns, segments, of_rows);
             }
         }
         #[expect(unsafe_code, reason = "changes the state of the processor")]
@@ -358,9 +351,7 @@ impl Job<'_> {
                 }
                 let (out, rest) = free.split_at_mut(self.room(run));
                 free = rest;
-                let each = form.steps_of_unit();
-                let steps = each * run.from..(each * run.to).min(left.steps);
-                self.isa.pack_columns(out, self.width, *right, at, steps, form);
+                self.isa.pack_columns(out, self.width, *right, at, left.steps(run.units()), form);
                 segments.push(Segment { b: out.as_ptr().cast(), ..empty });
             }
         }
@@ -375,11 +366,21 @@ impl Job<'_> {
         rows: Range<usize>,
         columns: Range<usize>,
         mut segments: Vec<Segment>,
+        of_rows: &mut [MaybeUninit<u32>],
     ) {
+        let mut strips = Vec::with_capacity(runs.len());
         for index in rows {
+            strips.clear();
+            let mut free = &mut *of_rows;
+            for run in runs {
+                let left = self.terms[run.term].left;
+                let (out, rest) = free.split_at_mut(left.room(&run.units()));
+                free = rest;
+                strips.push(left.strip(index, run.units(), out));
+            }
             for (column, segments) in columns.clone().zip(segments.chunks_exact_mut(runs.len())) {
-                for (segment, run) in segments.iter_mut().zip(runs) {
-                    segment.a = self.terms[run.term].left.strip(index, run.from).as_ptr();
+                for (segment, strip) in segments.iter_mut().zip(&strips) {
+                    segment.a = *strip;
                 }
                 let (row, at) = (index * self.isa.rows, column * self.width);
                 let (base, base_stride) = match self.base {

@@ -85,13 +85,19 @@ impl<'a> Source<'a> {
         self
     }
 
+    /// Elements that are f32 and to which nothing has to be done.
+    #[inline]
+    pub(super) fn plain(self) -> Option<&'a [f32]> {
+        let Elements::F32(data) = self.elements else { return None };
+        (self.scale == 1.0 && self.dropout.is_off()).then_some(data)
+    }
+
     /// Where some lanes from a step on can be read as they are, and the distance of their steps; none where something
     /// has to be done to them, or some do not exist.
     pub(super) fn in_place(self, lanes: Range<usize>, step: usize) -> Option<(&'a [f32], usize)> {
-        let Elements::F32(data) = self.elements else { return None };
-        let plain = self.scale == 1.0 && self.dropout.is_off();
         let there = self.lane_stride == 1 && lanes.end <= self.lanes && step < self.steps;
-        (plain && there).then(|| (&data[lanes.start + step * self.step_stride..], self.step_stride))
+        let data = self.plain().filter(|_| there)?;
+        Some((&data[lanes.start + step * self.step_stride..], self.step_stride))
     }
 
     /// The element of a lane at a step.
@@ -106,7 +112,7 @@ impl<'a> Source<'a> {
 }
 
 /// Rounds to the nearest bf16, ties to even; NaN stays NaN.
-pub(in crate::cpu) fn narrow(data: &[f32]) -> Vec<bf16> {
+pub(super) fn narrow(data: &[f32]) -> Vec<bf16> {
     super::filled(data.len(), |out| {
         out.par_chunks_mut(BLOCK).zip(data.par_chunks(BLOCK)).for_each(|(out, data)| narrow_block(out, data));
     })
@@ -263,37 +269,6 @@ vectorized! {
             }
         }
     }
-}
-
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-vectorized! {
-/// Packs up to [`super::amx::ROWS`] lanes of pairs from `first` on, panel by panel; what does not exist is zero.
-pub(super) fn panels(out: &mut [MaybeUninit<u32>], source: Source, first: usize) {
-    let Elements::Bf16(data) = source.elements else { unreachable!("pairs are of bf16") };
-    for (panel, out) in out.chunks_exact_mut(super::amx::ROWS * super::amx::PANEL).enumerate() {
-        let whole = source.step_stride == 1 && 2 * (panel + 1) * super::amx::PANEL <= source.steps;
-        for (row, out) in out.chunks_exact_mut(super::amx::PANEL).enumerate() {
-            let lane = first + row;
-            if whole && lane < source.lanes {
-                let at = lane * source.lane_stride + 2 * panel * super::amx::PANEL;
-                let (pairs, _) = data[at..at + 2 * super::amx::PANEL].as_chunks::<2>();
-                for (out, [low, high]) in out.iter_mut().zip(pairs) {
-                    out.write(u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16);
-                }
-                continue;
-            }
-            for (unit, out) in out.iter_mut().enumerate() {
-                let element = |step: usize| {
-                    let there = lane < source.lanes && step < source.steps;
-                    let at = || lane * source.lane_stride + step * source.step_stride;
-                    if there { u32::from(data[at()].to_bits()) } else { 0 }
-                };
-                let step = 2 * (panel * super::amx::PANEL + unit);
-                out.write(element(step) | element(step + 1) << 16);
-            }
-        }
-    }
-}
 }
 
 #[cfg(target_arch = "x86_64")]

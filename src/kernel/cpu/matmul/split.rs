@@ -15,9 +15,9 @@
 use super::amx::{LANES, PANEL, ROWS};
 use super::pack::{Source, x86};
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cvtepu16_epi32,
-    _mm512_cvtne2ps_pbh, _mm512_extracti64x4_epi64, _mm512_permutexvar_epi16, _mm512_set_epi16,
-    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
+    __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_set1_epi32,
+    _mm512_setzero_si512, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_ternarylogic_epi32,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -27,23 +27,28 @@ pub(super) const PLANES: usize = 3;
 /// Steps of a panel.
 const STEPS: usize = 2 * PANEL;
 
-/// Packs up to [`ROWS`] lanes from `first` on as rows, panel by panel; what does not exist is zero.
+/// Packs up to [`ROWS`] lanes from `first` on as rows, panel by panel, split or, as one part, rounded; what does not
+/// exist is zero. What is rounded has its steps next to each other.
 ///
 /// # Safety
 /// The processor has AMX, and so AVX-512 with bf16; `out` has whole panels for all steps.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn rows(out: &mut [MaybeUninit<u32>], source: Source, first: usize) {
-    let mut planes = [[_mm512_setzero_si512(); LANES]; PLANES];
-    for (panel, out) in out.chunks_exact_mut(PLANES * ROWS * PANEL).enumerate() {
-        let steps = panel * STEPS..((panel + 1) * STEPS).min(source.steps);
+pub(super) unsafe fn rows<const PARTS: usize>(
+    out: &mut [MaybeUninit<u32>],
+    source: Source,
+    first: usize,
+    steps: Range<usize>,
+) {
+    let next = Next { lanes: ROWS, steps: steps.clone() };
+    for (panel, out) in out.chunks_exact_mut(PARTS * ROWS * PANEL).enumerate() {
+        let from = steps.start + panel * STEPS;
+        let steps = from..(from + STEPS).min(steps.end);
         for half in [0, LANES] {
+            let to = To { first: half * PANEL, each: PANEL, plane: ROWS * PANEL };
             // SAFETY: handed on from the caller.
-            unsafe { block(&mut planes, source, first + half..source.lanes, steps.clone(), true) };
-            for (out, plane) in out.chunks_exact_mut(ROWS * PANEL).zip(&planes) {
-                for (out, row) in out[half * PANEL..].chunks_exact_mut(PANEL).zip(plane) {
-                    // SAFETY: 16 units of room.
-                    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), *row) };
-                }
+            unsafe {
+                let lanes = first + half..source.lanes;
+                block::<PARTS>(out, to, source, lanes, steps.clone(), true, next.from(&steps, source));
             }
         }
     }
@@ -61,106 +66,181 @@ pub(super) unsafe fn columns(
     first: usize,
     steps: Range<usize>,
 ) {
-    let mut planes = [[_mm512_setzero_si512(); LANES]; PLANES];
+    let next = Next { lanes: width, steps: steps.clone() };
     for (panel, out) in out.chunks_exact_mut(PLANES * PANEL * width).enumerate() {
         let from = steps.start + panel * STEPS;
         let steps = from..(from + STEPS).min(steps.end);
         for group in (0..width).step_by(LANES) {
+            let to = To { first: group, each: width, plane: PANEL * width };
             // SAFETY: handed on from the caller.
-            unsafe { block(&mut planes, source, first + group..source.lanes, steps.clone(), false) };
-            for (out, plane) in out.chunks_exact_mut(PANEL * width).zip(&planes) {
-                for (out, unit) in out.chunks_exact_mut(width).zip(plane) {
-                    // SAFETY: 16 lanes of room.
-                    unsafe { _mm512_storeu_si512(out[group..].as_mut_ptr().cast(), *unit) };
-                }
+            unsafe {
+                let lanes = first + group..source.lanes;
+                block::<PLANES>(out, to, source, lanes, steps.clone(), false, next.from(&steps, source));
             }
         }
     }
 }
 
-/// The parts of the first 16 of the lanes at up to 32 steps: for each part the 16 lanes with their units, or the 16
-/// units with their lanes.
+/// What comes after a panel: the next one of the strip, or the first of the next strip. The processor foresees
+/// neither.
+struct Next {
+    /// Lanes of a strip, and its steps.
+    lanes: usize,
+    steps: Range<usize>,
+}
+
+impl Next {
+    /// How many elements after those of the panel with these steps.
+    fn from(&self, panel: &Range<usize>, source: Source) -> isize {
+        if panel.end < self.steps.end {
+            (STEPS * source.step_stride) as isize
+        } else {
+            let back = (panel.start - self.steps.start) * source.step_stride;
+            (self.lanes * source.lane_stride) as isize - back as isize
+        }
+    }
+}
+
+/// Where the vectors of a block go: the first, and the distances to the next and to the next part.
+#[derive(Clone, Copy)]
+struct To {
+    first: usize,
+    each: usize,
+    plane: usize,
+}
+
+/// Packs the first 16 of the lanes at up to 32 steps: for each part the 16 lanes with their units, or the 16
+/// units with their lanes. `next` is how far behind lies what is read soon.
+///
+/// A unit of numbers that are split has two steps that are 16 apart, so that nothing has to change places: the order
+/// of the steps is nothing to a sum, as long as both operands have the same.
 ///
 /// # Safety
 /// As for [`rows`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn block(
-    planes: &mut [[__m512i; LANES]; PLANES],
+unsafe fn block<const PARTS: usize>(
+    out: &mut [MaybeUninit<u32>],
+    to: To,
     source: Source,
     lanes: Range<usize>,
     steps: Range<usize>,
     by_lane: bool,
+    next: isize,
 ) {
-    let together = source.step_stride == 1;
-    let there = match () {
-        () if lanes.is_empty() => 0,
-        () if together => lanes.len(),
-        () => steps.len().div_ceil(2),
-    };
-    for i in 0..LANES {
-        // SAFETY: lanes and steps that exist are inside the source.
-        let parts = unsafe {
-            if i >= there {
-                [_mm512_setzero_si512(); PLANES]
-            } else if together {
-                let at = (lanes.start + i) * source.lane_stride + steps.start;
-                let second = steps.len().saturating_sub(LANES);
-                let next = if second == 0 { at } else { at + LANES };
-                parts(x86::singles(source, at, steps.len()), x86::singles(source, next, second))
-            } else {
-                let step = steps.start + 2 * i;
-                let at = lanes.start + step * source.step_stride;
-                let second = if step + 1 < steps.end { lanes.len() } else { 0 };
-                let next = if second == 0 { at } else { at + source.step_stride };
-                interleaved(parts(x86::singles(source, at, lanes.len()), x86::singles(source, next, second)))
-            }
-        };
-        for (plane, part) in planes.iter_mut().zip(parts) {
-            plane[i] = part;
-        }
-    }
-    if together != by_lane {
-        for plane in planes {
-            *plane = x86::transpose(plane);
-        }
-    }
-}
-
-/// Two vectors as three of bf16, each with the elements of the first in its lower half.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn parts(low: __m512, high: __m512) -> [__m512i; PLANES] {
-    let (large, low, high) = part(low, high);
-    let (middle, low, high) = part(low, high);
-    [large, middle, narrow(low, high)]
-}
-
-/// Two vectors rounded to bf16, and what is left of them.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn part(low: __m512, high: __m512) -> (__m512i, __m512, __m512) {
-    let rounded = narrow(low, high);
-    let widened = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
-    let left_low = _mm512_sub_ps(low, widened(_mm512_castsi512_si256(rounded)));
-    let left_high = _mm512_sub_ps(high, widened(_mm512_extracti64x4_epi64::<1>(rounded)));
-    (rounded, left_low, left_high)
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn narrow(low: __m512, high: __m512) -> __m512i {
-    // SAFETY: both are 512 bits of plain data.
-    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
-}
-
-/// The elements of the lower halves and of the upper ones in turns.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn interleaved(parts: [__m512i; PLANES]) -> [__m512i; PLANES] {
-    let turns = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18,
-        2, 17, 1, 16, 0,
+    assert!(
+        to.first + (LANES - 1) * to.each + (PARTS - 1) * to.plane + LANES <= out.len(),
+        "room for a block"
     );
-    parts.map(|part| _mm512_permutexvar_epi16(turns, part))
+    let together = source.step_stride == 1;
+    let mut halves = [[_mm512_setzero_si512(); LANES]; 2];
+    // SAFETY: lanes and steps that exist are inside the source.
+    unsafe { load(&mut halves, source, lanes, steps, next) };
+    if together != by_lane {
+        for half in &mut halves {
+            *half = x86::transpose(half);
+        }
+    }
+    let [low, high] = halves;
+    for (i, (low, high)) in low.iter().zip(&high).enumerate() {
+        let [low, high] = [low, high].map(|half| _mm512_castsi512_ps(*half));
+        for (plane, part) in parts::<PARTS>(low, high).into_iter().enumerate() {
+            // SAFETY: there is room, see above.
+            unsafe {
+                let to = out.as_mut_ptr().add(to.first + i * to.each + plane * to.plane);
+                _mm512_storeu_si512(to.cast(), part);
+            }
+        }
+    }
+}
+
+/// The first 16 of the lanes at up to 32 steps, which make two vectors each: where the steps lie next to each other the
+/// first and the second half of those of each lane, else the lanes at each step of the first half and of the second.
+///
+/// # Safety
+/// As for [`rows`]; lanes and steps are inside the source.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn load(
+    halves: &mut [[__m512i; LANES]; 2],
+    source: Source,
+    lanes: Range<usize>,
+    steps: Range<usize>,
+    next: isize,
+) {
+    if lanes.is_empty() {
+        return;
+    }
+    let together = source.step_stride == 1;
+    let (each, half) =
+        if together { (source.lane_stride, LANES) } else { (source.step_stride, LANES * source.step_stride) };
+    let at = lanes.start * source.lane_stride + steps.start * source.step_stride;
+    let whole = lanes.len() >= LANES && steps.len() == STEPS;
+    if let Some(data) = source.plain()
+        && whole
+    {
+        for i in 0..LANES {
+            for (h, vectors) in halves.iter_mut().enumerate() {
+                // SAFETY: all lanes and steps exist; any address may be asked for.
+                unsafe {
+                    let from = data.as_ptr().add(at + i * each + h * half);
+                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_offset(next).cast());
+                    vectors[i] = _mm512_castps_si512(_mm512_loadu_ps(from));
+                }
+            }
+        }
+        return;
+    }
+    for (h, vectors) in halves.iter_mut().enumerate() {
+        let steps = steps.len().saturating_sub(h * LANES).min(LANES);
+        let (vectors_there, count) = if together { (lanes.len(), steps) } else { (steps, lanes.len()) };
+        for (i, vector) in vectors.iter_mut().enumerate().take(if count == 0 { 0 } else { vectors_there }) {
+            // SAFETY: as many elements exist from there.
+            *vector = _mm512_castps_si512(unsafe { x86::singles(source, at + i * each + h * half, count) });
+        }
+    }
+}
+
+/// Two vectors as some of pairs, the largest part first: three parts pair what is at the same place of both, one
+/// is rounded and pairs neighbours.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn parts<const PARTS: usize>(low: __m512, high: __m512) -> [__m512i; PARTS] {
+    const { assert!(PARTS == 1 || PARTS == PLANES) };
+    let mut parts = [_mm512_setzero_si512(); PARTS];
+    if PARTS == 1 {
+        // SAFETY: both are 512 bits of plain data.
+        parts[0] = unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
+        return parts;
+    }
+    let (mut low, mut high) = (low, high);
+    for (plane, part) in parts.iter_mut().enumerate() {
+        // The last is one of bf16 already; to round it could turn a NaN into a number.
+        let last = plane + 1 == PLANES;
+        let [first, second] = [low, high].map(|x| if last { _mm512_castps_si512(x) } else { rounded(x) });
+        *part = paired(first, second);
+        if !last {
+            low = _mm512_sub_ps(low, _mm512_castsi512_ps(first));
+            high = _mm512_sub_ps(high, _mm512_castsi512_ps(second));
+        }
+    }
+    parts
+}
+
+/// Rounded to the nearest bf16, halves away from zero. Some NaN become zero; what is left of them is NaN.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn rounded(x: __m512) -> __m512i {
+    let up = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+    _mm512_and_si512(up, _mm512_set1_epi32(-0x1_0000))
+}
+
+/// The upper halves of the elements of both, those of the first in the lower halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn paired(first: __m512i, second: __m512i) -> __m512i {
+    // The second where the mask has ones, else the first.
+    const CHOOSE: i32 = 0b1100_1010;
+    let lower = _mm512_srli_epi32::<16>(first);
+    _mm512_ternarylogic_epi32::<CHOOSE>(_mm512_set1_epi32(-0x1_0000), second, lower)
 }

@@ -1,5 +1,6 @@
 //! Products of every instruction set of this processor against sums in double precision.
 
+use super::pack::narrow;
 use super::*;
 use crate::Dropout;
 use half::bf16;
@@ -78,7 +79,7 @@ fn products_of_every_orientation() {
                     Source::rows(Elements::F32(&b_turned), n, k, k),
                 ] {
                     for threads in [Threads::All, Threads::One] {
-                        let left = Left::new(isa, left, threads);
+                        let left = Left::new(isa, left);
                         let c = filled(m * n, |c| {
                             multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], threads);
                         });
@@ -98,7 +99,7 @@ fn bf16_is_widened_or_multiplied_as_it_is() {
             let (a, b, b_turned) = (narrowed(1, m * k), narrowed(2, k * n), narrowed(3, k * n));
             let wide: Vec<f32> = a.iter().map(|x| x.to_f32()).collect();
             let left = if isa.pairs { Elements::Bf16(&a) } else { Elements::F32(&wide) };
-            let left = Left::new(isa, Source::rows(left, m, k, k), Threads::All);
+            let left = Left::new(isa, Source::rows(left, m, k, k));
             let product = |right: Source| {
                 filled(m * n, |c| {
                     multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], Threads::All);
@@ -123,8 +124,8 @@ fn terms_are_added_to_each_other_and_to_what_was_there() {
         wanted[at] += 0.5 * low + f64::from(residual[at]);
     }
     for isa in Isa::available() {
-        let left = Left::new(isa, Source::rows(Elements::F32(&x), m, k, k), Threads::All);
-        let low = Left::new(isa, Source::rows(Elements::F32(&down), m, r, r), Threads::All);
+        let left = Left::new(isa, Source::rows(Elements::F32(&x), m, k, k));
+        let low = Left::new(isa, Source::rows(Elements::F32(&down), m, r, r));
         let terms = [
             Term { left: &left, right: Source::rows(Elements::F32(&w), n, k, k) },
             Term { left: &low, right: Source::rows(Elements::F32(&b), n, r, r).scaled(0.5) },
@@ -146,18 +147,19 @@ fn dropout_goes_by_the_place_in_the_matrix() {
     let (x, w) = (random(1, m * k), random(2, k * n));
     let kept = |i: usize, s: usize| x[i * k + s] * dropout.factor((i * k + s) as u32);
     for isa in Isa::available() {
-        let left = Left::new(isa, Source::rows(Elements::F32(&x), m, k, k).dropped(dropout), Threads::All);
+        let left = Left::new(isa, Source::rows(Elements::F32(&x), m, k, k).dropped(dropout));
         let right = Source::columns(Elements::F32(&w), k, n, n);
         let product = |left: &Left, right, shape| {
             filled(shape, |c| {
-                let (rows, cols) = (left.rows, shape / left.rows);
+                let rows = left.source.lanes;
+                let cols = shape / rows;
                 multiply(isa, Out::fresh(c, cols), (rows, cols), &[Term { left, right }], Threads::All);
             })
         };
         let wanted = exact((m, n, k), kept, |s, j| w[s * n + j]);
         assert_close(isa.name, &product(&left, right, m * n), &wanted);
         // The same matrix on the right, its rows being the steps.
-        let other = Left::new(isa, Source::columns(Elements::F32(&x), m, 3, k), Threads::All);
+        let other = Left::new(isa, Source::columns(Elements::F32(&x), m, 3, k));
         let right = Source::columns(Elements::F32(&x), m, k, k).dropped(dropout);
         let wanted = exact((3, k, m), |i, s| x[s * k + i], kept);
         assert_close(isa.name, &product(&other, right, 3 * k), &wanted);
@@ -185,7 +187,7 @@ fn numbers_that_are_split_are_multiplied_as_well_as_whole_ones() {
     let wanted = exact((m, n, k), |i, s| a[i * k + s], |s, j| b[s * n + j]);
     let residual: Vec<f32> = random(3, m * n).iter().map(|x| x * 1e6).collect();
     let error = |isa: &'static Isa, base: Option<&[f32]>| {
-        let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k), Threads::All);
+        let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k));
         let right = Source::columns(Elements::F32(&b), k, n, n);
         let c = filled(m * n, |c| {
             multiply(isa, Out::fresh(c, n).over(base), (m, n), &[Term { left: &left, right }], Threads::All);
@@ -211,7 +213,7 @@ fn what_is_not_finite_does_not_come_out_finite() {
         for isa in Isa::available() {
             let (mut a, b) = (random(1, m * k), random(2, k * n));
             a[17 * k + 33] = broken;
-            let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k), Threads::All);
+            let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k));
             let right = Source::columns(Elements::F32(&b), k, n, n);
             let c = filled(m * n, |c| {
                 multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], Threads::All);

@@ -1,0 +1,108 @@
+//! Left operands: activations, packed once for all products that share them, or strip by strip by whoever
+//! multiplies them.
+//!
+//! A packed copy is read from memory by every product; numbers that are split are half as large again in it. Where a
+//! product has few columns, it is less work to pack each strip of rows anew, into the first caches, than to
+//! fetch the copy. Which of both is for [`super::multiply`] to say, which sees the whole product.
+
+use super::pack::{Elements, Form, Source, narrow};
+use super::{Isa, LINE, Threads, before_line, filled};
+use rayon::prelude::*;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// A left operand, whose lanes are its rows.
+pub(in crate::cpu) struct Left<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) form: Form,
+    pub(super) isa: &'static Isa,
+    packed: OnceLock<Packed>,
+}
+
+/// All strips of an operand.
+struct Packed {
+    data: Vec<u32>,
+    /// Where the strips begin.
+    start: usize,
+}
+
+impl<'a> Left<'a> {
+    /// The lanes of `source` as rows, as exact as `isa` multiplies them.
+    pub(in crate::cpu) fn new(isa: &'static Isa, source: Source<'a>) -> Self {
+        Self { source, form: isa.form(&source), isa, packed: OnceLock::new() }
+    }
+
+    /// The same, rounded to bf16: for products with bf16, by instructions that take pairs.
+    pub(in crate::cpu) fn rounded(isa: &'static Isa, source: Source<'a>) -> Self {
+        assert!(isa.pairs && source.step_stride == 1, "{} multiplies no such pairs", isa.name);
+        Self { form: Form::Pairs, ..Self::new(isa, source) }
+    }
+
+    /// Units of the sum.
+    pub(super) fn units(&self) -> usize {
+        self.form.units(self.source.steps)
+    }
+
+    /// The steps of some units.
+    pub(super) fn steps(&self, units: Range<usize>) -> Range<usize> {
+        let each = self.form.steps_of_unit();
+        each * units.start..(each * units.end).min(self.source.steps)
+    }
+
+    /// Packs all strips, unless they are.
+    pub(super) fn pack(&self, threads: Threads) {
+        self.packed.get_or_init(|| match self.source.elements {
+            // Tiles without panels take pairs from memory alone.
+            Elements::F32(data) if self.form == Form::Pairs && self.isa.panel == 1 => {
+                let narrowed = narrow(data);
+                self.packed(Source { elements: Elements::Bf16(&narrowed), ..self.source }, threads)
+            }
+            _ => self.packed(self.source, threads),
+        });
+    }
+
+    fn packed(&self, source: Source, threads: Threads) -> Packed {
+        let each = self.isa.room(self.units(), self.form) * self.isa.rows;
+        let strips = source.lanes.div_ceil(self.isa.rows);
+        let mut start = 0;
+        let data = filled(each * strips + LINE, |out| {
+            start = before_line(out);
+            let (before, out) = out.split_at_mut(start);
+            let (out, after) = out.split_at_mut(each * strips);
+            before.fill(MaybeUninit::new(0));
+            after.fill(MaybeUninit::new(0));
+            let pack = |(index, out): (usize, &mut [MaybeUninit<u32>])| {
+                self.isa.pack_rows(out, source, index * self.isa.rows, 0..source.steps, self.form);
+            };
+            match threads {
+                _ if each == 0 => {}
+                Threads::All => out.par_chunks_mut(each).with_min_len(4).enumerate().for_each(pack),
+                Threads::One => out.chunks_mut(each).enumerate().for_each(pack),
+            }
+        });
+        Packed { data, start }
+    }
+
+    /// Elements of some units of a strip.
+    pub(super) fn room(&self, units: &Range<usize>) -> usize {
+        self.isa.room(units.len(), self.form) * self.isa.rows
+    }
+
+    /// Some units of the strip of rows `index * isa.rows..`: of the packed copy, else packed into `free`, which has
+    /// [`Self::room`] for them.
+    pub(super) fn strip(
+        &self,
+        index: usize,
+        units: Range<usize>,
+        free: &mut [MaybeUninit<u32>],
+    ) -> *const u32 {
+        if let Some(Packed { data, start }) = self.packed.get() {
+            let each = self.isa.room(self.units(), self.form) * self.isa.rows;
+            let before = self.isa.room(units.start, self.form) * self.isa.rows;
+            return data[start + index * each + before..][..self.room(&units)].as_ptr();
+        }
+        self.isa.pack_rows(free, self.source, index * self.isa.rows, self.steps(units), self.form);
+        free.as_ptr().cast()
+    }
+}
