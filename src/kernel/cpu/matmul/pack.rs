@@ -200,6 +200,14 @@ pub(super) fn strip(
     }
 }
 
+/// Copies `N` elements.
+#[inline]
+fn copy<const N: usize>(out: &mut [MaybeUninit<u32>], data: &[f32]) {
+    if let (Some(out), Some(data)) = (out.first_chunk_mut::<N>(), data.first_chunk::<N>()) {
+        *out = data.map(|x| MaybeUninit::new(x.to_bits()));
+    }
+}
+
 vectorized! {
     /// Lanes that lie together stay together.
     fn straight_strip(out: &mut [MaybeUninit<u32>], width: usize, source: Source, lanes: Range<usize>, steps: Range<usize>) {
@@ -209,8 +217,16 @@ vectorized! {
             let (row, padding) = row.split_at_mut(lanes.len());
             match source.elements {
                 Elements::F32(data) if plain => {
-                    for (out, x) in row.iter_mut().zip(&data[at..at + lanes.len()]) {
-                        out.write(x.to_bits());
+                    // Known widths, for which a call to copy memory is not worth it.
+                    let data = &data[at..at + lanes.len()];
+                    match data.len() {
+                        16 => copy::<16>(row, data),
+                        32 => copy::<32>(row, data),
+                        _ => {
+                            for (out, x) in row.iter_mut().zip(data) {
+                                out.write(x.to_bits());
+                            }
+                        }
                     }
                 }
                 Elements::F32(data) => {
@@ -311,7 +327,7 @@ pub(super) mod x86 {
                         *row = unsafe { load(source, lane, first..steps.end, pairs) };
                     }
                 }
-                let block = transpose(&block);
+                transpose(&mut block);
                 let columns = (width - group).min(16);
                 let mask = (0xFFFF_u32 >> (16 - columns)) as u16;
                 for (i, column) in block.iter().enumerate().take(units - from) {
@@ -378,34 +394,33 @@ pub(super) mod x86 {
         }
     }
 
-    /// Rows become columns.
+    /// Rows become columns, in place: copies of so many registers go through memory.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(in super::super) fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
-        let mut a = *rows;
-        let mut b = a;
+    pub(in super::super) fn transpose(rows: &mut [__m512i; 16]) {
         // Pairs of rows, then pairs of pairs, inside each quarter of 128 bits.
-        for i in (0..16).step_by(2) {
-            b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
-            b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+        let (pairs, _) = rows.as_chunks_mut::<2>();
+        for [a, b] in pairs {
+            (*a, *b) = (_mm512_unpacklo_epi32(*a, *b), _mm512_unpackhi_epi32(*a, *b));
         }
-        for i in (0..16).step_by(4) {
-            a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
-            a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
-            a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
-            a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+        let (fours, _) = rows.as_chunks_mut::<4>();
+        for [a, b, c, d] in fours {
+            let (low, high) = (_mm512_unpacklo_epi64(*a, *c), _mm512_unpackhi_epi64(*a, *c));
+            (*c, *d) = (_mm512_unpacklo_epi64(*b, *d), _mm512_unpackhi_epi64(*b, *d));
+            (*a, *b) = (low, high);
         }
-        // Now `a[4 g + c]` has column `4 q + c` of rows `4 g..4 g + 4` in its quarter `q`.
+        // Now `rows[4 g + c]` has column `4 q + c` of rows `4 g..4 g + 4` in its quarter `q`.
         for c in 0..4 {
-            let even = _mm512_shuffle_i32x4::<0b10_00_10_00>(a[c], a[4 + c]);
-            let odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(a[c], a[4 + c]);
-            let even_below = _mm512_shuffle_i32x4::<0b10_00_10_00>(a[8 + c], a[12 + c]);
-            let odd_below = _mm512_shuffle_i32x4::<0b11_01_11_01>(a[8 + c], a[12 + c]);
-            b[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(even, even_below);
-            b[8 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(even, even_below);
-            b[4 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(odd, odd_below);
-            b[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(odd, odd_below);
+            let [above, below] = [(c, 4 + c), (8 + c, 12 + c)].map(|(a, b)| {
+                [
+                    _mm512_shuffle_i32x4::<0b10_00_10_00>(rows[a], rows[b]),
+                    _mm512_shuffle_i32x4::<0b11_01_11_01>(rows[a], rows[b]),
+                ]
+            });
+            rows[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(above[0], below[0]);
+            rows[8 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(above[0], below[0]);
+            rows[4 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(above[1], below[1]);
+            rows[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(above[1], below[1]);
         }
-        b
     }
 }

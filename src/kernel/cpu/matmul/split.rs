@@ -17,7 +17,8 @@ use super::pack::{Source, x86};
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps, _mm512_ternarylogic_epi32,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
+    _mm512_ternarylogic_epi32,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -132,72 +133,98 @@ unsafe fn block<const PARTS: usize>(
         to.first + (LANES - 1) * to.each + (PARTS - 1) * to.plane + LANES <= out.len(),
         "room for a block"
     );
-    let together = source.step_stride == 1;
-    let mut halves = [[_mm512_setzero_si512(); LANES]; 2];
-    // SAFETY: lanes and steps that exist are inside the source.
-    unsafe { load(&mut halves, source, lanes, steps, next) };
-    if together != by_lane {
-        for half in &mut halves {
-            *half = x86::transpose(half);
-        }
-    }
-    let [low, high] = halves;
-    for (i, (low, high)) in low.iter().zip(&high).enumerate() {
-        let [low, high] = [low, high].map(|half| _mm512_castsi512_ps(*half));
-        for (plane, part) in parts::<PARTS>(low, high).into_iter().enumerate() {
+    let vectors = Vectors::of(source, &lanes, &steps, next);
+    let mut store = |i: usize, low: __m512i, high: __m512i| {
+        let parts = parts::<PARTS>(_mm512_castsi512_ps(low), _mm512_castsi512_ps(high));
+        for (plane, part) in parts.into_iter().enumerate() {
             // SAFETY: there is room, see above.
             unsafe {
                 let to = out.as_mut_ptr().add(to.first + i * to.each + plane * to.plane);
                 _mm512_storeu_si512(to.cast(), part);
             }
         }
+    };
+    if vectors.together == by_lane {
+        for i in 0..LANES {
+            // SAFETY: handed on from the caller.
+            unsafe { store(i, vectors.at(i, 0), vectors.at(i, 1)) };
+        }
+        return;
+    }
+    let mut halves = [[_mm512_setzero_si512(); LANES]; 2];
+    for (h, half) in halves.iter_mut().enumerate() {
+        for (i, vector) in half.iter_mut().enumerate() {
+            // SAFETY: handed on from the caller.
+            *vector = unsafe { vectors.at(i, h) };
+        }
+        x86::transpose(half);
+    }
+    let [low, high] = halves;
+    for (i, (low, high)) in low.into_iter().zip(high).enumerate() {
+        store(i, low, high);
     }
 }
 
-/// The first 16 of the lanes at up to 32 steps, which make two vectors each: where the steps lie next to each other the
-/// first and the second half of those of each lane, else the lanes at each step of the first half and of the second.
-///
-/// # Safety
-/// As for [`rows`]; lanes and steps are inside the source.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn load(
-    halves: &mut [[__m512i; LANES]; 2],
-    source: Source,
-    lanes: Range<usize>,
-    steps: Range<usize>,
+/// 16 lanes at up to 32 steps as they are read, twice 16 vectors: where the steps lie next to each other the first and
+/// the second half of those of each lane, else the lanes at each step of the first half and of the second.
+struct Vectors<'a> {
+    source: Source<'a>,
+    together: bool,
+    /// All that is to be read, where it exists and nothing has to be done to it.
+    whole: Option<&'a [f32]>,
+    /// The first element, and the distances to the next vector and to the second half.
+    first: usize,
+    each: usize,
+    half: usize,
+    /// Vectors that exist of each half, and elements of these.
+    there: [(usize, usize); 2],
     next: isize,
-) {
-    if lanes.is_empty() {
-        return;
+}
+
+impl<'a> Vectors<'a> {
+    #[inline]
+    fn of(source: Source<'a>, lanes: &Range<usize>, steps: &Range<usize>, next: isize) -> Self {
+        let together = source.step_stride == 1;
+        let there = [0, LANES].map(|before| {
+            let steps = steps.len().saturating_sub(before).min(LANES);
+            let (vectors, elements) = if together { (lanes.len(), steps) } else { (steps, lanes.len()) };
+            (if elements == 0 { 0 } else { vectors }, elements)
+        });
+        let all = lanes.len() >= LANES && steps.len() == STEPS;
+        Self {
+            source,
+            together,
+            whole: source.plain().filter(|_| all),
+            first: lanes.start * source.lane_stride + steps.start * source.step_stride,
+            each: if together { source.lane_stride } else { source.step_stride },
+            half: if together { LANES } else { LANES * source.step_stride },
+            there,
+            next,
+        }
     }
-    let together = source.step_stride == 1;
-    let (each, half) =
-        if together { (source.lane_stride, LANES) } else { (source.step_stride, LANES * source.step_stride) };
-    let at = lanes.start * source.lane_stride + steps.start * source.step_stride;
-    let whole = lanes.len() >= LANES && steps.len() == STEPS;
-    if let Some(data) = source.plain()
-        && whole
-    {
-        for i in 0..LANES {
-            for (h, vectors) in halves.iter_mut().enumerate() {
-                // SAFETY: all lanes and steps exist; any address may be asked for.
-                unsafe {
-                    let from = data.as_ptr().add(at + i * each + h * half);
-                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_offset(next).cast());
-                    vectors[i] = _mm512_castps_si512(_mm512_loadu_ps(from));
+
+    /// Vector `i` of a half; what does not exist is zero.
+    ///
+    /// # Safety
+    /// As for [`rows`]; lanes and steps are inside the source.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn at(&self, i: usize, half: usize) -> __m512i {
+        let at = self.first + i * self.each + half * self.half;
+        // SAFETY: what is read exists; any address may be asked for.
+        let vector = unsafe {
+            if let Some(data) = self.whole {
+                let from = data.as_ptr().add(at);
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_offset(self.next).cast());
+                _mm512_loadu_ps(from)
+            } else {
+                match self.there[half] {
+                    (vectors, elements) if i < vectors => x86::singles(self.source, at, elements),
+                    _ => _mm512_setzero_ps(),
                 }
             }
-        }
-        return;
-    }
-    for (h, vectors) in halves.iter_mut().enumerate() {
-        let steps = steps.len().saturating_sub(h * LANES).min(LANES);
-        let (vectors_there, count) = if together { (lanes.len(), steps) } else { (steps, lanes.len()) };
-        for (i, vector) in vectors.iter_mut().enumerate().take(if count == 0 { 0 } else { vectors_there }) {
-            // SAFETY: as many elements exist from there.
-            *vector = _mm512_castps_si512(unsafe { x86::singles(source, at + i * each + h * half, count) });
-        }
+        };
+        _mm512_castps_si512(vector)
     }
 }
 
