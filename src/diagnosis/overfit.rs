@@ -157,7 +157,9 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let away = seen && away(standing, learnt, limits);
     let climbs = standing.climbing && standing.since >= 2 && standing.newest > limits.leap_rise;
     let leaps = seen && (standing.leap > limits.leap_rise || climbs);
-    let watch = (rise > least && to_watch > limits.strength_watch)
+    let [many_watch, many_warn] =
+        [limits.many_watch, limits.many_warn].map(|most| many(standing, most, limits));
+    let watch = (rise > least && to_watch > many_watch * limits.strength_watch)
         || away
         || leaps
         || climb.held > limits.held_watch
@@ -168,7 +170,7 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
     let weight = to_warn * rise.max(0.0).powf(1.5);
     // A train loss that went on falling is no chance: with it, few evaluations are enough.
     let heavy = rise > limits.warn_rise + (1.0 - learnt) * few
-        && (weight > limits.weight_warn || to_warn > limits.strength_warn);
+        && (weight > many_warn * limits.weight_warn || to_warn > many_warn * limits.strength_warn);
     let held = learnt == 1.0 && climb.held > limits.held_warn;
     let rows = standing.rise > limits.warn_rise && sure(limits.strength_paired_warn);
     // One evaluation more than makes a median that the best itself has no part in.
@@ -178,6 +180,14 @@ fn severity(standing: &Standing, train: Option<TrainSince>, limits: &Limits) -> 
         true => Severity::Warn,
         false => Severity::Watch,
     })
+}
+
+/// The share of a strength that is enough with so many evaluations, which have shown their noise: 1 with few, and
+/// `most` with many.
+fn many(standing: &Standing, most: f64, limits: &Limits) -> f64 {
+    let (from, to) = limits.many_evals;
+    let far = ((standing.finite as f64 / from).ln() / (to / from).ln()).clamp(0.0, 1.0);
+    1.0 - (1.0 - most) * far
 }
 
 /// Whether few evaluations show a rise that is plain to see, and that no noise makes: all that followed the best are
