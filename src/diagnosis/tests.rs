@@ -370,6 +370,7 @@ fn turned(rise: f64, noise: f64) -> Vec<f64> {
 fn an_idle_train_loss_hides_no_rise_that_is_far_above_the_noise() {
     let idle = |_| 1.5;
     let far = judge(&curves(idle, &turned(0.12, 0.005)));
+    assert!((0.11..0.12).contains(&far.rise.unwrap()));
     assert!(far.severity >= Severity::Watch, "{:?} {:?}", far.verdict, far.rise);
     // A small one, while nothing is learnt by heart, asks for more.
     let small = turned(0.085, 0.005);

@@ -2,7 +2,7 @@
 //!
 //! The figures follow the code that allocates: what a layer keeps ([`super::layer`]), what its backward
 //! pass holds at its widest, and the logits of one chunk of the head. They are of the CPU, where
-//! operands of products are packed copies; a device that needs no copies takes less.
+//! operands of products are packed copies; a device, or a processor, that needs no copies takes less.
 
 use super::Keep;
 use super::lora::{AdapterConfig, Module};
@@ -12,8 +12,8 @@ use crate::kernel::Kernels;
 /// Bytes of an f32.
 const SINGLE: u64 = 4;
 /// The program itself: code, tokenizer, rows, stacks of threads, and blocks that the allocator keeps for a size
-/// that is not asked for again. Measured: 85 to 127 MiB with models from 3 to 32 million parameters.
-const PROGRAM: u64 = 100 << 20;
+/// that is not asked for again. Measured: 70 to 114 MiB with models from 3 to 32 million parameters.
+const PROGRAM: u64 = 88 << 20;
 
 /// Bytes at the widest moment of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -104,3 +104,25 @@ fn a_run_of_three_epochs_is_judged_where_all_that_followed_the_best_is_far_above
     assert!(gravity(&falling, &[0.50, 0.62, 0.85], &none) < Severity::Warn);
     assert_eq!(gravity(&falling, &[1.62, 1.50, 2.25], &none), Severity::None);
 }
+
+#[test]
+fn many_evaluations_have_shown_their_noise_and_need_less_strength() {
+    // A plateau whose last `rising` evaluations rise, waving by 2 %, while the train loss falls slowly.
+    let of = |plateau: usize, rise: f64, limits: &Limits| {
+        let rising = 24;
+        let wave = |at: usize| 0.02 * (at as f64 * at as f64 * 1.7).sin();
+        let since = |at: usize| (at as f64 - plateau as f64).max(0.0) / f64::from(rising as u32);
+        let all = 0..plateau + rising;
+        let evals: Vec<f64> =
+            all.clone().map(|at| 1.5 * (1.0 + rise * since(at)) * (1.0 + wave(at))).collect();
+        let train: Vec<f64> = all.map(|at| 1.4 - 0.004 * at as f64).collect();
+        gravity(&train, &evals, limits)
+    };
+    let sure = |many: f64| Limits { many_watch: many, many_warn: many, ..Limits::DEFAULT };
+    assert_eq!(of(120, 0.05, &Limits::DEFAULT), Severity::Watch);
+    assert_eq!(of(120, 0.05, &sure(1.0)), Severity::None);
+    assert_eq!(of(120, 0.10, &Limits::DEFAULT), Severity::Warn);
+    assert_eq!(of(120, 0.10, &sure(1.0)), Severity::Watch);
+    // Few have not.
+    assert_eq!(of(8, 0.06, &sure(0.1)), Severity::None);
+}

@@ -1,6 +1,6 @@
 //! Products with frozen matrices and their low-rank updates.
 //!
-//! The matrices of a group share their input, so it is packed once; a frozen matrix and its update
+//! The matrices of a group share their input, which is packed once where it is packed as a whole; a frozen matrix and its update
 //! are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the gradients that a group
 //! sends back. With dropout the way back through an update is masked after its product, and cannot
 //! be part of that sum. An update of a rank that is not low goes another way: see [`merged`].
@@ -44,7 +44,7 @@ impl<G: Deref<Target = Storage>> Frozen<G> {
     }
 }
 
-/// Activations `(rows, cols)` as left operands, which are packed once.
+/// Activations `(rows, cols)` as left operands.
 pub(super) struct Activations<'a> {
     data: &'a [f32],
     cols: usize,

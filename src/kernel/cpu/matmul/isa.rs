@@ -125,6 +125,7 @@ const AMX: Isa = Isa {
 
 impl Isa {
     /// Whether packing may use vectors of 16 elements.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn vectors_of_16(&self) -> bool {
         self.lanes == 16
     }
@@ -196,11 +197,13 @@ impl Isa {
         steps: Range<usize>,
         form: Form,
     ) {
+        let room = self.room(form.units(steps.len()), form) * self.rows;
+        assert!(steps.end <= source.steps && out.len() == room, "room for a strip of rows");
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if form != Form::Single && self.panel > 1 {
             let rows = if form == Form::Split { split::rows::<{ split::PLANES }> } else { split::rows::<1> };
             #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
-            // SAFETY: only the instruction set of these tiles has panels.
+            // SAFETY: only the instruction set of these tiles has panels; steps and room were looked at.
             unsafe {
                 rows(out, source, first, steps);
             }
@@ -219,10 +222,13 @@ impl Isa {
         steps: Range<usize>,
         form: Form,
     ) {
+        let room = self.room(form.units(steps.len()), form) * width;
+        assert!(steps.end <= source.steps && out.len() == room, "room for a strip of columns");
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if form == Form::Split {
+            assert!(width.is_multiple_of(self.lanes), "a strip of whole vectors");
             #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
-            // SAFETY: only the instruction set of these tiles has this form.
+            // SAFETY: only the instruction set of these tiles has this form; steps and room were looked at.
             unsafe {
                 split::columns(out, width, source, first, steps);
             }

@@ -2,8 +2,8 @@
 //! multiplies them.
 //!
 //! A packed copy is read from memory by every product; numbers that are split are half as large again in it. Where a
-//! product has few columns, it is less work to pack each strip of rows anew, into the first caches, than to
-//! fetch the copy. Which of both is for [`super::multiply`] to say, which sees the whole product.
+//! product has some columns, which pay for it, and not so many that they go past in many groups, it is less work to
+//! pack each strip of rows anew, into the first caches, than to fetch the copy. Which of both is for [`super::multiply`] to say, which sees the whole product.
 
 use super::pack::{Elements, Form, Source, narrow};
 use super::{Isa, LINE, Threads, before_line, filled};
@@ -35,8 +35,14 @@ impl<'a> Left<'a> {
 
     /// The same, rounded to bf16: for products with bf16, by instructions that take pairs.
     pub(in crate::cpu) fn rounded(isa: &'static Isa, source: Source<'a>) -> Self {
-        assert!(isa.pairs && source.step_stride == 1, "{} multiplies no such pairs", isa.name);
+        let plain = source.step_stride == 1 && source.plain().is_some();
+        assert!(isa.pairs && plain, "{} multiplies no such pairs", isa.name);
         Self { form: Form::Pairs, ..Self::new(isa, source) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed.get().is_some()
     }
 
     /// Units of the sum.
@@ -52,17 +58,23 @@ impl<'a> Left<'a> {
 
     /// Packs all strips, unless they are.
     pub(super) fn pack(&self, threads: Threads) {
-        self.packed.get_or_init(|| match self.source.elements {
+        if self.packed.get().is_some() {
+            return;
+        }
+        let packed = match self.source.elements {
             // Tiles without panels take pairs from memory alone.
             Elements::F32(data) if self.form == Form::Pairs && self.isa.panel == 1 => {
                 let narrowed = narrow(data);
-                self.packed(Source { elements: Elements::Bf16(&narrowed), ..self.source }, threads)
+                self.copy(Source { elements: Elements::Bf16(&narrowed), ..self.source }, threads)
             }
-            _ => self.packed(self.source, threads),
-        });
+            _ => self.copy(self.source, threads),
+        };
+        // Not under the lock of the cell: a thread that waits for others may come by here again. Whoever is late has
+        // packed the same.
+        let _ = self.packed.set(packed);
     }
 
-    fn packed(&self, source: Source, threads: Threads) -> Packed {
+    fn copy(&self, source: Source, threads: Threads) -> Packed {
         let each = self.isa.room(self.units(), self.form) * self.isa.rows;
         let strips = source.lanes.div_ceil(self.isa.rows);
         let mut start = 0;

@@ -3,7 +3,7 @@
 //! A result is `base + sum_i left_i right_i`, computed in one pass: what a frozen matrix and its
 //! low-rank update say about the same activations, or what several modules say about the gradient
 //! of their common input. Left operands are activations, packed once and used by all products that
-//! share them; right operands are packed where they are needed, a strip of 16 or 32 columns or a few
+//! share them, or by each task for itself (see [`left`]); right operands are packed where they are needed, a strip of 16 or 32 columns or a few
 //! at a time, so that a matrix kept in bf16 is widened piece by piece and never as a whole.
 //!
 //! The blocking follows Goto and van de Geijn (2008), for processors with a large second cache: what is
@@ -199,7 +199,7 @@ fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
 }
 
 thread_local! {
-    /// The strips of the right operand that a thread has packed, kept from call to call.
+    /// What a thread has packed: strips of the right operand, and one of the left. Kept from call to call.
     static STRIPS: RefCell<Vec<MaybeUninit<u32>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -248,9 +248,9 @@ pub(super) fn multiply(
     });
 }
 
-/// Strips of columns that a strip of rows meets at least, where it is packed for them alone...
+/// Strips of columns that a strip of rows meets at least, where a task packs it for itself...
 const COLUMNS_OF_A_PACKING: usize = 4;
-/// ... and how often it is packed at most.
+/// ... and how often a task packs the same at most.
 const PACKINGS: usize = 2;
 
 /// One product, for the threads that share it.

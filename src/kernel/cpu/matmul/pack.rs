@@ -4,7 +4,7 @@
 //! steps of the sum; lanes that do not exist are zero. What else has to be done to an operand is
 //! done on the way: bf16 is widened, f32 is rounded to pairs of bf16, dropout is applied.
 
-#![expect(unsafe_code, reason = "vector instructions work on pointers")]
+#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector instructions work on pointers"))]
 
 use super::Isa;
 use crate::Dropout;
@@ -139,7 +139,8 @@ pub(super) enum Form {
     Single,
     /// In bf16, two neighbouring steps a unit.
     Pairs,
-    /// As the sum of three bf16, each in a plane of its own of [`Form::Pairs`], panel by panel; see [`super::split`].
+    /// As the sum of three bf16, each in a plane of its own, panel by panel; a unit has two steps of the panel that are
+    /// 16 apart. See [`super::split`].
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     Split,
 }

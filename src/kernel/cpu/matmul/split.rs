@@ -32,7 +32,7 @@ const STEPS: usize = 2 * PANEL;
 /// exist is zero. What is rounded has its steps next to each other.
 ///
 /// # Safety
-/// The processor has AMX, and so AVX-512 with bf16; `out` has whole panels for all steps.
+/// The processor has AMX, and so AVX-512 with bf16; `out` has whole panels for all steps, which are inside the source.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub(super) unsafe fn rows<const PARTS: usize>(
     out: &mut [MaybeUninit<u32>],

@@ -166,6 +166,64 @@ fn dropout_goes_by_the_place_in_the_matrix() {
     }
 }
 
+/// The product of two terms on one thread, which takes all columns.
+fn on_one_thread(isa: &'static Isa, (m, n): (usize, usize), terms: &[Term]) -> Vec<f32> {
+    filled(m * n, |c| multiply(isa, Out::fresh(c, n), (m, n), terms, Threads::One))
+}
+
+#[test]
+fn strips_that_are_packed_as_needed_are_those_of_the_packed_copy() {
+    // Strips of rows and of columns that are not full, panels that are not either, one block and several.
+    let (m, n, r) = (70, 163, 5);
+    for k in [40, 513, 1065] {
+        let (x, turned, w) = (random(1, m * k), random(2, m * k), random(3, n * k));
+        let (down, b) = (random(4, m * r), random(5, n * r));
+        for isa in Isa::available() {
+            for (rows, what) in [
+                (Source::rows(Elements::F32(&x), m, k, k), &x as &[f32]),
+                (Source::columns(Elements::F32(&turned), k, m, m), &turned),
+            ] {
+                let left = Left::new(isa, rows);
+                let low = Left::new(isa, Source::rows(Elements::F32(&down), m, r, r));
+                let terms = [
+                    Term { left: &left, right: Source::rows(Elements::F32(&w), n, k, k) },
+                    Term { left: &low, right: Source::rows(Elements::F32(&b), n, r, r) },
+                ];
+                let needed = on_one_thread(isa, (m, n), &terms);
+                assert_eq!(left.is_packed(), !isa.rows_as_needed, "{}", isa.name);
+                left.pack(Threads::One);
+                low.pack(Threads::One);
+                assert_eq!(needed, on_one_thread(isa, (m, n), &terms), "{} {k}", isa.name);
+                let at = |i: usize, s: usize| what[i * rows.lane_stride + s * rows.step_stride];
+                let mut wanted = exact((m, n, k), at, |s, j| w[j * k + s]);
+                let low = exact((m, n, r), |i, s| down[i * r + s], |s, j| b[j * r + s]);
+                wanted.iter_mut().zip(low).for_each(|(wanted, low)| *wanted += low);
+                assert_close(&format!("{} {k}", isa.name), &needed, &wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_are_rounded_to_bf16_as_alone() {
+    let shapes = SHAPES.into_iter().chain([(70, 163, 77)]);
+    for (isa, (m, n, k)) in Isa::available()
+        .into_iter()
+        .filter(|isa| isa.pairs)
+        .flat_map(|isa| shapes.clone().map(move |s| (isa, s)))
+    {
+        let (x, w) = (random(1, m * k), narrow(&random(2, n * k)));
+        let narrowed = narrow(&x);
+        let right = Source::rows(Elements::Bf16(&w), n, k, k);
+        let [ours, alone] = [
+            Left::rounded(isa, Source::rows(Elements::F32(&x), m, k, k)),
+            Left::new(isa, Source::rows(Elements::Bf16(&narrowed), m, k, k)),
+        ]
+        .map(|left| on_one_thread(isa, (m, n), &[Term { left: &left, right }]));
+        assert_eq!(ours, alone, "{} {m}x{n}x{k}", isa.name);
+    }
+}
+
 #[test]
 fn rounding_to_bf16_is_to_nearest_even() {
     let cases = [0.0, -0.0, 1.0, 1.003_906_2, 1.011_718_8, f32::INFINITY, f32::MAX, -3.3e-39, f32::NAN];
@@ -209,17 +267,24 @@ fn numbers_that_are_split_are_multiplied_as_well_as_whole_ones() {
 #[test]
 fn what_is_not_finite_does_not_come_out_finite() {
     let (m, n, k) = (80, 40, 100);
-    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+    // NaN of every kind: to round some up makes zeros of them.
+    let nan = [0x7FFF_FFFF, 0xFFFF_FFFF, 0x7F80_0001].map(f32::from_bits);
+    for broken in nan.into_iter().chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]) {
         for isa in Isa::available() {
-            let (mut a, b) = (random(1, m * k), random(2, k * n));
-            a[17 * k + 33] = broken;
-            let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k));
-            let right = Source::columns(Elements::F32(&b), k, n, n);
-            let c = filled(m * n, |c| {
-                multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &left, right }], Threads::All);
-            });
-            for (i, row) in c.chunks_exact(n).enumerate() {
-                assert!(row.iter().all(|c| c.is_finite() == (i != 17)), "{}: row {i}", isa.name);
+            for of_left in [true, false] {
+                let (mut a, mut b) = (random(1, m * k), random(2, k * n));
+                if of_left {
+                    a[17 * k + 33] = broken;
+                } else {
+                    b[33 * n + 17] = broken;
+                }
+                let left = Left::new(isa, Source::rows(Elements::F32(&a), m, k, k));
+                let right = Source::columns(Elements::F32(&b), k, n, n);
+                let c = on_one_thread(isa, (m, n), &[Term { left: &left, right }]);
+                for (at, c) in c.iter().enumerate() {
+                    let hit = if of_left { at / n == 17 } else { at % n == 17 };
+                    assert_eq!(c.is_finite(), !hit, "{}: {broken:?} at {at}", isa.name);
+                }
             }
         }
     }

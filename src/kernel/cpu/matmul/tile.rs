@@ -1,7 +1,7 @@
 //! The innermost loop: one tile of a product, held in registers from its first term to its last.
 //!
 //! Operands come packed in strips (see [`super::pack`]): for each step, the elements of all rows of
-//! the tile, or of all its columns. An element is 32 bits: an f32, or two bf16 of neighbouring
+//! the tile, or of all its columns. An element is 32 bits: an f32, or two bf16 of two
 //! steps, which one instruction multiplies and adds up in f32. Operands of f32 may also be read
 //! where they are. An element of a tile is always summed in the order of the steps, whatever the rest
 //! of the product looks like; so results depend neither on how the work is cut nor on the number of
