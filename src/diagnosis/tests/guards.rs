@@ -107,12 +107,11 @@ fn a_run_of_three_epochs_is_judged_where_all_that_followed_the_best_is_far_above
 
 #[test]
 fn many_evaluations_have_shown_their_noise_and_need_less_strength() {
-    // A plateau whose last `rising` evaluations rise, waving by 2 %, while the train loss falls slowly.
+    // A plateau, then 24 evaluations that rise, waving by 2 %, while the train loss falls slowly.
     let of = |plateau: usize, rise: f64, limits: &Limits| {
-        let rising = 24;
         let wave = |at: usize| 0.02 * (at as f64 * at as f64 * 1.7).sin();
-        let since = |at: usize| (at as f64 - plateau as f64).max(0.0) / f64::from(rising as u32);
-        let all = 0..plateau + rising;
+        let since = |at: usize| (at as f64 - plateau as f64).max(0.0) / 24.0;
+        let all = 0..plateau + 24;
         let evals: Vec<f64> =
             all.clone().map(|at| 1.5 * (1.0 + rise * since(at)) * (1.0 + wave(at))).collect();
         let train: Vec<f64> = all.map(|at| 1.4 - 0.004 * at as f64).collect();

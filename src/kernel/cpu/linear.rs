@@ -1,7 +1,7 @@
 //! Products with frozen matrices and their low-rank updates.
 //!
-//! The matrices of a group share their input, which is packed once where it is packed as a whole; a frozen matrix and its update
-//! are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the gradients that a group
+//! The matrices of a group share their input, which is packed once where it is packed as a whole; a
+//! frozen matrix and its update are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the gradients that a group
 //! sends back. With dropout the way back through an update is masked after its product, and cannot
 //! be part of that sum. An update of a rank that is not low goes another way: see [`merged`].
 

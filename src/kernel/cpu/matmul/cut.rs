@@ -43,7 +43,8 @@ impl Cut {
                     .flat_map(|down| across(down).map(|across| (high.div_ceil(down), wide.div_ceil(across))));
                 let cost = |(rows, columns): (usize, usize)| {
                     let tasks = high.div_ceil(rows) * wide.div_ceil(columns);
-                    // About the nanoseconds of 32 steps on Emerald Rapids: a tile, packing its columns, and fetching or packing its rows.
+                    // About the nanoseconds of 32 steps on Emerald Rapids: a tile, packing its columns, and fetching or
+                    // packing its rows.
                     let task = 200 * rows * columns + 400 * columns + 250 * rows;
                     tasks.div_ceil(threads) * task
                 };

@@ -197,15 +197,14 @@ impl Isa {
         steps: Range<usize>,
         form: Form,
     ) {
-        let room = self.room(form.units(steps.len()), form) * self.rows;
-        assert!(steps.end <= source.steps && out.len() == room, "room for a strip of rows");
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if form != Form::Single && self.panel > 1 {
-            let rows = if form == Form::Split { split::rows::<{ split::PLANES }> } else { split::rows::<1> };
+            let panels =
+                if form == Form::Split { split::panels::<{ split::PLANES }> } else { split::panels::<1> };
             #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
-            // SAFETY: only the instruction set of these tiles has panels; steps and room were looked at.
+            // SAFETY: only the instruction set of these tiles has panels.
             unsafe {
-                rows(out, source, first, steps);
+                panels(out, self.rows, source, first, steps, split::Side::Left);
             }
             return;
         }
@@ -222,15 +221,12 @@ impl Isa {
         steps: Range<usize>,
         form: Form,
     ) {
-        let room = self.room(form.units(steps.len()), form) * width;
-        assert!(steps.end <= source.steps && out.len() == room, "room for a strip of columns");
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if form == Form::Split {
-            assert!(width.is_multiple_of(self.lanes), "a strip of whole vectors");
             #[expect(unsafe_code, reason = "calls code for instructions that were detected")]
-            // SAFETY: only the instruction set of these tiles has this form; steps and room were looked at.
+            // SAFETY: only the instruction set of these tiles has this form.
             unsafe {
-                split::columns(out, width, source, first, steps);
+                split::panels::<{ split::PLANES }>(out, width, source, first, steps, split::Side::Right);
             }
             return;
         }

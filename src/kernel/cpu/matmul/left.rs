@@ -3,7 +3,8 @@
 //!
 //! A packed copy is read from memory by every product; numbers that are split are half as large again in it. Where a
 //! product has some columns, which pay for it, and not so many that they go past in many groups, it is less work to
-//! pack each strip of rows anew, into the first caches, than to fetch the copy. Which of both is for [`super::multiply`] to say, which sees the whole product.
+//! pack each strip of rows anew, into the first caches, than to fetch the copy. Which of both is for
+//! [`super::multiply`] to say, which sees the whole product.
 
 use super::pack::{Elements, Form, Source, narrow};
 use super::{Isa, LINE, Threads, before_line, filled};

@@ -3,8 +3,8 @@
 //! A result is `base + sum_i left_i right_i`, computed in one pass: what a frozen matrix and its
 //! low-rank update say about the same activations, or what several modules say about the gradient
 //! of their common input. Left operands are activations, packed once and used by all products that
-//! share them, or by each task for itself (see [`left`]); right operands are packed where they are needed, a strip of 16 or 32 columns or a few
-//! at a time, so that a matrix kept in bf16 is widened piece by piece and never as a whole.
+//! share them, or by each task for itself (see [`left`]); right operands are packed where they are
+//! needed, a strip of 16 or 32 columns or a few at a time, so that a matrix kept in bf16 is widened piece by piece and never as a whole.
 //!
 //! The blocking follows Goto and van de Geijn (2008), for processors with a large second cache: what is
 //! packed of the right operand stays there while the rows go past it.
@@ -279,8 +279,12 @@ impl Job<'_> {
 
     /// Strips of columns that are packed before the rows go past them.
     fn group(&self, runs: &[Run]) -> usize {
-        let each: usize = runs.iter().map(|run| self.room(run)).sum();
-        (self.isa.group / each.max(1)).max(1)
+        (self.isa.group / self.strip(runs).max(1)).max(1)
+    }
+
+    /// Elements of a strip of columns.
+    fn strip(&self, runs: &[Run]) -> usize {
+        runs.iter().map(|run| self.room(run)).sum()
     }
 
     /// Computes the tiles of some strips of rows and of columns.
@@ -294,12 +298,11 @@ impl Job<'_> {
             around[0]();
         }
         for (index, runs) in self.blocks.iter().enumerate() {
-            let each: usize = runs.iter().map(|run| self.room(run)).sum();
             let of_rows: usize = runs.iter().map(|run| self.terms[run.term].left.room(&run.units())).sum();
             let group = self.group(runs);
             for first in columns.clone().step_by(group) {
                 let columns = first..(first + group).min(columns.end);
-                let room = columns.len() * each;
+                let room = columns.len() * self.strip(runs);
                 if strips.len() < room + of_rows + LINE {
                     strips.resize(room + of_rows + LINE, MaybeUninit::uninit());
                 }

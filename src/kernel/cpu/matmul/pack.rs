@@ -201,14 +201,6 @@ pub(super) fn strip(
     }
 }
 
-/// Copies `N` elements.
-#[inline]
-fn copy<const N: usize>(out: &mut [MaybeUninit<u32>], data: &[f32]) {
-    if let (Some(out), Some(data)) = (out.first_chunk_mut::<N>(), data.first_chunk::<N>()) {
-        *out = data.map(|x| MaybeUninit::new(x.to_bits()));
-    }
-}
-
 vectorized! {
     /// Lanes that lie together stay together.
     fn straight_strip(out: &mut [MaybeUninit<u32>], width: usize, source: Source, lanes: Range<usize>, steps: Range<usize>) {
@@ -218,16 +210,8 @@ vectorized! {
             let (row, padding) = row.split_at_mut(lanes.len());
             match source.elements {
                 Elements::F32(data) if plain => {
-                    // Known widths, for which a call to copy memory is not worth it.
-                    let data = &data[at..at + lanes.len()];
-                    match data.len() {
-                        16 => copy::<16>(row, data),
-                        32 => copy::<32>(row, data),
-                        _ => {
-                            for (out, x) in row.iter_mut().zip(data) {
-                                out.write(x.to_bits());
-                            }
-                        }
+                    for (out, x) in row.iter_mut().zip(&data[at..at + lanes.len()]) {
+                        out.write(x.to_bits());
                     }
                 }
                 Elements::F32(data) => {

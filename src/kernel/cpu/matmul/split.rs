@@ -8,11 +8,12 @@
 //! to one in bf16 (from 3.39e38 on); and since what is denormal counts as zero, numbers and products below 1e-31
 //! lose their small parts.
 //!
-//! Here operands are packed in that form; the products are the tile's, see [`super::amx`].
+//! Here operands are packed in that form, and left ones of products with bf16 rounded to one; the products are the
+//! tile's, see [`super::amx`].
 
 #![expect(unsafe_code, reason = "vector instructions work on pointers")]
 
-use super::amx::{LANES, PANEL, ROWS};
+use super::amx::{LANES, PANEL};
 use super::pack::{Source, x86};
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512,
@@ -28,55 +29,45 @@ pub(super) const PLANES: usize = 3;
 /// Steps of a panel.
 const STEPS: usize = 2 * PANEL;
 
-/// Packs up to [`ROWS`] lanes from `first` on as rows, panel by panel, split or, as one part, rounded; what does not
+/// What an operand's lanes are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Rows of a left operand: the units of a lane lie together.
+    Left,
+    /// Columns of a right operand: the lanes of a unit lie together.
+    Right,
+}
+
+/// Packs `width` lanes from `first` on at some steps, panel by panel, split or, as one part, rounded; what does not
 /// exist is zero. What is rounded has its steps next to each other.
 ///
 /// # Safety
-/// The processor has AMX, and so AVX-512 with bf16; `out` has whole panels for all steps, which are inside the source.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn rows<const PARTS: usize>(
-    out: &mut [MaybeUninit<u32>],
-    source: Source,
-    first: usize,
-    steps: Range<usize>,
-) {
-    let next = Next { lanes: ROWS, steps: steps.clone() };
-    for (panel, out) in out.chunks_exact_mut(PARTS * ROWS * PANEL).enumerate() {
-        let from = steps.start + panel * STEPS;
-        let steps = from..(from + STEPS).min(steps.end);
-        for half in [0, LANES] {
-            let to = To { first: half * PANEL, each: PANEL, plane: ROWS * PANEL };
-            // SAFETY: handed on from the caller.
-            unsafe {
-                let lanes = first + half..source.lanes;
-                block::<PARTS>(out, to, source, lanes, steps.clone(), true, next.from(&steps, source));
-            }
-        }
-    }
-}
-
-/// Packs `width` lanes from `first` on as columns, panel by panel; what does not exist is zero.
+/// The processor has AMX, and so AVX-512 with bf16.
 ///
-/// # Safety
-/// As for [`rows`]; the width is one or two times [`LANES`].
+/// # Panics
+/// When the steps are not in the source, or `out` does not have whole panels for all of them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn columns(
+pub(super) unsafe fn panels<const PARTS: usize>(
     out: &mut [MaybeUninit<u32>],
     width: usize,
     source: Source,
     first: usize,
     steps: Range<usize>,
+    side: Side,
 ) {
+    let panel = PARTS * PANEL * width;
+    assert!(steps.end <= source.steps && width.is_multiple_of(LANES), "operand of a product");
+    assert_eq!(out.len(), steps.len().div_ceil(STEPS) * panel, "room for a strip of panels");
     let next = Next { lanes: width, steps: steps.clone() };
-    for (panel, out) in out.chunks_exact_mut(PLANES * PANEL * width).enumerate() {
-        let from = steps.start + panel * STEPS;
+    for (out, from) in out.chunks_exact_mut(panel).zip(steps.clone().step_by(STEPS)) {
         let steps = from..(from + STEPS).min(steps.end);
-        for group in (0..width).step_by(LANES) {
-            let to = To { first: group, each: width, plane: PANEL * width };
-            // SAFETY: handed on from the caller.
+        for lane in (0..width).step_by(LANES) {
+            let (before, each) = if side == Side::Left { (lane * PANEL, PANEL) } else { (lane, width) };
+            let to = To { before, each, plane: PANEL * width };
+            // SAFETY: handed on from the caller; lanes and steps are inside the source.
             unsafe {
-                let lanes = first + group..source.lanes;
-                block::<PLANES>(out, to, source, lanes, steps.clone(), false, next.from(&steps, source));
+                let lanes = first + lane..source.lanes;
+                block::<PARTS>(out, to, source, lanes, steps.clone(), side, next.from(&steps, source));
             }
         }
     }
@@ -102,10 +93,10 @@ impl Next {
     }
 }
 
-/// Where the vectors of a block go: the first, and the distances to the next and to the next part.
+/// Where the vectors of a block go: what is before the first, and the distances to the next and to the next part.
 #[derive(Clone, Copy)]
 struct To {
-    first: usize,
+    before: usize,
     each: usize,
     plane: usize,
 }
@@ -117,7 +108,7 @@ struct To {
 /// of the steps is nothing to a sum, as long as both operands have the same.
 ///
 /// # Safety
-/// As for [`rows`].
+/// As for [`panels`]; steps that exist are inside the source.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn block<const PARTS: usize>(
@@ -126,11 +117,11 @@ unsafe fn block<const PARTS: usize>(
     source: Source,
     lanes: Range<usize>,
     steps: Range<usize>,
-    by_lane: bool,
+    side: Side,
     next: isize,
 ) {
     assert!(
-        to.first + (LANES - 1) * to.each + (PARTS - 1) * to.plane + LANES <= out.len(),
+        to.before + (LANES - 1) * to.each + (PARTS - 1) * to.plane + LANES <= out.len(),
         "room for a block"
     );
     let vectors = Vectors::of(source, &lanes, &steps, next);
@@ -139,12 +130,12 @@ unsafe fn block<const PARTS: usize>(
         for (plane, part) in parts.into_iter().enumerate() {
             // SAFETY: there is room, see above.
             unsafe {
-                let to = out.as_mut_ptr().add(to.first + i * to.each + plane * to.plane);
+                let to = out.as_mut_ptr().add(to.before + i * to.each + plane * to.plane);
                 _mm512_storeu_si512(to.cast(), part);
             }
         }
     };
-    if vectors.together == by_lane {
+    if vectors.together == (side == Side::Left) {
         for i in 0..LANES {
             // SAFETY: handed on from the caller.
             unsafe { store(i, vectors.at(i, 0), vectors.at(i, 1)) };
@@ -206,7 +197,7 @@ impl<'a> Vectors<'a> {
     /// Vector `i` of a half; what does not exist is zero.
     ///
     /// # Safety
-    /// As for [`rows`]; lanes and steps are inside the source.
+    /// As for [`block`].
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     unsafe fn at(&self, i: usize, half: usize) -> __m512i {
