@@ -12,8 +12,8 @@ use crate::{Heads, Layout};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-/// Queries that go through together.
-const BLOCK: usize = 64;
+/// Queries that go through together: whole tiles of AVX-512.
+const BLOCK: usize = 56;
 
 /// One head of one row of the batch, in a matrix of `width` columns.
 #[derive(Clone, Copy)]
@@ -103,7 +103,7 @@ fn tasks(layout: &Layout, heads: usize) -> Vec<Task> {
 /// One product on the thread that asks for it.
 fn product(out: Out, shape: (usize, usize), left: Source, right: Source) {
     let isa = Isa::without_panels();
-    let left = &Left::new(isa, left);
+    let left = &Left::in_place(isa, left);
     multiply(isa, out, shape, &[Term { left, right }], Threads::One);
 }
 
@@ -112,8 +112,8 @@ fn scores(block: Block, q: Part, k: Part) -> Vec<f32> {
     let (queries, keys) = (block.queries(), block.keys());
     let scale = 1.0 / (q.dim as f32).sqrt();
     filled(queries * keys, |out| {
-        let left = q.lanes(block.from, block.reach).scaled(scale);
-        product(Out::fresh(out, keys), (queries, keys), left, k.lanes(block.first_key, block.reach));
+        let keys_seen = k.lanes(block.first_key, block.reach).scaled(scale);
+        product(Out::fresh(out, keys), (queries, keys), q.lanes(block.from, block.reach), keys_seen);
     })
 }
 

@@ -1,11 +1,13 @@
 //! Products with frozen matrices and their low-rank updates.
 //!
 //! The matrices of a group share their input, which is packed once where it is packed as a whole; a
-//! frozen matrix and its update are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the gradients that a group
-//! sends back. With dropout the way back through an update is masked after its product, and cannot
-//! be part of that sum. An update of a rank that is not low goes another way: see [`merged`].
+//! frozen matrix and its update are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the
+//! gradients that a group sends back. With dropout the way back through an update is masked after its
+//! product, and cannot be part of that sum. How exact the products of an update are is for [`factors`] to
+//! say; one of a rank that is not low goes another way: see [`merged`].
 
-use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply, thin};
+use super::factors::{Factor, Way};
+use super::matmul::{Elements, Isa, Left, Out, Source, Term, Threads, filled, multiply};
 use super::simd::vectorized;
 use super::{merged, tensor, view};
 use crate::{Dropout, LoraGrad, Projected, Projection, Upstream, Weight};
@@ -48,7 +50,7 @@ impl<G: Deref<Target = Storage>> Frozen<G> {
 pub(super) struct Activations<'a> {
     data: &'a [f32],
     cols: usize,
-    source: Source<'a>,
+    pub(super) source: Source<'a>,
     /// For products with f32.
     pub(super) single: Left<'a>,
     /// For products with bf16, where these are other instructions.
@@ -104,39 +106,26 @@ pub(crate) fn linear(x: &Tensor, group: &[Projection], residual: Option<&Tensor>
             }
             let r = lora.rank();
             let (a, b) = (view(&lora.a)?, view(&lora.b)?);
-            let down = thin(
-                Isa::without_panels(),
-                x.source.dropped(dropout),
-                Source::rows(Elements::F32(&a), r, k, k),
-            );
-            let low = Left::new(isa, Source::rows(Elements::F32(&down), n, r, r));
-            let up = Source::rows(Elements::F32(&b), out, r, r).scaled(lora.scale);
-            let y = sum(isa, (n, out), &[frozen, Term { left: &low, right: up }], residual.as_deref());
+            let way = Way::new(isa, projection.weight.is_bf16(), n, r);
+            let down = way.to_rank(&x, dropout, &way.factor(&a, 1.0), |a| Source::rows(a, r, k, k));
+            let (low, up) = (way.low(&down, r), way.factor(&b, lora.scale));
+            let mut terms = up.terms(&low, |b| Source::rows(b, out, r, r));
+            terms.insert(0, frozen);
+            let y = sum(isa, (n, out), &terms, residual.as_deref());
             Ok(Projected { y: tensor(y, n, out)?, down: Some(tensor(down, n, r)?) })
         })
         .collect()
 }
 
 /// What a low-rank update sends back to the input of its group.
-struct Low<'a> {
+struct Low<A> {
+    way: Way,
     /// Gradient with respect to `dropout(x) A^T`, `(n, r)`.
     d_down: Vec<f32>,
     /// `(r, k)`
-    a: &'a Tensor,
+    a: A,
+    r: usize,
     dropout: Dropout,
-}
-
-impl Low<'_> {
-    /// With what it takes for the `(n, k)` gradient of the input: its left operand, and `a`.
-    fn back(
-        &self,
-        isa: &'static Isa,
-        (n, k): (usize, usize),
-    ) -> Result<(&Self, Left<'_>, impl Deref<Target = [f32]>)> {
-        let a = view(self.a)?;
-        let r = a.len() / k;
-        Ok((self, Left::new(isa, Source::rows(Elements::F32(&self.d_down), n, r, r)), a))
-    }
 }
 
 pub(crate) fn linear_backward(
@@ -176,18 +165,14 @@ pub(crate) fn linear_backward(
         };
         let r = lora.rank();
         let (b, down) = (view(&lora.b)?, view(down)?);
-        let right = Source::columns(Elements::F32(&b), out, r, r).scaled(lora.scale);
-        let d_down = thin(Isa::without_panels(), dy.source, right);
-        let single = Isa::best(false, r);
-        let left = &Left::new(single, Source::columns(Elements::F32(&d_down), n, r, r));
-        let right = Source::columns(Elements::F32(&x), n, k, k).dropped(dropout);
-        let da = sum(single, (r, k), &[Term { left, right }], None);
-        let left = Source::columns(Elements::F32(&down), n, r, r).scaled(lora.scale);
-        let left = &Left::new(single, left);
-        let right = Source::columns(Elements::F32(dy.data), n, out, out);
-        let db = transposed(&sum(single, (r, out), &[Term { left, right }], None), r, out);
+        let way = Way::new(isa, projection.weight.is_bf16(), n, r);
+        let up = way.factor(&b, lora.scale);
+        let d_down = way.to_rank(dy, Dropout::OFF, &up, |b| Source::columns(b, out, r, r));
+        let wide = |data, cols| Source::columns(Elements::F32(data), n, cols, cols);
+        let da = way.gradient(&d_down, 1.0, wide(&x, k).dropped(dropout), true);
+        let db = way.gradient(&down, lora.scale, wide(dy.data, out), false);
         grads.push(Some(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? }));
-        lows.push(Some(Low { d_down, a: &lora.a, dropout }));
+        lows.push(Some(Low { way, d_down, a: view(&lora.a)?, r, dropout }));
     }
     if !need_dx || group.is_empty() {
         return Ok((None, grads));
@@ -204,29 +189,30 @@ pub(crate) fn linear_backward(
             _ => Ok(None),
         })
         .collect::<Result<Vec<_>>>()?;
-    let backs = lows
+    let backs: Vec<Option<(usize, Left, Factor)>> = lows
         .iter()
-        .map(|low| low.as_ref().map(|low| low.back(isa, (n, k))).transpose())
-        .collect::<Result<Vec<_>>>()?;
+        .map(|low| low.as_ref().filter(|low| low.dropout.is_off()))
+        .map(|low| low.map(|low| (low.r, low.way.low(&low.d_down, low.r), low.way.factor(&low.a, 1.0))))
+        .collect();
     let mut terms = Vec::new();
-    let mut masked = Vec::new();
     for (((dy, w), merged), back) in upstream.iter().zip(&weights).zip(&merged).zip(&backs) {
-        let out = dy.cols;
         let w = merged.as_deref().map_or_else(|| w.elements(), Elements::F32);
-        terms.push(Term { left: dy.against(w), right: Source::columns(w, out, k, k) });
-        let Some((low, left, a)) = back else { continue };
-        if low.dropout.is_off() {
-            terms.push(Term { left, right: Source::columns(Elements::F32(a), a.len() / k, k, k) });
-        } else {
-            masked.push((low.d_down.as_slice(), &**a, low.dropout));
+        terms.push(Term { left: dy.against(w), right: Source::columns(w, dy.cols, k, k) });
+        if let Some((r, low, a)) = back {
+            terms.extend(a.terms(low, |a| Source::columns(a, *r, k, k)));
         }
     }
     let mut dx = sum(isa, (n, k), &terms, None);
+    let masked: Vec<(&[f32], &[f32], usize, Dropout)> = lows
+        .iter()
+        .flatten()
+        .filter(|low| !low.dropout.is_off())
+        .map(|low| (&*low.d_down, &*low.a, low.r, low.dropout))
+        .collect();
     if !masked.is_empty() {
         dx.par_chunks_mut(k).with_min_len(MIN_ROWS).enumerate().for_each(|(i, dx)| {
-            for (d_down, a, dropout) in &masked {
-                let r = a.len() / k;
-                add_masked(dx, &d_down[i * r..(i + 1) * r], a, (i * k) as u32, *dropout);
+            for &(d_down, a, r, dropout) in &masked {
+                add_masked(dx, &d_down[i * r..(i + 1) * r], a, (i * k) as u32, dropout);
             }
         });
     }
@@ -252,9 +238,4 @@ vectorized! {
             }
         }
     }
-}
-
-/// A `(rows, cols)` matrix turned.
-fn transposed(data: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..rows * cols).map(|at| data[at % rows * cols + at / rows]).collect()
 }

@@ -6,6 +6,7 @@
 
 mod adam;
 mod attention;
+mod factors;
 mod head;
 mod linear;
 mod matmul;

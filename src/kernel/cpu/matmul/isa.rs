@@ -15,7 +15,6 @@ use std::sync::OnceLock;
 /// Rows of the result from which on it is worth it to split both operands, which costs as much as some of them.
 const FEW_ROWS: usize = 64;
 /// Steps from which on it is: a panel has 32 of them, be they there or not.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 const LEAST_SPLIT: usize = 24;
 
 /// An instruction set: the tiles made of it.
@@ -160,6 +159,11 @@ impl Isa {
     pub(in crate::cpu) fn best(bf16: bool, rows: usize) -> &'static Self {
         let [single, best] = Self::found();
         if bf16 || best.split && rows >= FEW_ROWS { best } else { single }
+    }
+
+    /// Whether it pays to multiply by an update of rank `r`, beside a matrix in bf16, in bf16 too; on so many rows.
+    pub(in crate::cpu) fn rounds_updates(&self, rows: usize, r: usize) -> bool {
+        self.pairs && self.panel > 1 && rows >= FEW_ROWS && r >= LEAST_SPLIT
     }
 
     /// The best of this processor without panels, which has tiles for left operands that are not packed, and packs

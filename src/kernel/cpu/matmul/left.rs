@@ -1,5 +1,5 @@
 //! Left operands: activations, packed once for all products that share them, or strip by strip by whoever
-//! multiplies them.
+//! multiplies them; or, where every element meets few others, read where they are.
 //!
 //! A packed copy is read from memory by every product; numbers that are split are half as large again in it. Where a
 //! product has some columns, which pay for it, and not so many that they go past in many groups, it is less work to
@@ -18,7 +18,17 @@ pub(in crate::cpu) struct Left<'a> {
     pub(super) source: Source<'a>,
     pub(super) form: Form,
     pub(super) isa: &'static Isa,
+    /// Whether strips are read where they are, as far as that can be, and packed one by one where not.
+    in_place: bool,
     packed: OnceLock<Packed>,
+}
+
+/// Where the units of a strip of rows are.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    pub(super) at: *const u32,
+    /// Elements from one row to the next where it is not packed.
+    pub(super) stride: Option<usize>,
 }
 
 /// All strips of an operand.
@@ -31,13 +41,19 @@ struct Packed {
 impl<'a> Left<'a> {
     /// The lanes of `source` as rows, as exact as `isa` multiplies them.
     pub(in crate::cpu) fn new(isa: &'static Isa, source: Source<'a>) -> Self {
-        Self { source, form: isa.form(&source), isa, packed: OnceLock::new() }
+        Self { source, form: isa.form(&source), isa, in_place: false, packed: OnceLock::new() }
+    }
+
+    /// The same, read where it is: for a product with few columns, of which packing would be more work. Strips that are
+    /// not whole, or changed by scale or dropout, are packed by each task for itself.
+    pub(in crate::cpu) fn in_place(isa: &'static Isa, source: Source<'a>) -> Self {
+        Self { in_place: isa.unpacked.is_some() && source.step_stride == 1, ..Self::new(isa, source) }
     }
 
     /// The same, rounded to bf16: for products with bf16, by instructions that take pairs.
     pub(in crate::cpu) fn rounded(isa: &'static Isa, source: Source<'a>) -> Self {
         let plain = source.step_stride == 1 && source.plain().is_some();
-        assert!(isa.pairs && plain, "{} multiplies no such pairs", isa.name);
+        assert!(isa.pairs && (plain || isa.panel > 1), "{} multiplies no such pairs", isa.name);
         Self { form: Form::Pairs, ..Self::new(isa, source) }
     }
 
@@ -59,7 +75,7 @@ impl<'a> Left<'a> {
 
     /// Packs all strips, unless they are.
     pub(super) fn pack(&self, threads: Threads) {
-        if self.packed.get().is_some() {
+        if self.in_place || self.packed.get().is_some() {
             return;
         }
         let packed = match self.source.elements {
@@ -104,18 +120,21 @@ impl<'a> Left<'a> {
 
     /// Some units of the strip of rows `index * isa.rows..`: of the packed copy, else packed into `free`, which has
     /// [`Self::room`] for them.
-    pub(super) fn strip(
-        &self,
-        index: usize,
-        units: Range<usize>,
-        free: &mut [MaybeUninit<u32>],
-    ) -> *const u32 {
+    pub(super) fn strip(&self, index: usize, units: Range<usize>, free: &mut [MaybeUninit<u32>]) -> Strip {
         if let Some(Packed { data, start }) = self.packed.get() {
             let each = self.isa.room(self.units(), self.form) * self.isa.rows;
             let before = self.isa.room(units.start, self.form) * self.isa.rows;
-            return data[start + index * each + before..][..self.room(&units)].as_ptr();
+            let packed = &data[start + index * each + before..][..self.room(&units)];
+            return Strip { at: packed.as_ptr(), stride: None };
         }
-        self.isa.pack_rows(free, self.source, index * self.isa.rows, self.steps(units), self.form);
-        free.as_ptr().cast()
+        let first = index * self.isa.rows;
+        let Source { lanes, lane_stride, .. } = self.source;
+        if let Some(data) = self.source.plain().filter(|_| self.in_place && first + self.isa.rows <= lanes) {
+            let rows = &data[first * lane_stride..];
+            assert!((self.isa.rows - 1) * lane_stride + units.end <= rows.len(), "a whole strip of rows");
+            return Strip { at: rows[units.start..].as_ptr().cast(), stride: Some(lane_stride) };
+        }
+        self.isa.pack_rows(free, self.source, first, self.steps(units), self.form);
+        Strip { at: free.as_ptr().cast(), stride: None }
     }
 }

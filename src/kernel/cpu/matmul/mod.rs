@@ -17,13 +17,11 @@ mod left;
 mod pack;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod split;
-mod thin;
 mod tile;
 
 pub(super) use isa::Isa;
 pub(super) use left::Left;
-pub(super) use pack::{Elements, Source};
-pub(super) use thin::thin;
+pub(super) use pack::{Elements, Source, narrow};
 
 use pack::Form;
 use rayon::prelude::*;
@@ -31,7 +29,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use tile::{Segment, Target, Tile};
+use tile::{Segment, Target};
 
 /// Steps that are summed before a tile goes back to memory, at most. 32 columns of them fit the second cache,
 /// from which they come as fast as they are used; that the first one would hold a quarter of the steps is worth less
@@ -228,8 +226,7 @@ pub(super) fn multiply(
     }
     let vectors = if n <= isa.lanes { 1 } else { 2 };
     let width = vectors * isa.lanes;
-    let tile = isa.tiles[vectors - 1];
-    let job = Job { isa, tile, width, m, n, c: Shared(c), stride, base, terms, blocks: &blocks(terms) };
+    let job = Job { isa, vectors, width, m, n, c: Shared(c), stride, base, terms, blocks: &blocks(terms) };
     let (high, wide) = (m.div_ceil(isa.rows), n.div_ceil(width));
     let (rows, columns) =
         if threads == Threads::One { (high, wide) } else { isa.cut.tasks(isa.rows, high, wide) };
@@ -248,7 +245,8 @@ pub(super) fn multiply(
     });
 }
 
-/// Strips of columns that a strip of rows meets at least, where a task packs it for itself...
+/// Strips of columns that a strip of rows meets at least, where a task packs it for itself (unless these are all that
+/// there are, so that no other task packs the same)...
 const COLUMNS_OF_A_PACKING: usize = 4;
 /// ... and how often a task packs the same at most.
 const PACKINGS: usize = 2;
@@ -256,8 +254,8 @@ const PACKINGS: usize = 2;
 /// One product, for the threads that share it.
 struct Job<'a> {
     isa: &'static Isa,
-    tile: Tile,
-    /// Columns of a strip.
+    /// Vectors of a strip of columns, and columns.
+    vectors: usize,
     width: usize,
     m: usize,
     n: usize,
@@ -273,7 +271,7 @@ impl Job<'_> {
     fn packs_rows_itself(&self, columns: usize) -> bool {
         let packings = |runs: &Vec<Run>| columns.div_ceil(self.group(runs));
         self.isa.rows_as_needed
-            && columns >= COLUMNS_OF_A_PACKING
+            && (columns >= COLUMNS_OF_A_PACKING || columns * self.width >= self.n)
             && self.blocks.iter().all(|runs| packings(runs) <= PACKINGS)
     }
 
@@ -381,9 +379,15 @@ impl Job<'_> {
                 free = rest;
                 strips.push(left.strip(index, run.units(), out));
             }
+            let unpacked = strips.iter().all(|strip| strip.stride.is_some());
+            assert!(
+                unpacked || strips.iter().all(|strip| strip.stride.is_none()),
+                "operands in place beside others"
+            );
+            let tile = self.isa.unpacked.filter(|_| unpacked).unwrap_or(self.isa.tiles)[self.vectors - 1];
             for (column, segments) in columns.clone().zip(segments.chunks_exact_mut(runs.len())) {
                 for (segment, strip) in segments.iter_mut().zip(&strips) {
-                    segment.a = *strip;
+                    (segment.a, segment.a_stride) = (strip.at, strip.stride.unwrap_or_default());
                 }
                 let (row, at) = (index * self.isa.rows, column * self.width);
                 let (base, base_stride) = match self.base {
@@ -405,7 +409,7 @@ impl Job<'_> {
                         base: base.map_or(std::ptr::null(), |base| base.add(row * base_stride + at)),
                         base_stride,
                     };
-                    (self.tile)(segments, target);
+                    tile(segments, target);
                 }
             }
         }

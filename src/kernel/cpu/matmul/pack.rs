@@ -112,7 +112,7 @@ impl<'a> Source<'a> {
 }
 
 /// Rounds to the nearest bf16, ties to even; NaN stays NaN.
-pub(super) fn narrow(data: &[f32]) -> Vec<bf16> {
+pub(in crate::cpu) fn narrow(data: &[f32]) -> Vec<bf16> {
     super::filled(data.len(), |out| {
         out.par_chunks_mut(BLOCK).zip(data.par_chunks(BLOCK)).for_each(|(out, data)| narrow_block(out, data));
     })

@@ -45,23 +45,6 @@ const SHAPES: [(usize, usize, usize); 8] = [
 ];
 
 #[test]
-fn thin_products_of_what_is_not_packed() {
-    for isa in Isa::available().into_iter().filter(|isa| isa.unpacked.is_some()) {
-        for (m, n, k) in SHAPES {
-            let (a, b) = (random(1, m * k), random(2, k * n));
-            let left = Source::rows(Elements::F32(&a), m, k, k);
-            let right = Source::columns(Elements::F32(&b), k, n, n);
-            for (scale, dropout) in [(1.0, Dropout::OFF), (0.5, Dropout::new(0.3, 5))] {
-                let kept = |i: usize, s: usize| a[i * k + s] * scale * dropout.factor((i * k + s) as u32);
-                let wanted = exact((m, n, k), kept, |s, j| b[s * n + j]);
-                let c = thin(isa, left.scaled(scale).dropped(dropout), right);
-                assert_close(&format!("{} {m}x{n}x{k}", isa.name), &c, &wanted);
-            }
-        }
-    }
-}
-
-#[test]
 fn products_of_every_orientation() {
     for isa in Isa::available() {
         for (m, n, k) in SHAPES {
@@ -199,6 +182,33 @@ fn strips_that_are_packed_as_needed_are_those_of_the_packed_copy() {
                 let low = exact((m, n, r), |i, s| down[i * r + s], |s, j| b[j * r + s]);
                 wanted.iter_mut().zip(low).for_each(|(wanted, low)| *wanted += low);
                 assert_close(&format!("{} {k}", isa.name), &needed, &wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_read_in_place_give_what_packed_ones_give() {
+    for isa in Isa::available() {
+        for (m, n, k) in SHAPES {
+            // Rows that are longer than what is read of them.
+            let (a, b) = (random(1, m * (k + 3)), random(2, k * n));
+            let rows = Source::rows(Elements::F32(&a), m, k, k + 3);
+            let right = Source::columns(Elements::F32(&b), k, n, n);
+            for source in [rows, rows.scaled(0.5), rows.dropped(Dropout::new(0.3, 5))] {
+                let (packed, in_place) = (Left::new(isa, source), Left::in_place(isa, source));
+                let of = |left| on_one_thread(isa, (m, n), &[Term { left, right }]);
+                let what = format!("{} {m}x{n}x{k}", isa.name);
+                assert_eq!(of(&packed), of(&in_place), "{what}");
+                assert!(isa.unpacked.is_none() || !in_place.is_packed(), "{what}");
+                let all = filled(m * n, |c| {
+                    multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &in_place, right }], Threads::All);
+                });
+                let at = |i: usize, s: usize| {
+                    let index = i * (k + 3) + s;
+                    a[index] * source.scale * source.dropout.factor(index as u32)
+                };
+                assert_close(&what, &all, &exact((m, n, k), at, |s, j| b[s * n + j]));
             }
         }
     }

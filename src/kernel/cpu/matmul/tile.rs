@@ -56,12 +56,18 @@ pub(super) type Tile = unsafe fn(&[Segment], Target);
 /// As for [`Tile`].
 pub(super) unsafe fn write_edge(sums: &[f32], cols_per_row: usize, target: Target) {
     for (i, row) in sums.chunks_exact(cols_per_row).take(target.rows).enumerate() {
-        for (j, &sum) in row.iter().take(target.cols).enumerate() {
-            // SAFETY: row and column are inside the target.
-            unsafe {
-                let base =
-                    if target.base.is_null() { 0.0 } else { *target.base.add(i * target.base_stride + j) };
-                target.c.add(i * target.stride + j).write(base + sum);
+        let row = &row[..target.cols];
+        // SAFETY: rows and columns are inside the target. The base may be the target itself, so it is read through
+        // pointers, each element before it is written.
+        unsafe {
+            let c = target.c.add(i * target.stride);
+            if target.base.is_null() {
+                c.copy_from_nonoverlapping(row.as_ptr(), row.len());
+                continue;
+            }
+            let base = target.base.add(i * target.base_stride);
+            for (j, &sum) in row.iter().enumerate() {
+                c.add(j).write(*base.add(j) + sum);
             }
         }
     }
