@@ -3,7 +3,7 @@
 //! The matrices of a group share their input, which is packed once where it is packed as a whole; a
 //! frozen matrix and its update are summed in one pass (`y = [x, down] [W, scale B]^T`), and so are the
 //! gradients that a group sends back. With dropout the way back through an update is masked after its
-//! product, and cannot be part of that sum. How exact the products of an update are is for [`factors`] to
+//! product, and cannot be part of that sum. How exact the products of an update are is for [`super::factors`] to
 //! say; one of a rank that is not low goes another way: see [`merged`].
 
 use super::factors::{Factor, Way};
