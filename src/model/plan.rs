@@ -13,8 +13,8 @@ use crate::kernel::Kernels;
 const SINGLE: u64 = 4;
 /// The program itself: code, tokenizer, rows, stacks of threads.
 const PROGRAM: u64 = 57 << 20;
-/// One of so many bytes is kept by the allocator for a size that is not asked for again. Both measured, with models from
-/// 3 to 246 million parameters (`benches/memory_plan.py`): 57 MiB and 4 to 13 % of what can be counted.
+/// One of so many bytes is kept by the allocator for a size that is not asked for again. Both measured, with models
+/// from 3 million to 1.2 billion parameters (`benches/memory_plan.py`): 57 MiB and 4 to 14 % of what can be counted.
 const KEPT: u64 = 12;
 
 /// Bytes at the widest moment of a step.

@@ -3,13 +3,18 @@
 //! Beside a frozen matrix in bf16, activations are rounded to bf16 for it, and the processor may multiply pairs of bf16
 //! many times as fast as f32. What is as wide as the matrix is then rounded for the update too. A factor is trained in
 //! f32, in steps that bf16 would swallow: so it is told as the sum of two of bf16, which keeps 16 bits of it and costs
-//! two such products. The same goes for what is of the rank in a gradient.
+//! two such products. The same goes for what is of the rank in a gradient; where it meets a factor instead, it is
+//! rounded. With few rows, as in generation, or at a low rank that is not worth it, and nothing is rounded.
 
 use super::linear::{Activations, sum};
 use super::matmul::{Elements, Isa, Left, Source, Term, narrow};
 use super::simd::vectorized;
 use crate::Dropout;
 use half::bf16;
+use rayon::prelude::*;
+
+/// Columns that one task turns at least.
+const MIN_COLUMNS: usize = 64;
 
 /// How the products of an update are computed.
 #[derive(Clone, Copy)]
@@ -28,7 +33,8 @@ pub(super) enum Factor<'a> {
 }
 
 impl Way {
-    /// For an update of rank `r` to a matrix that is in bf16 or not, on so many rows, by the instructions for the matrix.
+    /// For an update of rank `r` to a matrix that is in bf16 or not, on so many rows; `isa` is what multiplies by the
+    /// matrix.
     pub(super) fn new(isa: &'static Isa, bf16: bool, rows: usize, r: usize) -> Self {
         Self { isa, rounds: bf16 && isa.rounds_updates(rows, r) }
     }
@@ -76,10 +82,15 @@ impl Way {
     }
 
     /// The gradient of a factor: what has come to the rank, `(n, r)`, times `scale`, against what is wide, `(n, cols)`.
-    /// It is `(cols, r)`, or `(r, cols)`.
-    pub(super) fn gradient(self, low: &[f32], scale: f32, wide: Source, by_rank: bool) -> Vec<f32> {
+    /// It is `(r, cols)` where it is asked for `by_rank`, else `(cols, r)`.
+    pub(super) fn gradient(
+        self,
+        (low, r): (&[f32], usize),
+        scale: f32,
+        wide: Source,
+        by_rank: bool,
+    ) -> Vec<f32> {
         let (n, cols) = (wide.steps, wide.lanes);
-        let r = low.len() / n;
         if self.rounds {
             let (left, low) = (Left::rounded(self.isa, wide), self.factor(low, scale));
             let product =
@@ -121,5 +132,11 @@ vectorized! {
 
 /// A `(rows, cols)` matrix turned.
 fn transposed(data: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..rows * cols).map(|at| data[at % rows * cols + at / rows]).collect()
+    let mut out = vec![0.0; rows * cols];
+    out.par_chunks_mut(rows.max(1)).with_min_len(MIN_COLUMNS).enumerate().for_each(|(column, out)| {
+        for (out, x) in out.iter_mut().zip(data[column..].iter().step_by(cols)) {
+            *out = *x;
+        }
+    });
+    out
 }

@@ -169,8 +169,8 @@ pub(crate) fn linear_backward(
         let up = way.factor(&b, lora.scale);
         let d_down = way.to_rank(dy, Dropout::OFF, &up, |b| Source::columns(b, out, r, r));
         let wide = |data, cols| Source::columns(Elements::F32(data), n, cols, cols);
-        let da = way.gradient(&d_down, 1.0, wide(&x, k).dropped(dropout), true);
-        let db = way.gradient(&down, lora.scale, wide(dy.data, out), false);
+        let da = way.gradient((&d_down, r), 1.0, wide(&x, k).dropped(dropout), true);
+        let db = way.gradient((&down, r), lora.scale, wide(dy.data, out), false);
         grads.push(Some(LoraGrad { a: tensor(da, r, k)?, b: tensor(db, out, r)? }));
         lows.push(Some(Low { way, d_down, a: view(&lora.a)?, r, dropout }));
     }

@@ -12,9 +12,10 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Rows of the result from which on it is worth it to split both operands, which costs as much as some of them.
+/// Rows of the result from which on it is worth it to split both operands, or to tell a factor as two: that costs as
+/// much as some of them.
 const FEW_ROWS: usize = 64;
-/// Steps from which on it is: a panel has 32 of them, be they there or not.
+/// Steps from which on it is, and the rank: a panel has 32 of them, be they there or not.
 const LEAST_SPLIT: usize = 24;
 
 /// An instruction set: the tiles made of it.

@@ -8,6 +8,7 @@
 
 use super::pack::{Elements, Form, Source, narrow};
 use super::{Isa, LINE, Threads, before_line, filled};
+use crate::cpu::simd::vectorized;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -18,8 +19,8 @@ pub(in crate::cpu) struct Left<'a> {
     pub(super) source: Source<'a>,
     pub(super) form: Form,
     pub(super) isa: &'static Isa,
-    /// Whether strips are read where they are, as far as that can be, and packed one by one where not.
-    in_place: bool,
+    /// Whether strips are read where they are, or as a copy of their rows.
+    pub(super) in_place: bool,
     packed: OnceLock<Packed>,
 }
 
@@ -27,8 +28,8 @@ pub(in crate::cpu) struct Left<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
     pub(super) at: *const u32,
-    /// Elements from one row to the next where it is not packed.
-    pub(super) stride: Option<usize>,
+    /// Elements from one row to the next, where it is not packed.
+    pub(super) stride: usize,
 }
 
 /// All strips of an operand.
@@ -44,10 +45,11 @@ impl<'a> Left<'a> {
         Self { source, form: isa.form(&source), isa, in_place: false, packed: OnceLock::new() }
     }
 
-    /// The same, read where it is: for a product with few columns, of which packing would be more work. Strips that are
-    /// not whole, or changed by scale or dropout, are packed by each task for itself.
+    /// The same, read where it is: for a product with few columns, of which packing would be more work. Rows that do
+    /// not exist, and what scale or dropout change, are copied strip by strip by each task for itself.
     pub(in crate::cpu) fn in_place(isa: &'static Isa, source: Source<'a>) -> Self {
-        Self { in_place: isa.unpacked.is_some() && source.step_stride == 1, ..Self::new(isa, source) }
+        let rows = source.step_stride == 1 && matches!(source.elements, Elements::F32(_));
+        Self { in_place: isa.unpacked.is_some() && rows, ..Self::new(isa, source) }
     }
 
     /// The same, rounded to bf16: for products with bf16, by instructions that take pairs.
@@ -118,23 +120,45 @@ impl<'a> Left<'a> {
         self.isa.room(units.len(), self.form) * self.isa.rows
     }
 
-    /// Some units of the strip of rows `index * isa.rows..`: of the packed copy, else packed into `free`, which has
-    /// [`Self::room`] for them.
+    /// Some units of the strip of rows `index * isa.rows..`: of the packed copy, or where they are, else packed or
+    /// copied into `free`, which has [`Self::room`] for them.
     pub(super) fn strip(&self, index: usize, units: Range<usize>, free: &mut [MaybeUninit<u32>]) -> Strip {
         if let Some(Packed { data, start }) = self.packed.get() {
             let each = self.isa.room(self.units(), self.form) * self.isa.rows;
             let before = self.isa.room(units.start, self.form) * self.isa.rows;
             let packed = &data[start + index * each + before..][..self.room(&units)];
-            return Strip { at: packed.as_ptr(), stride: None };
+            return Strip { at: packed.as_ptr(), stride: 0 };
         }
         let first = index * self.isa.rows;
+        if !self.in_place {
+            self.isa.pack_rows(free, self.source, first, self.steps(units), self.form);
+            return Strip { at: free.as_ptr().cast(), stride: 0 };
+        }
         let Source { lanes, lane_stride, .. } = self.source;
-        if let Some(data) = self.source.plain().filter(|_| self.in_place && first + self.isa.rows <= lanes) {
+        if let Some(data) = self.source.plain().filter(|_| first + self.isa.rows <= lanes) {
             let rows = &data[first * lane_stride..];
             assert!((self.isa.rows - 1) * lane_stride + units.end <= rows.len(), "a whole strip of rows");
-            return Strip { at: rows[units.start..].as_ptr().cast(), stride: Some(lane_stride) };
+            return Strip { at: rows[units.start..].as_ptr().cast(), stride: lane_stride };
         }
-        self.isa.pack_rows(free, self.source, first, self.steps(units), self.form);
-        Strip { at: free.as_ptr().cast(), stride: None }
+        for (lane, out) in (first..first + self.isa.rows).zip(free.chunks_exact_mut(units.len().max(1))) {
+            if lane < lanes {
+                row(out, self.source, lane * lane_stride + units.start);
+            } else {
+                out.fill(MaybeUninit::new(0));
+            }
+        }
+        Strip { at: free.as_ptr().cast(), stride: units.len() }
+    }
+}
+
+vectorized! {
+    /// Elements that lie together, from number `first` on, scaled and after dropout.
+    fn row(out: &mut [MaybeUninit<u32>], source: Source, first: usize) {
+        let Elements::F32(data) = source.elements else { return };
+        let data = &data[first..first + out.len()];
+        for (i, (out, x)) in out.iter_mut().zip(data).enumerate() {
+            let factor = source.dropout.factor(first.wrapping_add(i) as u32);
+            out.write((x * source.scale * factor).to_bits());
+        }
     }
 }

@@ -3,8 +3,9 @@
 //! A result is `base + sum_i left_i right_i`, computed in one pass: what a frozen matrix and its
 //! low-rank update say about the same activations, or what several modules say about the gradient
 //! of their common input. Left operands are activations, packed once and used by all products that
-//! share them, or by each task for itself (see [`left`]); right operands are packed where they are
-//! needed, a strip of 16 or 32 columns or a few at a time, so that a matrix kept in bf16 is widened piece by piece and never as a whole.
+//! share them, or by each task for itself, or read where they are (see [`left`]); right operands are packed
+//! where they are needed, a strip of 16 or 32 columns or a few at a time, so that a matrix kept in bf16 is
+//! widened piece by piece and never as a whole.
 //!
 //! The blocking follows Goto and van de Geijn (2008), for processors with a large second cache: what is
 //! packed of the right operand stays there while the rows go past it.
@@ -29,7 +30,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use tile::{Segment, Target};
+use tile::{Segment, Target, Tile};
 
 /// Steps that are summed before a tile goes back to memory, at most. 32 columns of them fit the second cache,
 /// from which they come as fast as they are used; that the first one would hold a quarter of the steps is worth less
@@ -170,28 +171,32 @@ impl Run {
     }
 }
 
-/// The order in which the units of all terms are summed: blocks whose tiles stay in registers.
+/// The order in which the units of all terms are summed: blocks whose tiles stay in registers. Terms that follow each
+/// other and have the same left operand are summed together, so that it is packed once for them.
 fn blocks(terms: &[Term]) -> Vec<Vec<Run>> {
     let mut blocks: Vec<Vec<Run>> = Vec::new();
-    let mut open = 0;
-    for (term, Term { left, .. }) in terms.iter().enumerate() {
+    let (mut open, mut first) = (0, 0);
+    for shared in terms.chunk_by(|a, b| std::ptr::eq(a.left, b.left)) {
+        let left = shared[0].left;
         let all = left.units();
         let parts = left.source.steps.div_ceil(left.isa.depth).max(1);
         let each = left.isa.padded(all.div_ceil(parts), left.form);
         for part in 0..parts {
-            let run = Run { term, from: (part * each).min(all), to: ((part + 1) * each).min(all) };
-            let units = run.to - run.from;
+            let (from, to) = ((part * each).min(all), ((part + 1) * each).min(all));
+            let runs = (first..first + shared.len()).map(|term| Run { term, from, to });
+            let units = (to - from) * shared.len();
             match blocks.last_mut() {
                 Some(last) if units <= SHORT && open + units <= left.isa.depth + SHORT => {
-                    last.push(run);
+                    last.extend(runs);
                     open += units;
                 }
                 _ => {
-                    blocks.push(vec![run]);
+                    blocks.push(runs.collect());
                     open = units;
                 }
             }
         }
+        first += shared.len();
     }
     blocks
 }
@@ -226,7 +231,10 @@ pub(super) fn multiply(
     }
     let vectors = if n <= isa.lanes { 1 } else { 2 };
     let width = vectors * isa.lanes;
-    let job = Job { isa, vectors, width, m, n, c: Shared(c), stride, base, terms, blocks: &blocks(terms) };
+    let in_place = terms[0].left.in_place;
+    assert!(terms.iter().all(|term| term.left.in_place == in_place), "operands in place beside others");
+    let tile = isa.unpacked.filter(|_| in_place).unwrap_or(isa.tiles)[vectors - 1];
+    let job = Job { isa, tile, width, m, n, c: Shared(c), stride, base, terms, blocks: &blocks(terms) };
     let (high, wide) = (m.div_ceil(isa.rows), n.div_ceil(width));
     let (rows, columns) =
         if threads == Threads::One { (high, wide) } else { isa.cut.tasks(isa.rows, high, wide) };
@@ -251,11 +259,15 @@ const COLUMNS_OF_A_PACKING: usize = 4;
 /// ... and how often a task packs the same at most.
 const PACKINGS: usize = 2;
 
+/// Elements of strips of columns that are packed together at least where rows are read in place: those that have to be
+/// copied are copied for all of them.
+const IN_PLACE: usize = 64 << 10;
+
 /// One product, for the threads that share it.
 struct Job<'a> {
     isa: &'static Isa,
-    /// Vectors of a strip of columns, and columns.
-    vectors: usize,
+    tile: Tile,
+    /// Columns of a strip.
     width: usize,
     m: usize,
     n: usize,
@@ -277,7 +289,9 @@ impl Job<'_> {
 
     /// Strips of columns that are packed before the rows go past them.
     fn group(&self, runs: &[Run]) -> usize {
-        (self.isa.group / self.strip(runs).max(1)).max(1)
+        let copied = runs.iter().any(|run| self.terms[run.term].left.in_place);
+        let room = if copied { self.isa.group.max(IN_PLACE) } else { self.isa.group };
+        (room / self.strip(runs).max(1)).max(1)
     }
 
     /// Elements of a strip of columns.
@@ -373,21 +387,26 @@ impl Job<'_> {
         for index in rows {
             strips.clear();
             let mut free = &mut *of_rows;
-            for run in runs {
+            for (at, run) in runs.iter().enumerate() {
                 let left = self.terms[run.term].left;
-                let (out, rest) = free.split_at_mut(left.room(&run.units()));
-                free = rest;
-                strips.push(left.strip(index, run.units(), out));
+                let before = at.checked_sub(1).map(|before| (runs[before], strips[before]));
+                let strip = match before {
+                    Some((other, strip))
+                        if other.from == run.from && std::ptr::eq(self.terms[other.term].left, left) =>
+                    {
+                        strip
+                    }
+                    _ => {
+                        let (out, rest) = free.split_at_mut(left.room(&run.units()));
+                        free = rest;
+                        left.strip(index, run.units(), out)
+                    }
+                };
+                strips.push(strip);
             }
-            let unpacked = strips.iter().all(|strip| strip.stride.is_some());
-            assert!(
-                unpacked || strips.iter().all(|strip| strip.stride.is_none()),
-                "operands in place beside others"
-            );
-            let tile = self.isa.unpacked.filter(|_| unpacked).unwrap_or(self.isa.tiles)[self.vectors - 1];
             for (column, segments) in columns.clone().zip(segments.chunks_exact_mut(runs.len())) {
                 for (segment, strip) in segments.iter_mut().zip(&strips) {
-                    (segment.a, segment.a_stride) = (strip.at, strip.stride.unwrap_or_default());
+                    (segment.a, segment.a_stride) = (strip.at, strip.stride);
                 }
                 let (row, at) = (index * self.isa.rows, column * self.width);
                 let (base, base_stride) = match self.base {
@@ -409,7 +428,7 @@ impl Job<'_> {
                         base: base.map_or(std::ptr::null(), |base| base.add(row * base_stride + at)),
                         base_stride,
                     };
-                    tile(segments, target);
+                    (self.tile)(segments, target);
                 }
             }
         }

@@ -39,7 +39,7 @@ pub(super) enum Side {
 }
 
 /// Packs `width` lanes from `first` on at some steps, panel by panel, split or, as one part, rounded; what does not
-/// exist is zero. What is rounded has its steps next to each other.
+/// exist is zero. Only left operands are rounded, in pairs of neighbouring steps.
 ///
 /// # Safety
 /// The processor has AMX, and so AVX-512 with bf16.
@@ -56,6 +56,7 @@ pub(super) unsafe fn panels<const PARTS: usize>(
     side: Side,
 ) {
     let panel = PARTS * PANEL * width;
+    assert!(PARTS == PLANES || side == Side::Left, "columns that are rounded");
     assert!(steps.end <= source.steps && width.is_multiple_of(LANES), "operand of a product");
     assert_eq!(out.len(), steps.len().div_ceil(STEPS) * panel, "room for a strip of panels");
     let next = Next { lanes: width, steps: steps.clone() };

@@ -201,6 +201,11 @@ fn rows_that_are_read_in_place_give_what_packed_ones_give() {
                 let what = format!("{} {m}x{n}x{k}", isa.name);
                 assert_eq!(of(&packed), of(&in_place), "{what}");
                 assert!(isa.unpacked.is_none() || !in_place.is_packed(), "{what}");
+                if isa.unpacked.is_some() && source.plain().is_some() && m >= isa.rows {
+                    // The first strip is nowhere else.
+                    let strip = in_place.strip(0, 0..k, &mut []);
+                    assert_eq!((strip.at.cast(), strip.stride), (a.as_ptr(), k + 3), "{what}");
+                }
                 let all = filled(m * n, |c| {
                     multiply(isa, Out::fresh(c, n), (m, n), &[Term { left: &in_place, right }], Threads::All);
                 });
@@ -231,6 +236,22 @@ fn activations_are_rounded_to_bf16_as_alone() {
         ]
         .map(|left| on_one_thread(isa, (m, n), &[Term { left: &left, right }]));
         assert_eq!(ours, alone, "{} {m}x{n}x{k}", isa.name);
+        if isa.panel == 1 {
+            continue;
+        }
+        // Panels are rounded as they are packed, whichever way the operand lies and whatever is done to it.
+        let dropout = Dropout::new(0.3, 5);
+        for source in [Source::columns(Elements::F32(&x), k, m, m), Source::rows(Elements::F32(&x), m, k, k)]
+        {
+            let source = source.scaled(0.7).dropped(dropout);
+            let at = |i: usize| x[i] * 0.7 * dropout.factor(i as u32);
+            let masked = narrow(&(0..m * k).map(at).collect::<Vec<_>>());
+            let alone =
+                Source { elements: Elements::Bf16(&masked), scale: 1.0, dropout: Dropout::OFF, ..source };
+            let [ours, alone] = [Left::rounded(isa, source), Left::new(isa, alone)]
+                .map(|left| on_one_thread(isa, (m, n), &[Term { left: &left, right }]));
+            assert_eq!(ours, alone, "{} {m}x{n}x{k}", isa.name);
+        }
     }
 }
 
