@@ -10,6 +10,7 @@ use crate::ingest::names::{self, Side, rises};
 use crate::ingest::{MADE_OF_A_LOG, Map, seen};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
+use memchr::memmem;
 use rayon::prelude::*;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -110,17 +111,47 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
 /// Fails where the user has said what a column holds and a log that was named has none of it: a misspelt name must
 /// not pass for a log without evaluations.
 fn mapped(judged: &[Judged], map: &Map) -> Result<(), Failure> {
-    let missing = |column: &Option<String>, none: fn(&Judged) -> bool| {
+    let missing = |column: &Option<String>, none: &dyn Fn(&Judged) -> bool| {
         let run = judged.iter().find(|run| !run.found && none(run))?;
         Some((column.clone()?, run.name.clone()))
     };
-    let eval = missing(&map.eval, |run| run.curves.eval.is_empty());
-    let Some((column, name)) = eval.or_else(|| missing(&map.train, |run| run.curves.train.is_empty())) else {
-        return Ok(());
-    };
+    let none_of = [
+        missing(&map.eval, &|run| run.curves.eval.is_empty()),
+        missing(&map.train, &|run| run.curves.train.is_empty()),
+        // A log that has no such steps is numbered otherwise, and does not look any different.
+        missing(&map.step, &|run| map.step.as_ref().is_some_and(|name| !mentions(&run.file, name))),
+    ];
+    let Some((column, name)) = none_of.into_iter().flatten().next() else { return Ok(()) };
     Err(Failure::usage(anyhow!(
         "{name}: no figures are called {column}\n  hint: --map wants the name as it stands in the log, letter by letter"
     )))
+}
+
+/// Whether a name stands in a file, as a word of its own; of what cannot be read again nobody knows that it does not.
+fn mentions(path: &Path, name: &str) -> bool {
+    let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let in_line = |line: &[u8]| {
+        memmem::find_iter(line, name).any(|at| {
+            let before = at.checked_sub(1).and_then(|before| line.get(before));
+            !is_part(before) && !is_part(line.get(at + name.len()))
+        })
+    };
+    let Some(mut lines) =
+        path.is_file().then(|| std::fs::File::open(path).ok()).flatten().map(BufReader::new)
+    else {
+        return true;
+    };
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // Of a file without lines a piece at a time.
+        match (&mut lines).take(HEAD).read_until(b'\n', &mut line) {
+            Ok(0) => return false,
+            Ok(_) if in_line(&line) => return true,
+            Ok(_) => {}
+            Err(_) => return true,
+        }
+    }
 }
 
 /// What is said of a file without a loss, where no more is known of it.

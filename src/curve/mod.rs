@@ -240,6 +240,11 @@ impl Curves {
         }
     }
 
+    /// Name of the set in `eval`, where it has one.
+    pub fn set(&self) -> Option<&str> {
+        self.first_set.as_deref()
+    }
+
     /// Whether the evaluation set of this name is the first one.
     fn decides(&self, set: Option<&String>) -> bool {
         self.eval.is_empty() || self.first_set.as_ref() == set

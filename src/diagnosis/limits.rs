@@ -6,8 +6,8 @@
 //!   coordinate search over simulated runs and the curves of `tests/curves`, on other seeds than those that
 //!   the benchmark reports. `weight_warn`, `since_warn`, that `warn` counts the train loss as `watch` does, and
 //!   `many_evals`, `many_watch`, `many_warn`, `few_rise`, `few_learnt`, `held_watch` and the ends of `idle_rise` were
-//!   chosen by hand on such seeds, for false alarms at any time; `many_warn` was then raised from 0.6 to 0.8, which is the
-//!   more careful, after a look at the report. Started from these the search moves
+//!   chosen by hand on such seeds, for false alarms at any time; `many_warn` was then raised from 0.6 to 0.8,
+//!   which is the more careful, after a look at the report. Started from these the search moves
 //!   `own_correlation` to 0.3, `weight_warn` to 0.6 and the end of `idle_rise` to 0.14, of which none was taken: the
 //!   first on more seeds watches more healthy runs, and the gain of the others is small.
 //! - `assumed_noise`, `assumed_wander`, their worths, `corroborating_fall`, `held_warn` and `held_evals`

@@ -28,7 +28,7 @@ pub use few_rows::{Beforehand, beforehand};
 pub use finding::{Evidence, Finding, Severity, Verdict};
 pub use limits::Limits;
 
-use crate::curve::Curves;
+use crate::curve::{Curves, EvalPoint};
 use crate::event::{Places, RunInfo};
 use standing::Standing;
 
@@ -110,15 +110,29 @@ impl Diagnosis {
     }
 
     /// What a reader should know beside the findings, as sentences without a full stop: the remarks, then
-    /// the tie with the best.
+    /// the tie with the best, then which of several evaluation sets was judged.
     pub fn notes(&self, curves: &Curves, places: Places) -> Vec<String> {
-        self.remarked(places).chain(self.as_good_words(curves, places)).collect()
+        self.remarked(places).chain(self.as_good_words(curves, places)).chain(set_words(curves)).collect()
     }
 
     /// The remarks alone: for who tells of the tie among the evaluations.
     pub fn remarked(&self, places: Places) -> impl Iterator<Item = String> {
         self.remarks.iter().map(move |remark| remark.message(places))
     }
+}
+
+/// Which evaluation set is judged, and how the others end; `None` where there is one.
+fn set_words(curves: &Curves) -> Option<String> {
+    let last = |(name, points): &(String, Vec<EvalPoint>)| {
+        points.last().map_or_else(|| name.clone(), |last| format!("{name} (last {:.4})", last.loss))
+    };
+    let others: Vec<String> = curves.others.iter().map(last).collect();
+    let judged = curves.set().filter(|_| !others.is_empty())?;
+    Some(format!(
+        "judged by {judged}, the first of {} evaluation sets; beside it {}",
+        others.len() + 1,
+        others.join(", ")
+    ))
 }
 
 /// Judges a run as it stands.

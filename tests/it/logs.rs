@@ -381,6 +381,12 @@ fn a_file_without_any_loss_is_a_mistake_and_rows_are_sent_to_tune_data() {
                     letter by letter\n";
     assert_eq!(check(&["k.csv", "--map", "eval=nope"]), (Some(2), expected.into()));
     assert_eq!(check(&["k.csv", "--map", "eval=val_loss"]), (Some(0), String::new()));
+    // Nor for one whose steps are counted by row; a part of a name is another name.
+    for step in ["nope", "epo", "poch"] {
+        let map = format!("step={step}");
+        assert_eq!(check(&["k.csv", "--map", &map]), (Some(2), expected.replace("nope", step)));
+    }
+    assert_eq!(check(&["k.csv", "--map", "step=epoch"]), (Some(0), String::new()));
     // A log without evaluations is one, and a file beside it that is none stays in the list.
     assert_eq!(check(&["notes", "train.log"]), (Some(0), String::new()));
 }

@@ -46,6 +46,29 @@ fn of_one_run_all_advice_is_given_and_of_several_a_line_each() {
 }
 
 #[test]
+fn of_several_eval_sets_the_one_that_is_judged_is_named() {
+    let place = Place::new();
+    let log = lines(
+        |epoch, eval| {
+            format!(
+                "{{'eval_mails_loss': {eval}, 'epoch': {epoch}.0}}\n{{'eval_chat_loss': 1.5, 'epoch': {epoch}.0}}"
+            )
+        },
+        &OVERFIT,
+    );
+    let (_, text, entry) = check(&place, "run.log", &log);
+    assert!(
+        text.contains(
+            "    note: judged by mails, the first of 2 evaluation sets; beside it chat (last 1.5000)\n"
+        ),
+        "{text}"
+    );
+    assert_eq!((&entry["eval_points"], &entry["other_sets"][0]["set"]), (&json!(8), &json!("chat")));
+    let (_, text, _) = check(&place, "one.log", &log.replace("chat", "mails"));
+    assert!(!text.contains("judged by"), "{text}");
+}
+
+#[test]
 fn a_diverged_run_names_what_to_go_back_to() {
     let place = Place::new();
     let line = |index: usize, eval: &str| {
