@@ -18,7 +18,7 @@ use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Un
 use tune::dashboard::view::{Scene, Theme, render, tick};
 use tune::dashboard::{Drawing, Runs, Trainer, Update, export};
 use tune::event::record::Record;
-use tune::event::{Event, StepStats};
+use tune::event::{Event, Note, NoteLevel, StepStats};
 use tune::monitor::Snapshot;
 
 /// A run by itself.
@@ -348,10 +348,12 @@ fn how_long_a_run_has_been_silent_is_told_by_its_source_and_by_the_clock() {
 }
 
 #[test]
-fn before_the_first_record() {
-    let empty = empty();
-    let screen = screen(&empty.snapshot(), &running(), (80, 24));
-    for words in ["starting", "waiting for the first step", "UNDECIDED", "train", "eval"] {
+fn before_the_first_record_it_says_what_it_waits_for_and_why() {
+    let mut monitor = empty();
+    let text = "its figures are called acc and wer. ".repeat(3);
+    monitor.apply(&Record { t: 0.0, event: Event::Note(Note { level: NoteLevel::Warning, text }) });
+    let screen = screen(&monitor.snapshot(), &running(), (80, 24));
+    for words in ["starting", "waiting for the first step", "UNDECIDED", "train", "eval", "acc and wer."] {
         assert!(screen.contains(words), "{words} is missing:\n{screen}");
     }
 }

@@ -30,6 +30,24 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn a_log_whose_figures_have_other_names_is_not_waited_for_in_silence() {
+    let place = place();
+    std::fs::write(place.path().join("a.log"), "epoch 1 acc 0.5\nepoch 2 acc 0.6\n").expect("a log");
+    let mut child = Command::new(TUNE)
+        .args(["watch", "a.log", "--plain"])
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tune starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+    let said = lines.find(|line| line.contains("no losses so far"));
+    child.kill().and_then(|()| child.wait()).expect("tune ends");
+    let hint = "its figures are called acc: say which is the eval loss with --map \"eval=NAME\"";
+    assert!(said.as_ref().is_some_and(|line| line.contains(hint)), "{said:?}");
+}
+
+#[test]
 fn a_log_is_shown_as_it_grows_and_after_it_began_anew() {
     let place = place();
     let log = place.path().join("train.log");

@@ -37,6 +37,8 @@ pub(super) struct Run {
     announced: bool,
     /// Whether it was said how old its newest line is.
     dated: bool,
+    /// Whether anything has come of it.
+    given: bool,
     started: Instant,
 }
 
@@ -156,7 +158,17 @@ impl Run {
     pub(super) fn new(id: usize, name: String, files: &[PathBuf], options: Options) -> Self {
         let opener = Opener::default();
         let files = files.iter().map(|path| File::new(path, &options, &opener)).collect();
-        Self { id, name, files, options, opener, announced: false, dated: false, started: Instant::now() }
+        Self {
+            id,
+            name,
+            files,
+            options,
+            opener,
+            announced: false,
+            dated: false,
+            given: false,
+            started: Instant::now(),
+        }
     }
 
     /// The same run, read once more from the start under another id.
@@ -213,8 +225,21 @@ impl Run {
         }
         if !any && !std::mem::replace(&mut self.dated, true) {
             self.date(send)?;
+            self.unknown(send)?;
         }
         Ok(any)
+    }
+
+    /// Says which figures there are, where none of them has the name of a loss: more of the same will not help.
+    fn unknown(&self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
+        if self.given {
+            return Ok(());
+        }
+        let hint = self.files.iter().find_map(|file| crate::cli::check::other_figures(file.follower.path()));
+        let Some(hint) = hint else { return Ok(()) };
+        let text = format!("no losses so far; {hint}");
+        let event = Event::Note(Note { level: NoteLevel::Warning, text });
+        heard(send(Update::Record { id: self.id, record: Record { t: 0.0, event } }))
     }
 
     /// Says how long ago its files were written to: what has just been read may be old.
@@ -280,6 +305,7 @@ impl Run {
                 }
                 self.files[index].begun = true;
             }
+            self.given = true;
             heard(send(Update::Record { id: self.id, record }))?;
         }
         Ok(())

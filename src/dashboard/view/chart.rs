@@ -6,7 +6,7 @@
 use super::plot::{self, Plot};
 use super::series::{self, Place};
 use super::theme::Theme;
-use super::{Line, Scene, Span, legend, strip};
+use super::{Line, Scene, Span, legend, strip, wrapped};
 use crate::dashboard::model::{Average, PlotExtent, Scale, Ui, Unit, Window, XAxis};
 use crate::event::LossUnit;
 use crate::monitor::Snapshot;
@@ -21,6 +21,20 @@ const GUTTER_FROM: u16 = 56;
 /// From this height on there are strips below the chart.
 const STRIPS_FROM: u16 = 17;
 
+/// What is said in the place of an empty plot, with what may be the reason.
+fn waiting(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot<'_>, theme: Theme) {
+    let (width, middle) = (usize::from(area.width), area.y + area.height / 2);
+    let reason = snapshot.log.iter().rev().find(|line| line.warning);
+    let reason =
+        reason.map_or_else(Vec::new, |line| wrapped(&theme.text(&line.text), width.saturating_sub(4)));
+    let first = [("waiting for the first step", theme.faint())];
+    let lines = first.into_iter().chain(reason.iter().map(|line| (line.as_str(), theme.warning())));
+    for ((text, style), y) in lines.zip(middle..area.bottom()) {
+        let x = area.x + (width.saturating_sub(text.chars().count()) / 2) as u16;
+        buffer.set_stringn(x, y, text, width, style);
+    }
+}
+
 /// Legend, plot, axes and strips; where the plot is.
 pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Theme) -> PlotExtent {
     let snapshot = &scene.snapshot;
@@ -30,9 +44,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme
         return PlotExtent::default();
     }
     if snapshot.curves.train.is_empty() && snapshot.curves.eval.is_empty() {
-        let text = "waiting for the first step";
-        let x = area.x + area.width.saturating_sub(text.len() as u16) / 2;
-        buffer.set_stringn(x, area.y + area.height / 2, text, usize::from(area.width), theme.faint());
+        waiting(buffer, area, snapshot, theme);
         return PlotExtent::default();
     }
     let strips = if area.height >= STRIPS_FROM { strip::all(snapshot) } else { Vec::new() };
