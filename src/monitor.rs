@@ -169,7 +169,10 @@ impl Monitor {
                 self.progress.step = self.progress.step.max(stats.step);
                 let furthest = [self.progress.epoch, stats.epoch].into_iter().flatten();
                 self.progress.epoch = furthest.reduce(f64::max);
-                self.say(record.t, log::eval(stats, best_before, self.run.places()), false);
+                // What is best is of the first set.
+                let other = stats.set.as_deref().filter(|set| self.curves.set() != Some(set));
+                let best = best_before.filter(|_| other.is_none());
+                self.say(record.t, log::eval(stats, other, best, self.run.places()), false);
                 if stats.split == Split::Valid {
                     self.judge(record.t);
                 }

@@ -67,6 +67,7 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     let judged: Vec<anyhow::Result<Judged>> =
         sources.par_iter().map(|source| source::judge(source, &options)).collect();
     let judged = judged.into_iter().collect::<anyhow::Result<Vec<_>>>().map_err(Failure::usage)?;
+    mapped(&judged, &options.map)?;
     if !judged.iter().any(|run| run.found || !run.is_empty()) {
         let names: Vec<&str> = judged.iter().map(|run| run.name.as_str()).collect();
         let why = judged.first().filter(|_| judged.len() == 1).map_or(NOTHING, forms::reason);
@@ -83,7 +84,6 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
         };
         return Err(Failure::usage(anyhow!("{}: {why}\n  hint: {hint}", names.join(", "))));
     }
-    mapped(&judged, &options.map)?;
     let (passed, runs): (Vec<_>, Vec<_>) = judged.into_iter().partition(|run| run.found && run.is_empty());
     if runs.is_empty() {
         return Err(Failure::usage(anyhow!(
@@ -113,7 +113,7 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
 fn mapped(judged: &[Judged], map: &Map) -> Result<(), Failure> {
     let missing = |column: &Option<String>, none: &dyn Fn(&Judged) -> bool| {
         let run = judged.iter().find(|run| !run.found && none(run))?;
-        Some((column.clone()?, run.name.clone()))
+        Some((column.clone()?, run))
     };
     let none_of = [
         missing(&map.eval, &|run| run.curves.eval.is_empty()),
@@ -121,9 +121,11 @@ fn mapped(judged: &[Judged], map: &Map) -> Result<(), Failure> {
         // A log that has no such steps is numbered otherwise, and does not look any different.
         missing(&map.step, &|run| map.step.as_ref().is_some_and(|name| !mentions(&run.file, name))),
     ];
-    let Some((column, name)) = none_of.into_iter().flatten().next() else { return Ok(()) };
+    let Some((column, run)) = none_of.into_iter().flatten().next() else { return Ok(()) };
     Err(Failure::usage(anyhow!(
-        "{name}: no figures are called {column}\n  hint: --map wants the name as it stands in the log, letter by letter"
+        "{}: no figures are called {column}\n  \
+         hint: --map wants the name as it stands in the log, letter by letter",
+        run.name
     )))
 }
 

@@ -288,7 +288,8 @@ const ALIASES: &[(&str, &str)] = &[
 fn unknown_key(section: &Section, key: &str) -> String {
     let meant = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| *name);
     let own = || section.keys.iter().map(|known| known.name);
-    if let Some(near) = own().find(|name| *name == meant).or_else(|| nearest(key, own())) {
+    let part = || own().find(|name| name.split('_').any(|word| word == meant));
+    if let Some(near) = own().find(|name| *name == meant).or_else(|| nearest(key, own())).or_else(part) {
         return did_you_mean(&format!("{}.{near}", section.name));
     }
     match elsewhere(meant) {

@@ -110,7 +110,7 @@ impl Diagnosis {
     }
 
     /// What a reader should know beside the findings, as sentences without a full stop: the remarks, then
-    /// the tie with the best, then which of several evaluation sets was judged.
+    /// the tie with the best, then which of several evaluation sets the figures are of.
     pub fn notes(&self, curves: &Curves, places: Places) -> Vec<String> {
         self.remarked(places).chain(self.as_good_words(curves, places)).chain(set_words(curves)).collect()
     }
@@ -121,16 +121,16 @@ impl Diagnosis {
     }
 }
 
-/// Which evaluation set is judged, and how the others end; `None` where there is one.
+/// Which evaluation set the figures are of, and how the others end; `None` where there is one.
 fn set_words(curves: &Curves) -> Option<String> {
     let last = |(name, points): &(String, Vec<EvalPoint>)| {
         points.last().map_or_else(|| name.clone(), |last| format!("{name} (last {:.4})", last.loss))
     };
     let others: Vec<String> = curves.others.iter().map(last).collect();
-    let judged = curves.set().filter(|_| !others.is_empty())?;
+    let first = curves.set().filter(|_| !others.is_empty())?;
+    let sets = others.len() + 1;
     Some(format!(
-        "judged by {judged}, the first of {} evaluation sets; beside it {}",
-        others.len() + 1,
+        "the figures are of {first}, the first of {sets} evaluation sets; beside it {}",
         others.join(", ")
     ))
 }

@@ -18,8 +18,9 @@ pub(super) struct Hf {
     waits: bool,
     /// Optimiser steps in all, by the bar.
     total: Option<u64>,
-    /// The step of the newest bar.
+    /// The step of the newest bar, and whether there was one.
     bar: u64,
+    drawn: bool,
     /// Steps in one epoch, from a bar and an epoch that belong together.
     per_epoch: Option<f64>,
     /// `Num Epochs` and `Total optimization steps`, as they are printed at the start.
@@ -35,6 +36,7 @@ impl Hf {
             waits: false,
             total: None,
             bar: 0,
+            drawn: false,
             per_epoch: None,
             epochs: None,
             steps: None,
@@ -61,7 +63,7 @@ impl Hf {
     }
 
     /// Gives out the figure that waits, with the bar after it or without one.
-    fn settle(&mut self, bar: Option<(u64, u64)>, points: &mut Points) {
+    fn give_waiting(&mut self, bar: Option<(u64, u64)>, points: &mut Points) {
         if !std::mem::take(&mut self.waits) {
             return;
         }
@@ -140,17 +142,17 @@ impl Format for Hf {
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool {
         let Some(at) = memchr(b'{', line).and_then(|at| Some(at + scan::find(&line[at..], b"{'")?)) else {
             if let Some(bar) = scan::bar(line) {
-                self.settle(Some(bar), points);
-                self.bar = bar.0;
+                self.give_waiting(Some(bar), points);
+                (self.bar, self.drawn) = (bar.0, true);
             } else if self.waits && !line.trim_ascii().is_empty() {
-                self.settle(None, points);
+                self.give_waiting(None, points);
             }
             if line.len() < 400 {
                 self.start(line, points);
             }
             return false;
         };
-        self.settle(None, points);
+        self.give_waiting(None, points);
         // `train:{'loss': 1.2} val:{'loss': 1.3}` is of a loop of one's own.
         let label = line[..at].strip_suffix(b":").and_then(|line| line.rsplit(|byte| *byte == b' ').next());
         if label.and_then(|word| std::str::from_utf8(word).ok()).and_then(names::side).is_some() {
@@ -175,7 +177,7 @@ impl Format for Hf {
         }
         // A dictionary before it shares the line: the bar between them has been drawn over it.
         if let Some(bar) = scan::bar(&line[..at]) {
-            self.bar = bar.0;
+            (self.bar, self.drawn) = (bar.0, true);
         }
         if !self.rows.is_point() {
             if self.rows.is_summary() {
@@ -191,14 +193,47 @@ impl Format for Hf {
         true
     }
 
+    fn settle(&mut self, points: &mut Points) {
+        // The first bar that belongs to a figure says how long an epoch is; until then nobody else knows.
+        if !self.drawn || self.total.is_some() {
+            self.give_waiting(None, points);
+        }
+    }
+
     fn finish(&mut self, points: &mut Points) {
-        self.settle(None, points);
+        self.give_waiting(None, points);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_for_a_bar_is_given_out_when_none_comes_or_none_is_needed() {
+        use crate::event::{Event, record::Record};
+        let evals = |pieces: &[&str]| -> Vec<u64> {
+            let mut reader =
+                super::super::open(std::path::Path::new("a.log"), &super::super::Options::default());
+            let mut out = super::super::Parsed::default();
+            for piece in pieces {
+                reader.push(piece.as_bytes(), &mut out);
+                reader.settle(&mut out);
+            }
+            let step =
+                |record: &Record| if let Event::Eval(eval) = &record.event { Some(eval.step) } else { None };
+            out.records.iter().filter_map(step).collect()
+        };
+        let [first, second] = ["{'eval_loss': 1.5, 'epoch': 1.0}\n", "{'eval_loss': 1.4, 'epoch': 2.0}\n"];
+        // Epochs are counted in their place, in thousandths.
+        assert_eq!(evals(&[first]), [1000]);
+        assert_eq!(evals(&[first, second]), [1000, 2000]);
+        let [zero, ten] =
+            [" 0%|     | 0/30 [00:00<?, ?it/s]\r", " 33%|###    | 10/30 [00:09<00:10, 2it/s]\r"];
+        assert_eq!(evals(&[zero, first]), [0; 0], "the bar after it will tell");
+        assert_eq!(evals(&[zero, first, ten]), [10]);
+        assert_eq!(evals(&[zero, first, ten, second]), [10, 20]);
+    }
 
     #[test]
     fn an_epoch_in_steps_by_what_is_printed() {

@@ -215,6 +215,9 @@ pub trait Format: Send {
     /// cheaply: most are.
     fn line(&mut self, line: &[u8], points: &mut Points) -> bool;
 
+    /// Nothing more has come for a while: what was held back for a line that would have come by now is given out.
+    fn settle(&mut self, _points: &mut Points) {}
+
     /// The stream is over; what was held back for a later line is given out.
     fn finish(&mut self, _points: &mut Points) {}
 }

@@ -166,6 +166,14 @@ impl Reader for Text {
         reading.drain(out);
     }
 
+    fn settle(&mut self, out: &mut Parsed) {
+        let reading = &mut self.reading;
+        if reading.known {
+            reading.formats[0].settle(&mut reading.points);
+            reading.drain(out);
+        }
+    }
+
     fn restart(&mut self) -> bool {
         self.lines = Lines::default();
         true

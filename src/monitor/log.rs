@@ -27,14 +27,15 @@ pub fn started(run: &RunInfo) -> impl Iterator<Item = String> {
     model.into_iter().chain(data)
 }
 
-/// One evaluation; `best` is the lowest loss before it.
-pub fn eval(stats: &EvalStats, best: Option<f64>, places: Places) -> String {
+/// One evaluation, of the set called `set` where it is not the first; `best` is the lowest loss before it.
+pub fn eval(stats: &EvalStats, set: Option<&str>, best: Option<f64>, places: Places) -> String {
     let name = match stats.split {
         Split::Valid => "eval",
         Split::Test => "test",
         Split::TrainProbe => "train probe",
     };
-    let text = format!("{name} at {}: {:.3}", places.at(stats.step), stats.loss);
+    let set = set.map_or(String::new(), |set| format!(" {set}"));
+    let text = format!("{name}{set} at {}: {:.3}", places.at(stats.step), stats.loss);
     match (stats.split, best) {
         (Split::Valid, Some(best)) if stats.loss < best => text + ", new best",
         (Split::Valid, Some(best)) if stats.loss.is_finite() && best > 0.0 => {

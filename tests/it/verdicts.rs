@@ -46,7 +46,7 @@ fn of_one_run_all_advice_is_given_and_of_several_a_line_each() {
 }
 
 #[test]
-fn of_several_eval_sets_the_one_that_is_judged_is_named() {
+fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
     let place = Place::new();
     let log = lines(
         |epoch, eval| {
@@ -59,13 +59,24 @@ fn of_several_eval_sets_the_one_that_is_judged_is_named() {
     let (_, text, entry) = check(&place, "run.log", &log);
     assert!(
         text.contains(
-            "    note: judged by mails, the first of 2 evaluation sets; beside it chat (last 1.5000)\n"
+            "    note: the figures are of mails, the first of 2 evaluation sets; beside it chat (last 1.5000)\n"
         ),
         "{text}"
     );
     assert_eq!((&entry["eval_points"], &entry["other_sets"][0]["set"]), (&json!(8), &json!("chat")));
+    // The other way round it is the second that has risen.
+    let line = |epoch: usize, eval: &str| {
+        let (loss, flat) = (2.5 - 0.2 * epoch as f64, 1.5 - 0.01 * epoch as f64);
+        format!(
+            "{{'loss': {loss:.2}, 'epoch': {epoch}.0}}\n{{'eval_mails_loss': {flat:.2}, 'epoch': {epoch}.0}}\n\
+                 {{'eval_chat_loss': {eval}, 'epoch': {epoch}.0}}"
+        )
+    };
+    let (code, text, _) = check(&place, "second.log", &lines(line, &OVERFIT));
+    assert!(code == Some(1) && text.contains("on the evaluation set \"chat\""), "{text}");
+    assert!(text.contains("--metric_for_best_model eval_chat_loss"), "{text}");
     let (_, text, _) = check(&place, "one.log", &log.replace("chat", "mails"));
-    assert!(!text.contains("judged by"), "{text}");
+    assert!(!text.contains("evaluation sets"), "{text}");
 }
 
 #[test]

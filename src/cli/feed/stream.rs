@@ -39,7 +39,13 @@ impl Stream {
     pub(in crate::cli) fn push(&mut self, bytes: &[u8], send: &mut dyn FnMut(Update) -> bool) -> bool {
         let id = self.id;
         self.reader.push(bytes, &mut self.parsed);
-        self.give(send) && self.panel.push(bytes, &mut |line| send(Update::Output { id, line }))
+        let mut heard = self.give(send);
+        // Whoever prints a line and stops there has said all of it; the next may be an hour away.
+        if heard && self.begun && bytes.ends_with(b"\n") {
+            self.reader.settle(&mut self.parsed);
+            heard = self.give(send);
+        }
+        heard && self.panel.push(bytes, &mut |line| send(Update::Output { id, line }))
     }
 
     /// There is no more.
@@ -106,6 +112,16 @@ impl Panel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_figure_that_was_printed_is_not_held_back_for_the_next() {
+        let mut stream = Stream::new(0, "stdin", &Options::default());
+        for (epoch, evals) in [(1, 1), (2, 2)] {
+            let text = format!("{{'loss': 1.0, 'epoch': {epoch}}}\n{{'eval_loss': 1.2, 'epoch': {epoch}}}\n");
+            assert!(stream.push(text.as_bytes(), &mut |_| true));
+            assert_eq!(stream.evals, evals);
+        }
+    }
 
     #[test]
     fn a_panel_shows_what_a_terminal_would_line_by_line() {

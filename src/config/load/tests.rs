@@ -70,6 +70,12 @@ fn unknown_names_are_answered_with_the_nearest() {
         &[],
         "c.toml:3: lora.dropuot: unknown key\n  hint: did you mean \"lora.dropout\"?",
     );
+    // A part of a key of the same section goes before a key of another.
+    refused(
+        "[eval]\nsteps = 8\n",
+        &[],
+        "c.toml:2: eval.steps: unknown key\n  hint: did you mean \"eval.every_steps\"?",
+    );
     refused(
         "[data]\nlr = 1\n",
         &[],

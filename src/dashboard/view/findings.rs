@@ -63,6 +63,9 @@ pub fn headline<'a>(snapshot: &Snapshot<'_>, width: u16, theme: Theme) -> Line<'
 /// How far the eval loss is from its best, or why nothing can be said.
 fn rise(snapshot: &Snapshot<'_>, theme: Theme) -> Option<String> {
     let diagnosis = snapshot.diagnosis;
+    if let Some(Evidence::SetRise(found)) = diagnosis.findings.first().map(|finding| &finding.evidence) {
+        return Some(format!("{} median {:+.1} %", found.set, found.rise.rise * 100.0));
+    }
     let rise = match diagnosis.verdict {
         Verdict::Undecided => return diagnosis.undecided.clone(),
         Verdict::Diverged => return None,

@@ -169,7 +169,14 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
     });
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
         Evidence::Rise(rise) => against_overfitting(options, Some(rise), run),
-        Evidence::SetRise(found) => against_overfitting(options, Some(&found.rise), run),
+        Evidence::SetRise(found) => {
+            let mut advice = against_overfitting(options, Some(&found.rise), run);
+            let named = format!("eval_{}_loss", found.set);
+            for advice in &mut advice {
+                advice.text = advice.text.replace("eval_loss", &named);
+            }
+            advice
+        }
         Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
             against_overfitting(options, risen, run)
         }
