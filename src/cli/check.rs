@@ -2,12 +2,11 @@
 
 mod forms;
 
-use super::source::{self, Judged, Source};
+use super::source::{self, HEAD, Judged, Source, other_figures};
 use super::{Failure, Outcome, Output, Reading, code, print};
 use crate::data::read::is_row;
 use crate::diagnosis::Severity;
-use crate::ingest::names::{self, Side, rises};
-use crate::ingest::{MADE_OF_A_LOG, Map, seen};
+use crate::ingest::{MADE_OF_A_LOG, Map};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use memchr::memmem;
@@ -158,31 +157,6 @@ fn mentions(path: &Path, name: &str) -> bool {
 
 /// What is said of a file without a loss, where no more is known of it.
 const NOTHING: &str = "no losses were found in it";
-
-/// Bytes of a file that are looked at for a row, or for figures.
-const HEAD: u64 = 64 * 1024;
-
-/// What to do about a file whose figures have names of which none is known for a loss.
-pub(super) fn other_figures(path: &Path) -> Option<String> {
-    let mut head = Vec::new();
-    let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten()?;
-    file.take(HEAD).read_to_end(&mut head).ok()?;
-    let figures = seen::figures(&head);
-    let of = |side| {
-        figures.iter().find(|name| names::read(name.as_bytes()).side == Some(side) && !rises(name.as_bytes()))
-    };
-    match (of(Side::Train), of(Side::Valid)) {
-        _ if figures.is_empty() => None,
-        (Some(train), Some(eval)) => {
-            Some(format!("if {train} and {eval} are losses, say so: --map \"train={train},eval={eval}\""))
-        }
-        (_, Some(eval)) => Some(format!("if {eval} is a loss, say so: --map \"eval={eval}\"")),
-        _ => Some(format!(
-            "its figures are called {}: say which is the eval loss with --map \"eval=NAME\"",
-            figures.join(", ")
-        )),
-    }
-}
 
 /// Whether a file begins with a row to train on, in JSON Lines.
 fn is_rows(path: &Path) -> bool {

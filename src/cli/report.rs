@@ -93,7 +93,7 @@ fn read(path: &Path, options: &ingest::Options) -> Result<(Monitor, Option<Strin
     let (monitor, skipped) = source::replay(only, options).map_err(Failure::usage)?;
     let curves = monitor.snapshot().curves;
     if curves.train.is_empty() && curves.eval.is_empty() {
-        let hint = super::check::other_figures(path)
+        let hint = super::source::other_figures(path)
             .unwrap_or_else(|| "give the log that the trainer wrote, or the folder of a run".into());
         return Err(Failure::usage(anyhow!(
             "{}: no losses were found in it\n  hint: {hint}",

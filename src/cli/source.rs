@@ -5,13 +5,17 @@ use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Limits, diagnose};
 use crate::event::record::Record;
 use crate::event::{Event, NoteLevel, RunInfo};
-use crate::ingest::{self, Opener, Options, Parsed, Skipped};
+use crate::ingest::names::{self, Side, rises};
+use crate::ingest::{self, Opener, Options, Parsed, Skipped, seen};
 use crate::monitor::Monitor;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes that are read at a time: what is made of them stays in the nearer caches.
 const CHUNK: usize = 16 * 1024;
+
+/// Bytes of a file that are looked at for a row, or for figures.
+pub(super) const HEAD: u64 = 64 * 1024;
 
 /// What the user named, and where its figures may be.
 pub(super) struct Source {
@@ -242,5 +246,27 @@ impl Fold {
             _ => {}
         }
         self.curves.apply(record.t, &record.event);
+    }
+}
+
+/// What to do about a file whose figures have names of which none is known for a loss.
+pub(super) fn other_figures(path: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten()?;
+    file.take(HEAD).read_to_end(&mut head).ok()?;
+    let figures = seen::figures(&head);
+    let of = |side| {
+        figures.iter().find(|name| names::read(name.as_bytes()).side == Some(side) && !rises(name.as_bytes()))
+    };
+    match (of(Side::Train), of(Side::Valid)) {
+        _ if figures.is_empty() => None,
+        (Some(train), Some(eval)) => {
+            Some(format!("if {train} and {eval} are losses, say so: --map \"train={train},eval={eval}\""))
+        }
+        (_, Some(eval)) => Some(format!("if {eval} is a loss, say so: --map \"eval={eval}\"")),
+        _ => Some(format!(
+            "its figures are called {}: say which is the eval loss with --map \"eval=NAME\"",
+            figures.join(", ")
+        )),
     }
 }

@@ -163,7 +163,7 @@ fn found_any(lines: &Lines, sources: &[PathBuf]) -> Outcome {
     if lines.runs.list().iter().any(has_figures) {
         return Ok(code::FINE);
     }
-    let hint = sources.iter().find_map(|source| super::check::other_figures(source));
+    let hint = sources.iter().find_map(|source| super::source::other_figures(source));
     let hint = hint.unwrap_or_else(|| "name the log that the trainer writes, or its folder".into());
     Err(Failure::usage(anyhow!("{}: no losses were found in it\n  hint: {hint}", sources[0].display())))
 }

@@ -208,14 +208,15 @@ impl Format for Hf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
+    use crate::event::record::Record;
+    use crate::ingest::{Options, Parsed, open};
+    use std::path::Path;
 
     #[test]
     fn what_waits_for_a_bar_is_given_out_when_none_comes_or_none_is_needed() {
-        use crate::event::{Event, record::Record};
         let evals = |pieces: &[&str]| -> Vec<u64> {
-            let mut reader =
-                super::super::open(std::path::Path::new("a.log"), &super::super::Options::default());
-            let mut out = super::super::Parsed::default();
+            let (mut reader, mut out) = (open(Path::new("a.log"), &Options::default()), Parsed::default());
             for piece in pieces {
                 reader.push(piece.as_bytes(), &mut out);
                 reader.settle(&mut out);

@@ -1,7 +1,7 @@
 //! `tune watch` as a user has it: other programs' logs while they are written.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 const TUNE: &str = env!("CARGO_BIN_EXE_tune");
@@ -25,6 +25,15 @@ fn tune(place: &TempDir, arguments: &[&str]) -> Output {
     command.output().expect("tune starts")
 }
 
+/// `tune watch` over a log, and the lines that it prints.
+fn watching(place: &TempDir, log: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut command = Command::new(TUNE);
+    command.args(["watch", log, "--plain"]).current_dir(place.path());
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("tune starts");
+    let lines = BufReader::new(child.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+    (child, lines)
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -33,14 +42,7 @@ fn text(bytes: &[u8]) -> String {
 fn a_log_whose_figures_have_other_names_is_not_waited_for_in_silence() {
     let place = place();
     std::fs::write(place.path().join("a.log"), "epoch 1 acc 0.5\nepoch 2 acc 0.6\n").expect("a log");
-    let mut child = Command::new(TUNE)
-        .args(["watch", "a.log", "--plain"])
-        .current_dir(place.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("tune starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+    let (mut child, mut lines) = watching(&place, "a.log");
     let said = lines.find(|line| line.contains("no losses so far"));
     child.kill().and_then(|()| child.wait()).expect("tune ends");
     let hint = "its figures are called acc: say which is the eval loss with --map \"eval=NAME\"";
@@ -52,14 +54,7 @@ fn a_log_is_shown_as_it_grows_and_after_it_began_anew() {
     let place = place();
     let log = place.path().join("train.log");
     std::fs::write(&log, iter_lines(1)).expect("a log");
-    let mut child = Command::new(TUNE)
-        .args(["watch", "train.log", "--plain"])
-        .current_dir(place.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("tune starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+    let (mut child, mut lines) = watching(&place, "train.log");
     let mut until = |word: &str| {
         let found = lines.find(|line| line.contains(word));
         assert!(found.is_some(), "no line with {word}");

@@ -235,7 +235,7 @@ impl Run {
         if self.given {
             return Ok(());
         }
-        let hint = self.files.iter().find_map(|file| crate::cli::check::other_figures(file.follower.path()));
+        let hint = self.files.iter().find_map(|file| crate::cli::source::other_figures(file.follower.path()));
         let Some(hint) = hint else { return Ok(()) };
         let text = format!("no losses so far; {hint}");
         let event = Event::Note(Note { level: NoteLevel::Warning, text });

@@ -168,17 +168,12 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         _ => None,
     });
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
-        Evidence::Rise(rise) => against_overfitting(options, Some(rise), run),
+        Evidence::Rise(rise) => against_overfitting(options, Some(rise), None, run),
         Evidence::SetRise(found) => {
-            let mut advice = against_overfitting(options, Some(&found.rise), run);
-            let named = format!("eval_{}_loss", found.set);
-            for advice in &mut advice {
-                advice.text = advice.text.replace("eval_loss", &named);
-            }
-            advice
+            against_overfitting(options, Some(&found.rise), Some(found.set.as_str()), run)
         }
         Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
-            against_overfitting(options, risen, run)
+            against_overfitting(options, risen, None, run)
         }
         Evidence::Thrown(found) => {
             against_divergence(options, found.throw.learning_rate, Some(best_of(&found.rise)), run)
@@ -212,10 +207,16 @@ pub(super) fn evaluate(run: &RunInfo) -> Vec<Advice> {
     )])
 }
 
-fn against_overfitting(options: &Options, rise: Option<&Rise>, run: &RunInfo) -> Vec<Advice> {
+/// `set` is the evaluation set that has risen, where it is not the first.
+fn against_overfitting(
+    options: &Options,
+    rise: Option<&Rise>,
+    set: Option<&str>,
+    run: &RunInfo,
+) -> Vec<Advice> {
     let mut texts = Vec::new();
     if let Some(rise) = rise {
-        texts.push(use_best(options, best_of(rise), run));
+        texts.push(use_best(options, best_of(rise), set, run));
         texts.push(if rise.never_improved {
             lower_rate(options, None, "the first evaluation is still the best one")
         } else {
@@ -242,8 +243,8 @@ fn best_of(rise: &Rise) -> BestPoint {
     BestPoint { step: rise.best_step, epoch: rise.best_epoch, loss: rise.best_loss }
 }
 
-/// Which checkpoint to take.
-fn use_best(options: &Options, best: BestPoint, run: &RunInfo) -> String {
+/// Which checkpoint to take, by the loss of `set` where it is not the first.
+fn use_best(options: &Options, best: BestPoint, set: Option<&str>, run: &RunInfo) -> String {
     let places = run.places();
     if best.step == 0 {
         return format!(
@@ -253,7 +254,10 @@ fn use_best(options: &Options, best: BestPoint, run: &RunInfo) -> String {
     }
     let epoch = places.epoch(best.epoch).filter(|epoch| *epoch > 0.0);
     let place = epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch:.1})"));
-    let keep = options.keep_best.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
+    // The one option that names the loss of a set is that of Hugging Face's trainers.
+    let loss = set.map_or("eval_loss".into(), |set| format!("eval_{set}_loss"));
+    let keep = options.keep_best.map(|keep| keep.replace("eval_loss", &loss));
+    let keep = keep.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
     let at = places.at(best.step);
     format!("Use the checkpoint at {at}{place}: eval loss was lowest there ({:.3}).{keep}", best.loss)
 }
@@ -285,7 +289,7 @@ fn against_divergence(
     best: Option<BestPoint>,
     run: &RunInfo,
 ) -> Vec<Advice> {
-    let mut texts: Vec<String> = best.map(|best| use_best(options, best, run)).into_iter().collect();
+    let mut texts: Vec<String> = best.map(|best| use_best(options, best, None, run)).into_iter().collect();
     texts.push(lower_rate(options, rate, "steps this long leave the region where they help"));
     if let Some(warmup) = options.warmup {
         texts.push(format!("Warm up over the first tenth of the run ({warmup})."));
@@ -305,7 +309,7 @@ fn against_broken_eval(options: &Options, found: &NonFinite, run: &RunInfo) -> V
         format!("Evaluate in float32{option}: fp16 and bf16 lose numbers that the training keeps.");
     // What was a number once had labels.
     said(match found.best {
-        Some(best) => vec![precision, labels, use_best(options, best, run)],
+        Some(best) => vec![precision, labels, use_best(options, best, None, run)],
         None => vec![labels, precision],
     })
 }
@@ -319,7 +323,7 @@ fn against_zeros(options: &Options, found: &ExactZeros, run: &RunInfo) -> Vec<Ad
     }
     let why = "a loss that turns to 0 at once was NaN before a filter, as after steps that are too long";
     let slower = lower_rate(options, run.settings.learning_rate, why);
-    let best = found.best.map(|best| use_best(options, best, run));
+    let best = found.best.map(|best| use_best(options, best, None, run));
     // A model whose weights are NaN has no eval loss that is a number.
     if found.series == "train loss" {
         return said([labels].into_iter().chain(unfiltered).chain([slower]).chain(best).collect());
