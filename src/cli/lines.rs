@@ -74,8 +74,13 @@ impl Lines {
             } else {
                 let line = match &record.event {
                     Event::Eval(stats) if stats.split == Split::Valid => {
-                        let at = snapshot.curves.eval.iter().rposition(|point| point.step == stats.step);
-                        at.map(|at| text::eval_line(&snapshot, at))
+                        let (set, eval) = (stats.set.as_deref(), &snapshot.curves.eval);
+                        let at = eval.iter().rposition(|point| point.step == stats.step);
+                        let first = at.filter(|_| set == snapshot.curves.set());
+                        Some(first.map_or_else(
+                            || text::set_line(&snapshot, set.unwrap_or_default(), stats.step),
+                            |at| text::eval_line(&snapshot, at),
+                        ))
                     }
                     Event::Note(note) => Some(note.text.clone()),
                     Event::RunResumed(resumed) => Some(format!("resumed from {}", places.at(resumed.step))),

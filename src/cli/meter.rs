@@ -15,12 +15,11 @@ const MIB: u64 = 1 << 20;
 pub(super) struct Meter(Arc<Mutex<System>>);
 
 impl Meter {
-    /// Begins to measure the machine, and the process that trains: this one, or the one with this id.
+    /// Begins to measure the machine, and with `process` the memory of what trains.
     /// Ends by itself when nobody holds the meter any more.
-    pub(super) fn start(process: Option<u32>) -> Self {
+    pub(super) fn start(process: impl Fn() -> Option<u64> + Send + 'static) -> Self {
         let meter = Self::default();
         let figures = Arc::downgrade(&meter.0);
-        let name = process.map_or_else(|| "self".to_owned(), |id| id.to_string());
         // Without the thread there are no figures, and that is all.
         let _ = std::thread::Builder::new().name("meter".into()).spawn(move || {
             let mut has_gpu = true;
@@ -28,7 +27,7 @@ impl Meter {
                 let gpus = if has_gpu { gpus() } else { None };
                 has_gpu = gpus.is_some();
                 let system = System {
-                    process_bytes: resident(&name),
+                    process_bytes: process(),
                     memory_bytes: memory(),
                     gpus: gpus.unwrap_or_default(),
                 };
@@ -48,10 +47,39 @@ impl Meter {
     }
 }
 
-/// Resident memory of a process, where the system says so in `/proc`.
-fn resident(process: &str) -> Option<u64> {
+/// Resident memory of this process, where the system says so in `/proc`.
+pub(super) fn own() -> Option<u64> {
+    Some(status("self")?.resident)
+}
+
+/// Resident memory of the largest process among `root` and all that it has started: a launcher trains in
+/// processes of its own, which share too many pages to be summed.
+pub(super) fn largest_under(root: u32) -> Option<u64> {
+    let entries = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+    let of = |name: &str| Some((name.parse::<u32>().ok()?, status(name)?));
+    let all: Vec<(u32, Status)> = entries.filter_map(|entry| of(entry.file_name().to_str()?)).collect();
+    let mut family = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        let children = all.iter().filter(|(_, status)| status.parent == parent).map(|(id, _)| *id);
+        let new: Vec<u32> = children.filter(|id| !family.contains(id)).collect();
+        family.extend(new);
+        next += 1;
+    }
+    all.iter().filter(|(id, _)| family.contains(id)).map(|(_, status)| status.resident).max()
+}
+
+/// What `/proc` says of a process.
+struct Status {
+    parent: u32,
+    resident: u64,
+}
+
+/// Of a process that has ended and of one without memory of its own there is none.
+fn status(process: &str) -> Option<Status> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    kilobytes(&status, "VmRSS:")
+    let resident = kilobytes(&status, "VmRSS:")?;
+    Some(Status { parent: figure(&status, "PPid:")? as u32, resident })
 }
 
 /// Memory that a program could still have; `None` where the system does not say.
@@ -68,8 +96,12 @@ fn memory() -> Option<(u64, u64)> {
 
 /// The figure behind a name, in bytes.
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    Some(figure(text, name)? * 1024)
+}
+
+fn figure(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(rest.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// What NVIDIA's driver says through its own program; `None` where there is none.
@@ -114,7 +146,9 @@ mod tests {
         assert_eq!(kilobytes("VmPeak:\t 9 kB\nVmRSS:\t  120 kB\n", "VmRSS:"), Some(122_880));
         assert_eq!(kilobytes("", "VmRSS:"), None);
         if cfg!(target_os = "linux") {
-            assert!(resident("self").unwrap() > MIB && memory().unwrap().1 > MIB);
+            assert!(own().unwrap() > MIB && memory().unwrap().1 > MIB);
+            let family = largest_under(std::process::id());
+            assert!(family >= own().map(|own| own - own / 8), "{family:?}");
         }
     }
 }

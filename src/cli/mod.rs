@@ -155,8 +155,8 @@ struct Reading {
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
     /// Which columns are what, as in `--map eval=val_loss,train=loss,step=iteration`
-    #[arg(long, value_name = "WHAT=COLUMN,...")]
-    map: Option<String>,
+    #[arg(long, value_name = "WHAT=COLUMN,...", value_delimiter = ',')]
+    map: Vec<String>,
 }
 
 impl Reading {
@@ -175,7 +175,7 @@ impl Reading {
             )));
         }
         let mut map = crate::ingest::Map::default();
-        for part in self.map.iter().flat_map(|map| map.split(',')) {
+        for part in &self.map {
             let (what, column) = part.split_once('=').unwrap_or((part, ""));
             let place = match what.trim() {
                 "eval" => &mut map.eval,

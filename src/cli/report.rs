@@ -16,7 +16,7 @@ pub(super) struct ReportArgs {
     /// The folder of a run, or the log or the folder of another trainer
     source: PathBuf,
     /// The file to write: FILE.html, FILE.svg, FILE.md or FILE.json
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, alias = "out", value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
     reading: super::Reading,

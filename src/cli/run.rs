@@ -8,7 +8,7 @@ mod describe;
 use super::data::{holdout, warn};
 use super::detach;
 use super::earlier::Earlier;
-use super::meter::Meter;
+use super::meter::{self, Meter};
 use super::ties::Ties;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
@@ -160,11 +160,12 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     }
     Ok(match ended.reason {
         StopReason::Interrupted => {
-            say(&format!(
-                "interrupted, everything is saved\n  hint: go on with tune run --resume {}",
-                dir.root().display()
-            ));
+            going_on("interrupted", &dir);
             code::INTERRUPTED
+        }
+        StopReason::Requested => {
+            going_on("stopped as asked", &dir);
+            code::FINE
         }
         StopReason::NonFinite => {
             say(&match ended.best {
@@ -179,8 +180,16 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
             });
             code::FAILED
         }
-        StopReason::Finished | StopReason::EarlyStopping | StopReason::Requested => code::FINE,
+        StopReason::Finished | StopReason::EarlyStopping => code::FINE,
     })
+}
+
+/// Says how a run goes on that was ended before its time.
+fn going_on(why: &str, dir: &RunDir) {
+    say(&format!(
+        "{why}, everything is saved\n  hint: go on with tune run --resume {}",
+        dir.root().display()
+    ));
 }
 
 /// The last line of `--json`.
@@ -370,7 +379,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
         let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
         return Ok(Driven { ended, monitor: super::replay(&dir)?, detached: false });
     }
-    let meter = Meter::start(None);
+    let meter = Meter::start(meter::own);
     let measure = || meter.read();
     let options = dashboard::Options {
         capabilities: Capabilities::from_environment(args.output.colors(), |name| std::env::var(name).ok()),

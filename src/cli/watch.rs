@@ -5,6 +5,7 @@
 
 use super::feed::{Left, Sources, Stream};
 use super::lines::Lines;
+use super::meter::Meter;
 use super::remote::Trainers;
 use super::{Failure, Outcome, Output, code, has_screen, say};
 use crate::dashboard::{self, Capabilities, Runs, Update};
@@ -94,8 +95,12 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     })
     .map_err(Failure::failed)?;
     let capabilities = Capabilities::from_environment(args.output.colors(), |name| std::env::var(name).ok());
+    // Which process trains is not known, nor whether on this machine.
+    let meter = Meter::start(|| None);
+    let measure = || meter.read();
     let shown = dashboard::Options {
         capabilities,
+        system: Some(&measure),
         linger: true,
         owns_run: false,
         notice: awaited.as_deref(),

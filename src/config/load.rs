@@ -117,7 +117,13 @@ impl Reader {
         let place_of = |offset: usize| Place::File { file: file.into(), line: Some(line_of(offset)) };
         let syntax = |e: toml::de::Error| {
             let place = place_of(e.span().map_or(0, |span| span.start));
-            let message = e.message().replace('\n', ", ");
+            let line =
+                e.span().and_then(|span| text.lines().nth(line_of(span.start) - 1)).unwrap_or_default();
+            // The parser takes a missing value for text without quotes.
+            let message = match line.split('#').next().and_then(|line| line.trim_end().strip_suffix('=')) {
+                Some(key) => format!("{} has no value", key.trim()),
+                None => e.message().replace('\n', ", "),
+            };
             let rows = [".jsonl", ".json", ".csv", ".tsv"].iter().any(|ending| file.ends_with(ending));
             let hint = if rows {
                 format!("rows go into a configuration: tune init {file} > tune.toml, then name that")

@@ -78,6 +78,8 @@ pub struct Diagnosis {
     pub remarks: Vec<Finding>,
     /// Why nothing can be said yet; set when the verdict is `Undecided`.
     pub undecided: Option<String>,
+    /// Name of the evaluation set that these figures are of, where it has one.
+    pub set: Option<String>,
     /// Index in `Curves::eval` of the best evaluation.
     pub best: Option<usize>,
     /// Index in `Curves::eval` of the earliest evaluation within one standard error of the best, where that
@@ -186,6 +188,7 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         findings,
         remarks,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
+        set: curves.set().map(str::to_owned),
         best: match zeros {
             Some(zeros) => curves.eval.iter().position(|point| Some(point.place()) == zeros.best),
             None => named_best(curves, run),

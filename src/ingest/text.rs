@@ -59,6 +59,8 @@ struct Reading {
     formats: Vec<Box<dyn Format>>,
     points: Points,
     known: bool,
+    /// The trainer or container that the user has named.
+    named: Option<String>,
     /// Anyone's lines, as long as nothing better is known.
     general: general::General,
     loose: Points,
@@ -78,6 +80,7 @@ impl Text {
             formats: formats(options, name, side),
             points: Points::new("text"),
             known: false,
+            named: options.format.clone().filter(|name| !matches!(name.as_str(), "auto" | "text")),
             general: general::General::new(&options.map),
             loose: Points::new("text"),
             rank: None,
@@ -186,6 +189,10 @@ impl Reader for Text {
             reading.formats[0].finish(&mut reading.points);
         }
         let points = if reading.known { &mut reading.points } else { &mut reading.loose };
+        if let Some(name) = reading.named.as_ref().filter(|_| !reading.known && points.started()) {
+            let text = format!("no line of it is of {name}: these figures are from what anyone's lines say");
+            points.note(NoteLevel::Warning, text);
+        }
         if reading.failed == Some(points.count()) {
             points.end(StopReason::Interrupted);
         }

@@ -107,7 +107,8 @@ impl Pace {
         let evaluating: f64 = self.evals.iter().sum();
         Expected {
             step_s: (steps > 0 && seconds > 0.0).then(|| seconds / steps as f64),
-            eval_s: (!self.evals.is_empty()).then(|| evaluating / self.evals.len() as f64),
+            // A log without times of its own has one stamp for an evaluation and the step before it.
+            eval_s: (evaluating > 0.0).then(|| evaluating / self.evals.len() as f64),
             steps_left: total.saturating_sub(step),
             evals_left,
         }

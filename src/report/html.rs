@@ -60,9 +60,9 @@ pub fn page(snapshot: &Snapshot, about: &About) -> String {
 
 const STYLE: &str = "\
 :root{--paper:#fff;--card:#f6f8fa;--ink:#1f2933;--faint:#5f6b78;--line:#d5dbe1;--grid:#e4e8ec;--train:#00508f;\
---eval:#d55e00;--best:#00664f;--plate:#e3e7eb}\
+--eval:#d55e00;--sets:#9c4a7e;--best:#00664f;--plate:#e3e7eb}\
 @media screen and (prefers-color-scheme:dark){:root{--paper:#14181d;--card:#1c2229;--ink:#dde3e9;--faint:#96a1ad;--line:#343d47;\
---grid:#262e36;--train:#3d8fe0;--eval:#ffbf66;--best:#35c49a;--plate:#2a323b}}\
+--grid:#262e36;--train:#3d8fe0;--eval:#ffbf66;--sets:#d59abf;--best:#35c49a;--plate:#2a323b}}\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif}\
 main{max-width:880px;margin:0 auto;padding:28px 20px}h1{font-size:24px;margin:0 0 4px}\
@@ -294,24 +294,30 @@ fn evaluations(out: &mut String, snapshot: &Snapshot) {
     }
     // Without steps the epoch is all there is.
     let of_steps = |cell: String| if snapshot.run.counts_epochs() { String::new() } else { cell };
+    let cell = |loss: String| format!("<td class=\"n\">{loss}</td>");
+    let sets = curves.others.iter().map(|(name, _)| format!("<th class=\"n\">eval {}</th>", xml(name)));
+    let sets: Vec<String> = sets.collect();
     let _ = write!(
         out,
         "<h2>Evaluations</h2><details{}><summary>{} of them</summary><table><tr>{}\
-         <th class=\"n\">epoch</th><th class=\"n\">train</th><th class=\"n\">eval</th><th>against the best before</th></tr>",
+         <th class=\"n\">epoch</th><th class=\"n\">train</th><th class=\"n\">{}</th>{}<th>against the best before</th></tr>",
         if curves.eval.len() <= 30 { " open" } else { "" },
         curves.eval.len(),
-        of_steps(format!("<th class=\"n\">{}</th>", snapshot.run.places().unit()))
+        of_steps(format!("<th class=\"n\">{}</th>", snapshot.run.places().unit())),
+        xml(&text::eval_name(curves)),
+        sets.concat()
     );
     for (index, point) in curves.eval.iter().enumerate() {
         let number = |value: Option<f64>| value.map_or(String::new(), fmt::loss);
         let _ = write!(
             out,
-            "<tr>{}<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
-            of_steps(format!("<td class=\"n\">{}</td>", point.step)),
-            point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}")),
-            number(point.train_loss),
-            fmt::loss(point.loss),
-            text::standing(snapshot, index, point)
+            "<tr>{}{}{}{}{}<td>{}</td></tr>",
+            of_steps(cell(point.step.to_string())),
+            cell(point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}"))),
+            cell(number(point.train_loss)),
+            cell(fmt::loss(point.loss)),
+            text::other_losses(curves, point.step).map(cell).collect::<String>(),
+            text::standing(&curves.eval, index)
         );
     }
     out.push_str("</table></details>\n");

@@ -67,6 +67,10 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         "environment": run.environment,
         "settings": run.settings,
         "eval_curve": curves.eval.iter().map(point).collect::<Vec<_>>(),
+        "set": curves.set(),
+        "other_sets": curves.others.iter().map(|(name, points)| {
+            json!({"set": name, "eval_curve": points.iter().map(point).collect::<Vec<_>>()})
+        }).collect::<Vec<_>>(),
         "probe_curve": curves.probe.iter().map(point).collect::<Vec<_>>(),
         "train_curve": train,
         "generated": curves.generated,

@@ -41,18 +41,30 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         let (name, rule) = (of_steps(&format!(" {} ", run.places().unit())), of_steps("---:"));
         let _ = writeln!(
             out,
-            "## Evaluations\n\n|{name} epoch | train | eval | against the best before |\n|{rule}---:|---:|---:|---|"
+            "## Evaluations\n\n|{name} epoch | train | {} |{} against the best before |\n|{rule}---:|---:|---:|{}---|",
+            plain(&text::eval_name(curves)),
+            curves
+                .others
+                .iter()
+                .map(|(name, _)| format!(" eval {} |", plain(name)))
+                .collect::<Vec<_>>()
+                .concat(),
+            "---:|".repeat(curves.others.len())
         );
         let skipped = curves.eval.len().saturating_sub(EVALS);
         for (index, point) in curves.eval.iter().enumerate().skip(skipped) {
             let _ = writeln!(
                 out,
-                "|{} {} | {} | {} | {} |",
+                "|{} {} | {} | {} |{} {} |",
                 of_steps(&format!(" {} ", point.step)),
                 point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}")),
                 point.train_loss.map_or(String::new(), fmt::loss),
                 fmt::loss(point.loss),
-                text::standing(snapshot, index, point)
+                text::other_losses(curves, point.step)
+                    .map(|loss| format!(" {loss} |"))
+                    .collect::<Vec<_>>()
+                    .concat(),
+                text::standing(&curves.eval, index)
             );
         }
         if skipped > 0 {

@@ -20,6 +20,10 @@ use std::fmt::Write as _;
 /// Darker than [`EVAL`], for eyes and printers that know no colours.
 const TRAIN: &str = "#00508f";
 const EVAL: &str = "#d55e00";
+/// The other evaluation sets.
+const SETS: &str = "#9c4a7e";
+/// How their lines are broken, in turn.
+const DASHES: [&str; 3] = ["none", "7 3", "2 3"];
 const INK: &str = "#1f2933";
 const FAINT: &str = "#6b7785";
 const BEST: &str = "#00664f";
@@ -39,6 +43,7 @@ pub fn chart(snapshot: &Snapshot) -> String {
             raw_train(&mut out, &frame, &curves.train);
             interval_means(&mut out, &frame, &curves.eval);
             marks(&mut out, &frame, best, onset);
+            other_sets(&mut out, &frame, curves);
             evals(&mut out, &frame, curves, snapshot.diagnosis.best);
             mark_labels(&mut out, &frame, best, onset);
             legend(&mut out, curves);
@@ -58,6 +63,7 @@ pub fn inline(snapshot: &Snapshot) -> String {
         ("#e4e8ec", "var(--grid)"),
         (TRAIN, "var(--train)"),
         (EVAL, "var(--eval)"),
+        (SETS, "var(--sets)"),
         (INK, "var(--ink)"),
         (FAINT, "var(--faint)"),
         (BEST, "var(--best)"),
@@ -209,6 +215,14 @@ fn mark_labels(out: &mut String, frame: &Frame, best: Option<&EvalPoint>, onset:
     }
 }
 
+/// The evaluations of the other sets, a line each.
+fn other_sets(out: &mut String, frame: &Frame, curves: &Curves) {
+    for ((_, points), dashes) in curves.others.iter().zip(DASHES.iter().cycle()) {
+        let points: Vec<(f64, f64)> = points.iter().map(|p| frame.point(p.step, p.loss)).collect();
+        path(out, &points, &format!("stroke=\"{SETS}\" stroke-width=\"1.6\" stroke-dasharray=\"{dashes}\""));
+    }
+}
+
 /// The evaluations: a line, points, and bars of one standard error of the difference from the best.
 fn evals(out: &mut String, frame: &Frame, curves: &Curves, best: Option<usize>) {
     let points: Vec<(f64, f64)> = curves.eval.iter().map(|p| frame.point(p.step, p.loss)).collect();
@@ -260,23 +274,31 @@ fn told(point: &EvalPoint, places: Places) -> String {
 
 fn legend(out: &mut String, curves: &Curves) {
     let with_errors = curves.eval.iter().any(|point| !point.examples.is_empty());
-    let eval = if with_errors { "eval, with the error of its distance from the best" } else { "eval" };
-    let entries = [
-        (!curves.train.is_empty(), TRAIN, 0.35, "train, each step"),
-        (!curves.train.is_empty(), TRAIN, 1.0, "mean between evals"),
-        (!curves.eval.is_empty(), EVAL, 1.0, eval),
-    ];
+    let eval = text::eval_name(curves);
+    let eval =
+        if with_errors { format!("{eval}, with the error of its distance from the best") } else { eval };
+    let train = [(0.35, "train, each step"), (1.0, "mean between evals")];
+    let train = train.map(|(opacity, label)| (TRAIN, opacity, DASHES[0], label.to_owned()));
+    let train = train.into_iter().filter(|_| !curves.train.is_empty());
+    let eval = (!curves.eval.is_empty()).then_some((EVAL, 1.0, DASHES[0], eval));
+    let sets = curves.others.iter().zip(DASHES.iter().cycle());
+    let sets = sets.map(|((name, _), dashes)| (SETS, 1.0, *dashes, format!("eval {name}")));
     let mut x = LEFT;
-    for (_, colour, opacity, label) in entries.iter().filter(|entry| entry.0) {
+    for (colour, opacity, dashes, label) in train.chain(eval).chain(sets) {
         let end = x + 20.0;
+        // Room for a wide font, as the reader's is not known.
+        let next = end + 30.0 + 6.8 * label.chars().count() as f64;
+        if next > WIDTH + 20.0 {
+            frame::text(out, (x, 410.0), "start", FAINT, 12, "…");
+            break;
+        }
         let _ = write!(
             out,
             "<line x1=\"{x:.1}\" y1=\"406\" x2=\"{end:.1}\" y2=\"406\" stroke=\"{colour}\" \
-             stroke-opacity=\"{opacity}\" stroke-width=\"2.4\"/>"
+             stroke-opacity=\"{opacity}\" stroke-width=\"2.4\" stroke-dasharray=\"{dashes}\"/>"
         );
-        frame::text(out, (end + 6.0, 410.0), "start", INK, 12, label);
-        // Room for a wide font, as the reader's is not known.
-        x = end + 30.0 + 6.8 * label.chars().count() as f64;
+        frame::text(out, (end + 6.0, 410.0), "start", INK, 12, &label);
+        x = next;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! For a log that people scroll through: no colours, no cursor movements, figures in columns.
 
-use crate::curve::{EvalPoint, TrainPoint};
+use crate::curve::{Curves, EvalPoint, TrainPoint};
 use crate::diagnosis::advice;
 use crate::diagnosis::{Finding, Severity, Verdict, finding};
 use crate::event::{RunInfo, Settings};
@@ -66,17 +66,12 @@ fn plan(run: &RunInfo) -> Vec<String> {
 pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.eval.get(index) else { return String::new() };
-    let places = snapshot.run.places();
-    let total = snapshot.run.total_steps;
-    let width = 2 * total.map_or(0, |total| places.number(total).len()).max(3) + 1;
     let train = point.train_loss.map_or_else(|| "    -".into(), |loss| format!("{loss:.3}"));
     let mut out = format!(
-        "{} {:>width$}{}  train {train}  eval {:.3}  {:<8}",
-        places.unit(),
-        places.of_all(point.step, total),
-        places.epoch(point.epoch).map_or(String::new(), |epoch| format!("  epoch {epoch:>5.2}")),
+        "{}  train {train}  eval {:.3}  {:<8}",
+        columns(snapshot, point),
         point.loss,
-        standing(snapshot, index, point),
+        standing(&curves.eval, index),
     );
     if let Some(rate) = curves.train_between(None, point.step).last().and_then(TrainPoint::learning_rate) {
         let _ = if rate == 0.0 { write!(out, "  lr 0     ") } else { write!(out, "  lr {rate:.1e}") };
@@ -91,6 +86,28 @@ pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
         let _ = write!(out, "  {}: {}", finding.severity.to_string().to_uppercase(), finding.kind());
     }
     out.trim_end().into()
+}
+
+/// One evaluation of the set `name`, which is not the first one, at `step`.
+pub fn set_line(snapshot: &Snapshot, name: &str, step: u64) -> String {
+    let set = snapshot.curves.others.iter().find(|(other, _)| other == name);
+    let points = set.map_or(&[][..], |(_, points)| points);
+    let Ok(index) = points.binary_search_by_key(&step, |point| point.step) else { return String::new() };
+    let point = &points[index];
+    format!("{}  eval {name} {:.3}  {}", columns(snapshot, point), point.loss, standing(points, index))
+}
+
+/// Where an evaluation is, in columns.
+fn columns(snapshot: &Snapshot, point: &EvalPoint) -> String {
+    let places = snapshot.run.places();
+    let total = snapshot.run.total_steps;
+    let width = 2 * total.map_or(0, |total| places.number(total).len()).max(3) + 1;
+    format!(
+        "{} {:>width$}{}",
+        places.unit(),
+        places.of_all(point.step, total),
+        places.epoch(point.epoch).map_or(String::new(), |epoch| format!("  epoch {epoch:>5.2}"))
+    )
 }
 
 /// The newest step, for the time between two evaluations.
@@ -111,9 +128,25 @@ pub fn step_line(snapshot: &Snapshot) -> String {
     out
 }
 
-/// `best`, or how far above the best of all evaluations before.
-pub(super) fn standing(snapshot: &Snapshot, index: usize, point: &EvalPoint) -> String {
-    let before = snapshot.curves.eval[..index].iter().map(|p| p.loss).filter(|loss| loss.is_finite());
+/// What the evaluations are called: by their set, where there are others.
+pub(super) fn eval_name(curves: &Curves) -> String {
+    let set = curves.set().filter(|_| !curves.others.is_empty());
+    set.map_or("eval".into(), |set| format!("eval {set}"))
+}
+
+/// The losses that the other evaluation sets have at a step, in the order of the sets; empty for one that has
+/// none there.
+pub(super) fn other_losses(curves: &Curves, step: u64) -> impl Iterator<Item = String> {
+    curves.others.iter().map(move |(_, points)| {
+        let at = points.binary_search_by_key(&step, |point| point.step);
+        at.map_or(String::new(), |at| fmt::loss(points[at].loss))
+    })
+}
+
+/// Of the evaluation at `index`: `best`, or how far above the best of all before it.
+pub(super) fn standing(points: &[EvalPoint], index: usize) -> String {
+    let point = &points[index];
+    let before = points[..index].iter().map(|p| p.loss).filter(|loss| loss.is_finite());
     let best = before.fold(f64::INFINITY, f64::min);
     if !point.loss.is_finite() {
         "broken".into()

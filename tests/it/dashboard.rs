@@ -2,6 +2,7 @@
 
 mod header;
 mod keys;
+mod sets;
 mod stories;
 mod viewport;
 

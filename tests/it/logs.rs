@@ -263,7 +263,7 @@ fn figures_of_other_names_are_told_and_one_that_rises_is_refused() {
     let (code, _, said) = check(&["a.log"]);
     let hint = "hint: if train and val are losses, say so: --map \"train=train,eval=val\"\n";
     assert!(code == Some(2) && said.ends_with(hint), "{said}");
-    let (code, said, _) = check(&["a.log", "--map", "train=train,eval=val"]);
+    let (code, said, _) = check(&["a.log", "--map", "train=train", "--map", "eval=val"]);
     assert!(code == Some(0) && said.contains("evaluations: 3, train figures: 3"), "{said}");
     let (_, _, said) = check(&["b.csv"]);
     assert!(

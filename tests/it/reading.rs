@@ -123,6 +123,10 @@ fn mistakes_are_answered_by_what_is_near() {
     assert!(code == Some(2) && text.contains("hint: there are ") && !text.contains("did you mean"), "{text}");
     let (_, text) = said(&["check", "train.log", "--format", "hf_trainer"]);
     assert!(text.contains("hint: did you mean hf-trainer? there are "), "{text}");
+    let text = stdout(&tune(place.path(), &["check", "train.log", "--format", "csv"]));
+    assert!(text.contains("note: no line of it is of csv: "), "{text}");
+    let text = stdout(&tune(place.path(), &["check", "train.log", "--format", "hf-trainer"]));
+    assert!(!text.contains("no line of it"), "{text}");
     let expected = "no runs in runs yet\n  hint: tune run CONFIG.toml makes one\n";
     assert_eq!(said(&["runs"]), (Some(0), expected.into()));
     let expected = "error: builtin: no such run\n  hint: --model builtin is the model\n";

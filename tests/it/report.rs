@@ -300,6 +300,37 @@ fn markdown_means_what_it_says() {
 }
 
 #[test]
+fn of_several_eval_sets_all_are_drawn_and_listed() {
+    let mut monitor = Monitor::new(Limits::DEFAULT);
+    for step in [10, 20, 30] {
+        for (set, loss) in [("mails", 2.0), ("chat", 3.5), ("<b>", 4.25)] {
+            let (set, loss) = (Some(set.into()), loss + step as f64 / 1000.0);
+            // One of them is evaluated less often.
+            if step != 20 || loss < 4.0 {
+                let stats = EvalStats { step, set, loss, ..EvalStats::default() };
+                monitor.apply(&Record { t: 0.0, event: Event::Eval(stats) });
+            }
+        }
+    }
+    let (snapshot, about) = (monitor.snapshot(), About::default());
+    let text = md::document(&snapshot, &about);
+    assert!(text.contains("| eval mails | eval chat | eval \\<b\\> | against the best before |"), "{text}");
+    assert!(text.contains("| 2.010 | 3.510 | 4.260 | best |"), "{text}");
+    assert!(text.contains("| 2.020 | 3.520 |  | +0.5 % |"), "{text}");
+    let page = html::page(&snapshot, &about);
+    let cells = "<td class=\"n\">2.030</td><td class=\"n\">3.530</td><td class=\"n\">4.280</td>";
+    assert!(page.contains("<th class=\"n\">eval &lt;b&gt;</th>") && page.contains(cells), "{page}");
+    let picture = svg::chart(&snapshot);
+    assert!(picture.contains(">eval mails<") && picture.contains(">eval chat<"), "{picture}");
+    // Two lines, and two entries of the legend.
+    assert_eq!(picture.matches("stroke=\"#9c4a7e\"").count(), 4, "{picture}");
+    let document: serde_json::Value = serde_json::from_str(&json::document(&snapshot, &about)).unwrap();
+    let chat = &document["other_sets"][0];
+    assert_eq!((&document["set"], &chat["set"]), (&"mails".into(), &"chat".into()));
+    assert_eq!(chat["eval_curve"][2]["loss"], 3.53);
+}
+
+#[test]
 fn time_to_the_end_counts_training_and_evaluations_apart() {
     let (monitor, _) = run(280);
     let progress = monitor.snapshot().progress;

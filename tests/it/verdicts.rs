@@ -63,6 +63,7 @@ fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
         ),
         "{text}"
     );
+    assert!(text.contains("--metric_for_best_model eval_mails_loss"), "{text}");
     assert_eq!((&entry["eval_points"], &entry["other_sets"][0]["set"]), (&json!(8), &json!("chat")));
     // The other way round it is the second that has risen.
     let line = |epoch: usize, eval: &str| {
@@ -75,6 +76,9 @@ fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
     let (code, text, _) = check(&place, "second.log", &lines(line, &OVERFIT));
     assert!(code == Some(1) && text.contains("on the evaluation set \"chat\""), "{text}");
     assert!(text.contains("--metric_for_best_model eval_chat_loss"), "{text}");
+    let text = stdout(&place.tune(&["watch", "--once", "run.log"]));
+    assert!(text.contains("  eval 2.400  best\n") && text.contains("  eval chat 1.500  best\n"), "{text}");
+    assert_eq!(text.matches("  eval 2.400  ").count(), 2, "{text}");
     let (_, text, _) = check(&place, "one.log", &log.replace("chat", "mails"));
     assert!(!text.contains("evaluation sets"), "{text}");
 }

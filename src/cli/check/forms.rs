@@ -112,7 +112,12 @@ fn entry(run: &Judged, curves: bool) -> Value {
     if !run.curves.others.is_empty() {
         let set = |(name, points): &(String, Vec<EvalPoint>)| {
             let last = points.last().map(|point| number(point.loss));
-            json!({"set": name, "eval_points": points.len(), "last": last})
+            let mut entry = json!({"set": name, "eval_points": points.len(), "last": last});
+            if curves {
+                entry["eval_curve"] =
+                    points.iter().map(|point| json!([point.step, number(point.loss)])).collect();
+            }
+            entry
         };
         entry["other_sets"] = run.curves.others.iter().map(set).collect();
     }

@@ -44,7 +44,7 @@ pub(super) struct Child {
     pub(super) happenings: Receiver<Happening>,
     /// How many [`Happening::Closed`] there will be.
     pub(super) streams: usize,
-    id: u32,
+    pub(super) id: u32,
     #[cfg(unix)]
     terminal: Option<std::sync::Arc<pty_process::blocking::Pty>>,
 }

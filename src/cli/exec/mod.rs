@@ -10,6 +10,7 @@ mod figures;
 mod places;
 mod stop;
 
+use super::meter::{self, Meter};
 use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_terminal};
 use crate::dashboard::{self, Capabilities, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
@@ -101,8 +102,12 @@ fn on_screen(
 ) -> Result<Kept, Failure> {
     let wishes = Arc::new(AtomicBool::new(false));
     keeper.wished = Arc::clone(&wishes);
+    let id = child.id;
+    let meter = Meter::start(move || meter::largest_under(id));
+    let measure = || meter.read();
     let options = dashboard::Options {
         capabilities: Capabilities::from_environment(args.color.wanted(), |name| std::env::var(name).ok()),
+        system: Some(&measure),
         ..dashboard::Options::default()
     };
     let keeping = std::thread::spawn(move || keeper.keep(&child));

@@ -55,10 +55,7 @@ pub fn newest<'a>(snapshot: &Snapshot<'_>, ui: &Ui, width: u16, theme: Theme) ->
     }
     for (name, points) in &curves.others {
         if let Some(point) = points.last() {
-            long.push(vec![Span::styled(
-                format!("{name} {}", fmt::loss(ui.unit.of(point.loss))),
-                theme.faint(),
-            )]);
+            long.push(set(name, ui.unit.of(point.loss), theme));
         }
     }
     // The probe and other sets may give way, the three others not.
@@ -129,10 +126,7 @@ fn readout<'a>(scene: &Scene<'_>, ui: &Ui, x: f64, width: u16, theme: Theme) -> 
     }
     for (name, points) in &curves.others {
         if let Some(point) = upto(points).map(|index| &points[index]) {
-            parts.push(vec![Span::styled(
-                format!("{name} {}", fmt::loss(ui.unit.of(point.loss))),
-                theme.faint(),
-            )]);
+            parts.push(set(name, ui.unit.of(point.loss), theme));
         }
     }
     if let Some(rate) = step.and_then(TrainPoint::learning_rate) {
@@ -149,6 +143,12 @@ fn readout<'a>(scene: &Scene<'_>, ui: &Ui, x: f64, width: u16, theme: Theme) -> 
         }
     }
     fitted(parts, if brief { " " } else { "  " }, width)
+}
+
+/// A loss of another validation set.
+fn set<'a>(name: &str, loss: f64, theme: Theme) -> Vec<Span<'a>> {
+    let name = Span::styled(format!("{} ", theme.text(name)), theme.layer(Layer::Set));
+    vec![name, Span::raw(fmt::loss(loss))]
 }
 
 fn named<'a>(

@@ -16,6 +16,8 @@ use crate::monitor::Snapshot;
 
 /// Evaluations closer than this many columns are a line without marks.
 const MARK_GAP: usize = 2;
+/// A name is not cut to fewer letters than those of our own curves have.
+const SHORTEST_NAME: usize = 5;
 
 /// The cells there are for the plot and the labels beside it.
 #[derive(Clone, Copy)]
@@ -60,6 +62,11 @@ impl Plot {
             eval: series::eval(&curves.eval, x_kind, ui.unit),
             train: series::train(curves, x_kind, ui.unit, ui.average, x.ends()),
             probe: series::eval(&curves.probe, x_kind, ui.unit),
+            sets: curves
+                .others
+                .iter()
+                .map(|(name, points)| (name.clone(), series::eval(points, x_kind, ui.unit)))
+                .collect(),
             others: others.collect(),
         };
         let y = y_axis(snapshot, &x, &lines, ui);
@@ -97,6 +104,9 @@ impl Plot {
             self.curve(points, layer);
         }
         self.error_bars(&scene.snapshot, Layer::Error);
+        for (_, points) in &lines.sets {
+            self.curve(points, Layer::Set);
+        }
         self.curve(&lines.probe, Layer::Probe);
         self.curve(&lines.train, Layer::Train);
         self.curve(&lines.eval, Layer::Eval);
@@ -263,6 +273,9 @@ impl Plot {
         self.name("eval", &lines.eval, Layer::Eval);
         self.name("train", &lines.train, Layer::Train);
         self.name("probe", &lines.probe, Layer::Probe);
+        for (name, points) in &lines.sets {
+            self.name(&self.theme.text(name), points, Layer::Set);
+        }
         if let Some(onset) = find(snapshot.diagnosis.onset) {
             let x = onset.x(self.x_kind);
             // Of a step the number alone, as on the axis.
@@ -328,7 +341,7 @@ impl Plot {
         self.raster.mark(column, 0, self.pick('▼', 'V'), style);
     }
 
-    /// The name of a curve beside its end.
+    /// The name of a curve beside its end, or as much of it as there is room for.
     fn name(&mut self, name: &str, points: &[Point], layer: Layer) {
         let right = self.x.ends().1;
         let shown = points.partition_point(|point| point.0 <= right);
@@ -337,8 +350,13 @@ impl Plot {
         let Some((column, row)) = end.and_then(|(x, y)| self.raster.cell_of(x, y.clamp(0.0, bottom))) else {
             return;
         };
+        let room = self.raster.columns().saturating_sub(column + 2);
+        let cut = |name: &str| name.chars().take(room - 1).chain([self.pick('…', '~')]).collect();
+        let fits = name.chars().count() <= room || room < SHORTEST_NAME;
+        let name = if fits { name.to_owned() } else { cut(name) };
+        let count = name.chars().count();
         for row in [row, row.wrapping_sub(1), row + 1, row.wrapping_sub(2), row + 2] {
-            if self.raster.is_free(column + 1, row, name.len() + 1) {
+            if self.raster.is_free(column + 1, row, count + 1) {
                 self.raster.text(column + 1, row, &format!(" {name} "), self.theme.layer(layer));
                 return;
             }
@@ -355,9 +373,10 @@ impl Plot {
             let bottom = self.size().1;
             let end = end.and_then(|(x, y)| self.raster.cell_of(x, y.clamp(0.0, bottom)));
             let Some((column, row)) = end else { continue };
-            let label = format!(" {}", index + 1);
-            if self.raster.is_free(column + 1, row, label.len()) {
-                self.raster.text(column + 1, row, &label, self.theme.layer(Layer::Other(*index as u8)));
+            let labels = [format!(" run {}", index + 1), format!(" {}", index + 1)];
+            if let Some(label) = labels.iter().find(|label| self.raster.is_free(column + 1, row, label.len()))
+            {
+                self.raster.text(column + 1, row, label, self.theme.layer(Layer::Other(*index as u8)));
             }
         }
     }

@@ -51,12 +51,14 @@ fn whole(snapshot: &Snapshot<'_>, kind: XAxis, ended: bool) -> (Axis, f64) {
 }
 
 /// The losses to show: of the whole run the range around the best point, with the lowest of each run that is
-/// laid over it, of a part of it what is there.
+/// laid over it and the lowest and the last of each other set; of a part of it what is there.
 pub fn y_axis(snapshot: &Snapshot<'_>, x: &Axis, lines: &Lines, ui: &Ui) -> Axis {
     let range = if ui.window == Window::Whole {
         let lowest = |points: &[Point]| finite(points).into_iter().min_by(f64::total_cmp);
-        let bests: Vec<f64> = lines.others.iter().filter_map(|(_, points)| lowest(points)).collect();
-        story(snapshot, lines, &bests, ui)
+        let last = |points: &[Point]| finite(points).pop();
+        let runs = lines.others.iter().filter_map(|(_, points)| lowest(points));
+        let sets = lines.sets.iter().flat_map(|(_, points)| [lowest(points), last(points)]).flatten();
+        story(snapshot, lines, &runs.chain(sets).collect::<Vec<_>>(), ui)
     } else {
         part(snapshot, x, &lines.eval, &lines.train, ui)
     };
@@ -68,8 +70,8 @@ fn finite(points: &[Point]) -> Vec<f64> {
     points.iter().map(|p| p.1).filter(|y| y.is_finite()).collect()
 }
 
-/// Evaluations from the best on and the bulk of what was before.
-fn story(snapshot: &Snapshot<'_>, lines: &Lines, bests: &[f64], ui: &Ui) -> Option<(f64, f64)> {
+/// Evaluations from the best on and the bulk of what was before, and a few losses `beside` them.
+fn story(snapshot: &Snapshot<'_>, lines: &Lines, beside: &[f64], ui: &Ui) -> Option<(f64, f64)> {
     /// Beyond this many times the best loss a curve explodes, and leaves the picture.
     const EXPLODED: f64 = 8.0;
     /// Below this share of the best loss the train curve leaves the logarithmic picture.
@@ -87,7 +89,7 @@ fn story(snapshot: &Snapshot<'_>, lines: &Lines, bests: &[f64], ui: &Ui) -> Opti
     core.extend(bulk(finite(&eval[..best])));
     core.extend(bulk(finite(train)));
     core.extend(bulk(finite(probe)));
-    core.extend(bests);
+    core.extend(beside);
     if let Some(best) = best_loss.filter(|&best| best > 0.0) {
         let least = if ui.y == Scale::Linear { f64::NEG_INFINITY } else { VANISHED * best };
         core.retain(|y| (least..=EXPLODED * best).contains(y));

@@ -174,6 +174,7 @@ impl Raster {
             (Drawing::Ascii, Layer::Raw) => '.',
             (Drawing::Ascii, Layer::Other(_)) => ',',
             (Drawing::Ascii, Layer::Error) => '|',
+            (Drawing::Ascii, Layer::Set) => '~',
             (Drawing::Ascii, Layer::Probe) => '=',
             (Drawing::Ascii, Layer::Train) => '+',
             (Drawing::Ascii, Layer::Eval) => '*',

@@ -16,6 +16,8 @@ pub struct Lines {
     pub train: Vec<Point>,
     /// The train probe.
     pub probe: Vec<Point>,
+    /// The evaluations of the other validation sets, by name.
+    pub sets: Vec<(String, Vec<Point>)>,
     /// The evaluations of the runs that are laid over this one, each with its index.
     pub others: Vec<(usize, Vec<Point>)>,
 }

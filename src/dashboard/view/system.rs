@@ -2,6 +2,7 @@
 
 use super::theme::Theme;
 use super::{Line, Scene, Span, wrapped};
+use crate::dashboard::System;
 use crate::fmt;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -61,7 +62,8 @@ fn lines<'a>(scene: &Scene<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
     }
     let share = |(used, all): (u64, u64)| used as f64 / all.max(1) as f64;
     let of = |(used, all): (u64, u64)| format!("{} of {}", fmt::bytes(used), fmt::bytes(all));
-    let Some(system) = scene.system else { return lines };
+    let unmeasured = System::default();
+    let system = scene.system.unwrap_or(&unmeasured);
     if let Some(bytes) = system.process_bytes {
         say("process", fmt::bytes(bytes), None);
     }
@@ -78,7 +80,7 @@ fn lines<'a>(scene: &Scene<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
         }
     }
     if lines.is_empty() {
-        lines.push(Line::styled("nothing is known yet", theme.faint()));
+        lines.push(Line::styled("nothing is known yet: neither a pace nor the machine", theme.faint()));
     }
     lines
 }

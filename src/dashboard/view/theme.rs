@@ -25,6 +25,8 @@ pub enum Layer {
     Raw,
     /// The error bars of evaluations.
     Error,
+    /// The evaluations of another validation set than the one that is judged by.
+    Set,
     /// The training rows, measured as the held-out ones are.
     Probe,
     Train,
@@ -42,6 +44,7 @@ const BLUE: Tone = tone(33, 19);
 const DEEP_BLUE: Tone = tone(25, 110);
 const CYAN: Tone = tone(44, 30);
 const ORANGE: Tone = tone(214, 166);
+const PURPLE: Tone = tone(175, 127);
 const BROWN: Tone = tone(136, 180);
 const VERMILLION: Tone = tone(202, 160);
 const GREEN: Tone = tone(36, 29);
@@ -122,6 +125,7 @@ impl Theme {
             Layer::Other(run) => self.layer_of(usize::from(run)),
             Layer::Raw => self.fg(DEEP_BLUE),
             Layer::Error => self.fg(BROWN),
+            Layer::Set => self.fg(PURPLE),
             Layer::Probe => self.fg(CYAN),
             Layer::Train => self.fg(BLUE),
             Layer::Eval => self.fg(ORANGE),

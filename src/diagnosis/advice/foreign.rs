@@ -4,7 +4,7 @@
 //! they are known; and there is no command to paste, for nobody knows how it was started.
 
 use super::{Advice, exponent, more_data};
-use crate::diagnosis::finding::{ExactZeros, NonFinite, Rise};
+use crate::diagnosis::finding::{ExactZeros, Rise};
 use crate::diagnosis::{Diagnosis, Evidence};
 use crate::event::{BestPoint, RunInfo};
 
@@ -167,26 +167,30 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         Evidence::Rise(rise) => Some(rise),
         _ => None,
     });
+    let first = diagnosis.set.as_deref();
+    let keep = |best: BestPoint| use_best(options, best, first, run);
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
-        Evidence::Rise(rise) => against_overfitting(options, Some(rise), None, run),
+        Evidence::Rise(rise) => against_overfitting(options, Some(rise), first, run),
         Evidence::SetRise(found) => {
             against_overfitting(options, Some(&found.rise), Some(found.set.as_str()), run)
         }
         Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
-            against_overfitting(options, risen, None, run)
+            against_overfitting(options, risen, first, run)
         }
         Evidence::Thrown(found) => {
-            against_divergence(options, found.throw.learning_rate, Some(best_of(&found.rise)), run)
+            against_divergence(options, found.throw.learning_rate, Some(keep(best_of(&found.rise))))
         }
         Evidence::Explosion(rise) => {
-            against_divergence(options, run.settings.learning_rate, Some(best_of(rise)), run)
+            against_divergence(options, run.settings.learning_rate, Some(keep(best_of(rise))))
         }
-        Evidence::NonFinite(found) if found.train_loss.is_some() => against_broken_eval(options, found, run),
+        Evidence::NonFinite(found) if found.train_loss.is_some() => {
+            against_broken_eval(options, found.best.map(keep))
+        }
         Evidence::NonFinite(found) => {
-            against_divergence(options, run.settings.learning_rate, found.best, run)
+            against_divergence(options, run.settings.learning_rate, found.best.map(keep))
         }
-        Evidence::AboveChance(_) => against_divergence(options, run.settings.learning_rate, None, run),
-        Evidence::ExactZeros(found) => against_zeros(options, found, run),
+        Evidence::AboveChance(_) => against_divergence(options, run.settings.learning_rate, None),
+        Evidence::ExactZeros(found) => against_zeros(options, found, found.best.map(keep), run),
         Evidence::NothingLearnt(found) => against_underfitting(options, found.learning_rate),
         _ => Vec::new(),
     });
@@ -207,7 +211,7 @@ pub(super) fn evaluate(run: &RunInfo) -> Vec<Advice> {
     )])
 }
 
-/// `set` is the evaluation set that has risen, where it is not the first.
+/// `set` is the evaluation set that has risen, where it has a name.
 fn against_overfitting(
     options: &Options,
     rise: Option<&Rise>,
@@ -243,7 +247,7 @@ fn best_of(rise: &Rise) -> BestPoint {
     BestPoint { step: rise.best_step, epoch: rise.best_epoch, loss: rise.best_loss }
 }
 
-/// Which checkpoint to take, by the loss of `set` where it is not the first.
+/// Which checkpoint to take, by the loss of `set` where it has a name.
 fn use_best(options: &Options, best: BestPoint, set: Option<&str>, run: &RunInfo) -> String {
     let places = run.places();
     if best.step == 0 {
@@ -283,13 +287,9 @@ fn train_shorter(options: &Options, rise: &Rise, run: &RunInfo) -> String {
     }
 }
 
-fn against_divergence(
-    options: &Options,
-    rate: Option<f64>,
-    best: Option<BestPoint>,
-    run: &RunInfo,
-) -> Vec<Advice> {
-    let mut texts: Vec<String> = best.map(|best| use_best(options, best, None, run)).into_iter().collect();
+/// `best` is the sentence on which checkpoint to take, here and below.
+fn against_divergence(options: &Options, rate: Option<f64>, best: Option<String>) -> Vec<Advice> {
+    let mut texts: Vec<String> = best.into_iter().collect();
     texts.push(lower_rate(options, rate, "steps this long leave the region where they help"));
     if let Some(warmup) = options.warmup {
         texts.push(format!("Warm up over the first tenth of the run ({warmup})."));
@@ -302,19 +302,19 @@ const NO_LABELS: &str = "rows that are empty, whose every label is masked (-100)
                          length cuts before their answer have no loss";
 
 /// The training is well, so that its settings are not to blame.
-fn against_broken_eval(options: &Options, found: &NonFinite, run: &RunInfo) -> Vec<Advice> {
+fn against_broken_eval(options: &Options, best: Option<String>) -> Vec<Advice> {
     let labels = format!("Look at the labels of the eval rows: {NO_LABELS}, and NaN as their mean.");
     let option = if is_hugging_face(options) { " (no --fp16_full_eval or --bf16_full_eval)" } else { "" };
     let precision =
         format!("Evaluate in float32{option}: fp16 and bf16 lose numbers that the training keeps.");
     // What was a number once had labels.
-    said(match found.best {
-        Some(best) => vec![precision, labels, use_best(options, best, None, run)],
+    said(match best {
+        Some(best) => vec![precision, labels, best],
         None => vec![labels, precision],
     })
 }
 
-fn against_zeros(options: &Options, found: &ExactZeros, run: &RunInfo) -> Vec<Advice> {
+fn against_zeros(options: &Options, found: &ExactZeros, best: Option<String>, run: &RunInfo) -> Vec<Advice> {
     let labels = format!("Look at the labels of one batch: {NO_LABELS}.");
     let unfiltered = "See NaN as it is: --logging_nan_inf_filter false.";
     let unfiltered = is_hugging_face(options).then(|| unfiltered.to_owned());
@@ -323,7 +323,6 @@ fn against_zeros(options: &Options, found: &ExactZeros, run: &RunInfo) -> Vec<Ad
     }
     let why = "a loss that turns to 0 at once was NaN before a filter, as after steps that are too long";
     let slower = lower_rate(options, run.settings.learning_rate, why);
-    let best = found.best.map(|best| use_best(options, best, None, run));
     // A model whose weights are NaN has no eval loss that is a number.
     if found.series == "train loss" {
         return said([labels].into_iter().chain(unfiltered).chain([slower]).chain(best).collect());

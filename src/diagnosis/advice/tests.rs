@@ -36,6 +36,7 @@ fn judged(evidence: Evidence) -> Diagnosis {
         remarks: Vec::new(),
         undecided: None,
         best: Some(4),
+        set: None,
         as_good: None,
         rise: Some(0.1),
         noise: Some(0.01),

@@ -27,7 +27,9 @@ impl Frame {
     /// no finite loss.
     pub fn around(curves: &Curves, step: u64, places: Places) -> Option<Self> {
         let means = curves.eval.iter().filter_map(|p| p.train_loss);
-        let mut losses: Vec<f64> = curves.eval.iter().map(|p| p.loss).chain(means).collect();
+        let sets = curves.others.iter().flat_map(|(_, points)| points);
+        let evals = curves.eval.iter().chain(sets).map(|p| p.loss);
+        let mut losses: Vec<f64> = evals.chain(means).collect();
         let mut raw: Vec<f64> = curves.train.iter().map(|p| p.loss).filter(|loss| loss.is_finite()).collect();
         raw.sort_by(f64::total_cmp);
         // One step in fifty may leave the plot: a spike must not flatten the story.
