@@ -2,7 +2,8 @@
 //!
 //! `best/` and `last/` are PEFT folders for people; `state/` is one file that holds everything a
 //! resumed run needs, written in one step, and the only thing read back. It carries the best
-//! adapter too, so that `best/` can be put right after an interruption at any moment.
+//! adapter too, so that `best/` can be put right after an interruption at any moment. What follows from
+//! the rest is left out of it: a best adapter that is the current one, and moments before the first step.
 
 use super::optim::AdamW;
 use crate::event::{BestPoint, CheckpointRole, CheckpointSaved};
@@ -84,19 +85,19 @@ impl State {
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let names: Vec<String> = self.adapter.tensors().into_iter().map(|(name, _)| name).collect();
         let adapter = self.adapter.tensors();
-        let best = self.best.as_ref().map(|(_, adapter)| adapter.tensors()).unwrap_or_default();
-        let named = |part: &'static str, tensors: Vec<&Tensor>| -> Vec<(String, Tensor)> {
-            names
-                .iter()
-                .zip(tensors)
-                .map(|(name, tensor)| (format!("{part}.{name}"), tensor.clone()))
-                .collect()
+        let best = self.best.as_ref().filter(|(point, _)| point.step != self.step);
+        let best = best.map(|(_, adapter)| adapter.tensors()).unwrap_or_default();
+        let moments = |of: &'_ [Tensor]| if self.step == 0 { Vec::new() } else { of.to_vec() };
+        let named = |part: &'static str, tensors: Vec<Tensor>| -> Vec<(String, Tensor)> {
+            names.iter().zip(tensors).map(|(name, tensor)| (format!("{part}.{name}"), tensor)).collect()
         };
+        let of =
+            |tensors: Vec<(String, &Tensor)>| tensors.into_iter().map(|(_, tensor)| tensor.clone()).collect();
         let parts = [
-            named("adapter", adapter.into_iter().map(|(_, tensor)| tensor).collect()),
-            named("best", best.into_iter().map(|(_, tensor)| tensor).collect()),
-            named("first_moment", self.optimiser.first.iter().collect()),
-            named("second_moment", self.optimiser.second.iter().collect()),
+            named("adapter", of(adapter)),
+            named("best", of(best)),
+            named("first_moment", moments(&self.optimiser.first)),
+            named("second_moment", moments(&self.optimiser.second)),
         ]
         .concat();
         let position = Position { step: self.step, best: self.best.as_ref().map(|(point, _)| *point) };
@@ -112,11 +113,14 @@ impl State {
         let position: Position = serde_json::from_str(position)?;
         let names: Vec<String> = self.adapter.tensors().into_iter().map(|(name, _)| name).collect();
         fill(&file, "adapter", &names, self.adapter.tensors_mut())?;
-        fill(&file, "first_moment", &names, self.optimiser.first.iter_mut().collect())?;
-        fill(&file, "second_moment", &names, self.optimiser.second.iter_mut().collect())?;
         self.step = position.step;
+        if self.step > 0 {
+            fill(&file, "first_moment", &names, self.optimiser.first.iter_mut().collect())?;
+            fill(&file, "second_moment", &names, self.optimiser.second.iter_mut().collect())?;
+        }
         self.best = match position.best {
             None => None,
+            Some(point) if point.step == self.step => Some((point, self.adapter.clone())),
             Some(point) => {
                 let mut best = self.adapter.clone();
                 fill(&file, "best", &names, best.tensors_mut())?;

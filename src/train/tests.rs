@@ -366,7 +366,17 @@ fn a_step_that_diverges_leaves_the_last_good_adapter() {
         .collect();
     assert_eq!(saved.len(), 1, "only the untouched adapter was worth saving");
     let state = Bench::folders(dir.path()).load(bench.fresh()).unwrap().unwrap();
-    assert_eq!(state.step, 0);
+    let (point, best) = state.best.unwrap();
+    assert_eq!((state.step, point), (0, ended.best.unwrap()));
+    // It is the untouched adapter, and written once.
+    for ((_, best), (_, fresh)) in best.tensors().into_iter().zip(bench.fresh().adapter.tensors()) {
+        assert_eq!(
+            best.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            fresh.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        );
+    }
+    let bytes = |path: &str| std::fs::metadata(dir.path().join(path)).unwrap().len();
+    assert!(bytes("state/state.safetensors") < bytes("last/adapter_model.safetensors") * 3 / 2);
 }
 
 #[test]
