@@ -16,6 +16,7 @@ mod generate;
 mod init;
 mod lines;
 mod meter;
+mod notify;
 mod open;
 #[cfg(all(test, unix))]
 mod panicked;

@@ -9,6 +9,7 @@ use super::data::{holdout, warn};
 use super::detach;
 use super::earlier::Earlier;
 use super::meter::{self, Meter};
+use super::notify::{Notifier, Notify};
 use super::ties::Ties;
 use super::wire::{OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
@@ -69,6 +70,8 @@ pub(super) struct RunArgs {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: String,
+    #[command(flatten)]
+    notify: Notify,
     #[command(flatten)]
     output: Output,
 }
@@ -227,7 +230,8 @@ fn resuming<'a>(args: &'a RunArgs, dir: &'a RunDir) -> Vec<&'a OsStr> {
 
 fn passed_on(args: &RunArgs) -> impl Iterator<Item = &OsStr> {
     let verbose = args.verbose.then_some("--verbose");
-    ["--device", &args.device].into_iter().chain(verbose).map(OsStr::new)
+    let notify = args.notify.notify.iter().flat_map(|command| ["--notify", command]);
+    ["--device", &args.device].into_iter().chain(verbose).chain(notify).map(OsStr::new)
 }
 
 /// A new run.
@@ -374,7 +378,8 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
         View::Plain(Box::new(Plain::new(super::replay(&dir)?, args.verbose)))
     };
     let ties = Ties::new(dir.clone());
-    let wire = Wire::new(log, &dir, view, &config.early_stopping, &past, ties, wishes.clone());
+    let mut wire = Wire::new(log, &dir, view, &config.early_stopping, &past, ties, wishes.clone());
+    wire.notifier = Some(Notifier::new(&args.notify));
     if !dashboard {
         let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
         return Ok(Driven { ended, monitor: super::replay(&dir)?, detached: false });

@@ -6,6 +6,7 @@
 use super::feed::{Left, Sources, Stream};
 use super::lines::Lines;
 use super::meter::Meter;
+use super::notify::{self, Notifier, Notify};
 use super::remote::Trainers;
 use super::{Failure, Outcome, Output, code, has_screen, say};
 use crate::dashboard::{self, Capabilities, Runs, Update};
@@ -41,6 +42,8 @@ pub(super) struct WatchArgs {
     /// Show what is there already, and do not wait for more
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    notify: Notify,
     #[command(flatten)]
     reading: super::Reading,
     #[command(flatten)]
@@ -80,6 +83,14 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     let followed = trainers.clone();
     // That nobody listens any more ends it, and is no failure.
     std::thread::spawn(move || drop(follow(sources, &followed, once, &sender)));
+    let updates = if args.notify.notify.is_some() {
+        let (relayed, received) = sync_channel(UNDERWAY);
+        let notifier = Notifier::new(&args.notify);
+        std::thread::spawn(move || notify::relay(&updates, &relayed, notifier));
+        received
+    } else {
+        updates
+    };
     if !screen {
         let mut lines = Lines::new(args.output.json, args.output.quiet);
         for update in &updates {

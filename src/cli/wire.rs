@@ -4,6 +4,7 @@
 //! dashboard on another thread, lines of text, or JSON. Back come Ctrl-C, the dashboard's keys, the
 //! wishes of other processes and early stopping.
 
+use super::notify::{self, Notifier};
 use super::ties::Ties;
 use super::wishes::Wishes;
 use super::{printed, say};
@@ -22,7 +23,7 @@ use crate::store::control::ControlDir;
 use crate::store::log::Writer;
 use anyhow::Result;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Seconds between two lines of progress when no evaluation comes in between.
 const PROGRESS_S: f64 = 30.0;
@@ -62,6 +63,8 @@ pub(super) struct Wire {
     asked: ControlDir,
     /// Whether one of them wants the trainer to wait, when last looked at.
     asked_to_wait: bool,
+    /// Who tells the user that the run has gone bad.
+    pub(super) notifier: Option<Notifier>,
     /// Why the log, or an adapter, could not be written.
     pub(super) failure: Option<anyhow::Error>,
 }
@@ -103,6 +106,7 @@ impl Wire {
             wishes,
             asked,
             asked_to_wait: false,
+            notifier: None,
             failure: None,
         }
     }
@@ -154,10 +158,16 @@ impl Wire {
     fn judge(&mut self, record: &Record) -> Result<()> {
         self.monitor.apply(record);
         let snapshot = self.monitor.snapshot();
+        if let Some(notifier) = &mut self.notifier {
+            notifier.look(OWN, &snapshot.run.name, &snapshot);
+        }
         match &record.event {
             Event::Eval(stats) if stats.split == Split::Valid => {
                 if let (Some(rule), Some(point)) = (&mut self.rule, snapshot.curves.eval.last()) {
                     self.stop = rule.observe(&observation(&snapshot, point));
+                }
+                if let Some(notifier) = self.notifier.as_mut().filter(|_| self.stop) {
+                    notifier.stopped(OWN, &snapshot.run.name, &snapshot);
                 }
                 self.ties.put_by(snapshot.curves)
             }
@@ -167,6 +177,13 @@ impl Wire {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Notes what became of commands that were to notify; before the last event they are waited for.
+    fn notified(&mut self, event: &Event) -> Result<()> {
+        let patience = if matches!(event, Event::RunEnded(_)) { notify::PATIENCE } else { Duration::ZERO };
+        let troubles = self.notifier.as_mut().map(|notifier| notifier.troubles(patience));
+        troubles.into_iter().flatten().try_for_each(|text| self.take(&notify::note(text)))
     }
 
     /// Hands an event to the log, to who looks on, and to the judgement.
@@ -197,7 +214,7 @@ fn heed(asked: &ControlDir, wishes: &Wishes, asked_to_wait: &mut bool) {
 impl Sink for Wire {
     fn emit(&mut self, event: &Event) -> Control {
         if self.failure.is_none() {
-            self.failure = self.take(event).err();
+            self.failure = self.notified(event).and_then(|()| self.take(event)).err();
         }
         if self.failure.is_some() {
             return Control::Stop(StopReason::Interrupted);

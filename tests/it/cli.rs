@@ -32,6 +32,17 @@ every_steps = 2
 dir = "runs"
 "#;
 
+/// Settings by which a run overfits within seconds on rows from [`Place::write_nonsense`].
+pub const HOT: [&str; 7] = [
+    "train.steps=240",
+    "train.learning_rate=4e-3",
+    "train.schedule=constant",
+    "eval.every_steps=12",
+    "data.valid=24",
+    "lora.targets=all-linear",
+    "probe.prompts=0",
+];
+
 const ROWS: &[(&str, &str)] = &[
     ("red", "apple"),
     ("blue", "sky"),
@@ -67,6 +78,14 @@ impl Place {
 
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("a file is written");
+    }
+
+    /// Rows with nothing to learn but by heart, and enough held-out ones to be sure of it.
+    pub fn write_nonsense(&self) {
+        let pair = |i: usize| {
+            format!("{{\"prompt\": \"{}: \", \"completion\": \"{}\"}}\n", i * 7919 % 997, i * 31 % 89)
+        };
+        self.write("rows.jsonl", &(0..48).map(pair).collect::<String>());
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -374,23 +393,10 @@ fn a_run_that_another_process_writes_is_left_alone() {
 
 #[test]
 fn a_run_is_stopped_by_the_rule_that_is_named() {
-    let hot = [
-        "train.steps=240",
-        "train.learning_rate=4e-3",
-        "train.schedule=constant",
-        "eval.every_steps=12",
-        "data.valid=24",
-        "lora.targets=all-linear",
-        "probe.prompts=0",
-    ];
     let ends = |more: &[&str]| {
         let place = Place::new();
-        // Nothing to learn but by heart, and enough held-out rows to be sure of it.
-        let pair = |i: usize| {
-            format!("{{\"prompt\": \"{}: \", \"completion\": \"{}\"}}\n", i * 7919 % 997, i * 31 % 89)
-        };
-        place.write("rows.jsonl", &(0..48).map(pair).collect::<String>());
-        let sets: Vec<&str> = hot.iter().chain(more).flat_map(|set| ["--set", set]).collect();
+        place.write_nonsense();
+        let sets: Vec<&str> = HOT.iter().chain(more).flat_map(|set| ["--set", set]).collect();
         let log = place.whole(&sets);
         (last(&log)["reason"].clone(), last(&log)["step"].as_u64().expect("a step"))
     };

@@ -17,6 +17,8 @@ mod families;
 mod generate;
 mod init;
 mod logs;
+#[cfg(unix)]
+mod notify;
 mod reading;
 mod report;
 #[cfg(unix)]

@@ -6,6 +6,7 @@
 use super::places::places;
 use super::{ExecArgs, OUTPUT, keep_in};
 use crate::cli::feed::{self, Sources, Stream};
+use crate::cli::notify;
 use crate::dashboard::{Run, Runs, Trainer, Update};
 use crate::diagnosis::Limits;
 use crate::event::record::Record;
@@ -133,6 +134,14 @@ impl Figures {
             send(Update::Gone { id: OUTPUT });
         }
         self.runs.close();
+    }
+
+    /// Says something on the screen that is not of the trainer.
+    pub(super) fn note(&self, text: String) {
+        if let Some(screen) = &self.screen {
+            let record = Record { t: 0.0, event: notify::note(text) };
+            screen.send(Update::Record { id: OUTPUT, record });
+        }
     }
 
     /// Takes in what came of a run. What is printed goes to the screen too; its figures as long as no

@@ -11,6 +11,7 @@ mod places;
 mod stop;
 
 use super::meter::{self, Meter};
+use super::notify::{self, Notifier, Notify};
 use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_terminal};
 use crate::dashboard::{self, Capabilities, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
@@ -60,6 +61,8 @@ pub(super) struct ExecArgs {
     #[arg(long)]
     plain: bool,
     #[command(flatten)]
+    notify: Notify,
+    #[command(flatten)]
     reading: super::Reading,
     /// Use colours: auto, always or never (`NO_COLOR` is honoured)
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -91,6 +94,7 @@ struct Kept {
     figures: Figures,
     /// Whether its run was so bad that the trainer was stopped.
     convicted: bool,
+    troubles: Vec<String>,
 }
 
 /// Runs the keeper beside the dashboard.
@@ -139,6 +143,9 @@ struct Keeper {
     wished: Arc<AtomicBool>,
     stop: Option<(Instant, Stop)>,
     convicted: bool,
+    notifier: Notifier,
+    /// What went wrong behind the dashboard, to be said once more when it is closed.
+    troubles: Vec<String>,
     /// What each stream has printed since its last whole line.
     begun: [Vec<u8>; 2],
 }
@@ -153,6 +160,8 @@ impl Keeper {
             wished: Arc::default(),
             stop: None,
             convicted: false,
+            notifier: Notifier::new(&args.notify),
+            troubles: Vec::new(),
             begun: [Vec::new(), Vec::new()],
         }
     }
@@ -169,6 +178,7 @@ impl Keeper {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             self.figures.look();
+            self.notify(Duration::ZERO);
             if let Some((status, at)) = ended
                 && (open == 0 || at.elapsed() > REST)
             {
@@ -182,7 +192,23 @@ impl Keeper {
             self.figures.printed(&begun);
         }
         self.figures.finish();
-        Kept { status, figures: self.figures, convicted: self.convicted }
+        self.notify(notify::PATIENCE);
+        Kept { status, figures: self.figures, convicted: self.convicted, troubles: self.troubles }
+    }
+
+    /// Tells of a verdict that is new, and of what became of the telling.
+    fn notify(&mut self, patience: Duration) {
+        if let Some((run, _)) = self.figures.best() {
+            self.notifier.look(OUTPUT, &run.name, &run.monitor.snapshot());
+        }
+        for text in self.notifier.troubles(patience) {
+            if self.passes {
+                say(&format!("tune: {text}"));
+            } else {
+                self.figures.note(text.clone());
+                self.troubles.push(text);
+            }
+        }
     }
 
     /// Hands on what the child printed, and reads whole lines of it: two channels may mix.
@@ -237,6 +263,7 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
         // The dashboard has covered up what the trainer said last.
         kept.figures.last_words(LAST_WORDS).for_each(say);
     }
+    kept.troubles.iter().for_each(|trouble| say(&format!("tune: {trouble}")));
     let Some((run, file)) = kept.figures.best() else { return code };
     if args.quiet {
         return code;
