@@ -149,7 +149,9 @@ await "exit=130"
 # It goes on where it was, on a screen that stays; what is stopped and goes on draws it anew.
 keys "clear; '$tune' run --resume four; echo exit=\$?" Enter
 await "s stop & save"
+# Found by its name: evaluations push it off the list.
 keys 2
+keys / r e s u m e d Enter
 await "resumed from step"
 pid=$(pgrep -P "$(tmux -L "$session" list-panes -t "$session" -F "#{pane_pid}")")
 kill -STOP "$pid"
