@@ -109,6 +109,8 @@ pub struct Extent {
     pub has_samples: bool,
     /// Whether there is output.
     pub has_output: bool,
+    /// What else the x axis can count, next in turn.
+    pub next_x: Option<XAxis>,
     /// Lines of a page.
     pub page: usize,
     /// Where the chart is.

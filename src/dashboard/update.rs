@@ -2,7 +2,7 @@
 //! clock, no channel.
 
 use super::message::Message;
-use super::model::{Average, Drawing, Panel, Phase, Popup, Scale, Ui, Unit, Window, XAxis};
+use super::model::{Average, Drawing, Panel, Phase, Popup, Scale, Ui, Unit, Window};
 use super::viewport::adjust;
 use super::{Command, Exit, Request};
 
@@ -70,11 +70,7 @@ pub fn update(ui: &mut Ui, message: Message) -> Option<Request> {
             }
         }
         Message::NextX => {
-            ui.x = match ui.x {
-                XAxis::Step => XAxis::Epoch,
-                XAxis::Epoch => XAxis::Time,
-                XAxis::Time => XAxis::Step,
-            };
+            ui.x = ui.extent.next_x?;
             // Places on the other axis mean nothing on this one.
             (ui.window, ui.cursor) = (Window::Whole, None);
         }

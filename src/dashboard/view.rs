@@ -175,12 +175,14 @@ fn screen(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>, ui: &Ui, theme: Th
         Constraint::Length(1),
     ])
     .areas(area);
-    help::status(buffer, status, ui, theme, area.width >= WIDE);
+    let next_x = series::next_axis(snapshot, ui.x);
+    help::status(buffer, status, ui, theme, next_x, area.width >= WIDE);
     // From here on it is about the run on the screen.
     let ui = &Ui { phase: scene.phase(ui), ..ui.clone() };
     header::render(buffer, header, scene, ui, theme);
     let mut extent = Extent {
         plot: chart::render(buffer, chart, scene, ui, theme),
+        next_x,
         has_samples: !snapshot.curves.generated.is_empty(),
         has_output: scene.runs.get(scene.shown).is_some_and(|run| !run.output.is_empty()),
         page: usize::from(panel_lines.saturating_sub(2)).max(1),

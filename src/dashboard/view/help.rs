@@ -10,7 +10,14 @@ use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
 /// The keys that do something now, or what is being typed, or what was written.
-pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_side: bool) {
+pub fn status(
+    buffer: &mut Buffer,
+    area: Rect,
+    ui: &Ui,
+    theme: Theme,
+    next_x: Option<XAxis>,
+    side_by_side: bool,
+) {
     let width = area.width.saturating_sub(1);
     let line = if let Some(notice) = &ui.notice {
         Line::styled(theme.text(notice).into_owned(), theme.strong())
@@ -18,12 +25,12 @@ pub fn status(buffer: &mut Buffer, area: Rect, ui: &Ui, theme: Theme, side_by_si
         let cursor = theme.sign("▏", "_");
         Line::from(vec![Span::styled("/", theme.key()), Span::raw(format!("{}{cursor}", ui.search))])
     } else {
-        keys(ui, theme, side_by_side, width)
+        keys(ui, theme, next_x, side_by_side, width)
     };
     buffer.set_line(area.x + 1, area.y, &line, width);
 }
 
-fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
+fn keys<'a>(ui: &Ui, theme: Theme, next_x: Option<XAxis>, side_by_side: bool, width: u16) -> Line<'a> {
     let mut keys = vec![("q", if ui.phase == Phase::Ended { "leave" } else { "quit" })];
     if may_ask(ui) && ui.phase == Phase::Running {
         keys.push(("s", if may_order(ui) { "stop & save" } else { "stop" }));
@@ -36,12 +43,11 @@ fn keys<'a>(ui: &Ui, theme: Theme, side_by_side: bool, width: u16) -> Line<'a> {
         keys.extend([("n", "next run"), ("r", "runs")]);
     }
     keys.push(("l", if ui.y == Scale::Linear { "log" } else { "linear" }));
-    let next = match ui.x {
-        XAxis::Step => "epochs",
-        XAxis::Epoch => "time",
-        XAxis::Time => "steps",
-    };
-    keys.push(("x", next));
+    keys.extend(next_x.map(|next| match next {
+        XAxis::Epoch => ("x", "epochs"),
+        XAxis::Time => ("x", "time"),
+        XAxis::Step => ("x", "steps"),
+    }));
     keys.push(("Tab", if ui.panel == Panel::Verdict && !side_by_side { "events" } else { "next panel" }));
     keys.push((theme.sign("←→", "Left/Right"), "crosshair"));
     keys.push(("+ -", "zoom"));

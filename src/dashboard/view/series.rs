@@ -65,6 +65,14 @@ pub fn x_axis(snapshot: &Snapshot<'_>, wish: XAxis) -> XAxis {
     if newest.is_finite() && newest > 0.0 { wish } else { XAxis::Step }
 }
 
+/// What the axis counts next in turn, of what is known of the run; `None` where there is nothing else.
+pub fn next_axis(snapshot: &Snapshot<'_>, wish: XAxis) -> Option<XAxis> {
+    let now = x_axis(snapshot, wish);
+    let turn = [XAxis::Step, XAxis::Epoch, XAxis::Time];
+    let after = turn.into_iter().cycle().skip_while(|axis| *axis != now).skip(1).take(turn.len() - 1);
+    after.into_iter().find(|axis| x_axis(snapshot, *axis) == *axis)
+}
+
 /// The indices of the points from `lo` to `hi`.
 pub fn between<T: Place>(points: &[T], axis: XAxis, lo: f64, hi: f64) -> Range<usize> {
     let from = points.partition_point(|point| point.x(axis) < lo);

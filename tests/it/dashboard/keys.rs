@@ -1,11 +1,17 @@
 //! What every key does, key by key.
 
-use super::{ended, running};
+use super::stories::overfitting;
+use super::{draw, ended, running};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tune::dashboard::message::{Message, message};
 use tune::dashboard::model::{Average, Extent, Panel, Phase, Popup, Scale, Ui, Unit, XAxis, is_light};
 use tune::dashboard::update::update;
+use tune::dashboard::view::Theme;
 use tune::dashboard::{Command, Copied, Drawing, Exit, Request, Trainer};
+use tune::diagnosis::Limits;
+use tune::event::record::Record;
+use tune::event::{EvalStats, Event, RunInfo, StepKind};
+use tune::monitor::{Monitor, Snapshot};
 
 pub fn press(ui: &mut Ui, code: KeyCode) -> Option<Command> {
     press_with(ui, code, KeyModifiers::NONE)
@@ -355,15 +361,43 @@ fn the_background_follows_the_environment() {
 }
 
 #[test]
+fn the_axis_counts_in_turn_what_is_known_of_the_run() {
+    let turn = |snapshot: &Snapshot| {
+        let mut ui = running();
+        [(); 3].map(|()| {
+            let (screen, extent) = draw(snapshot, &ui, Theme::new(true, Drawing::Braille), (80, 24));
+            ui.extent = extent;
+            assert_eq!(screen.contains("   x "), extent.next_x.is_some(), "{screen}");
+            press(&mut ui, KeyCode::Char('x'));
+            ui.x
+        })
+    };
+    assert_eq!(turn(&overfitting().snapshot()), [XAxis::Epoch, XAxis::Time, XAxis::Step]);
+    let log = |t: f64, step_kind| {
+        let mut monitor = Monitor::new(Limits::DEFAULT);
+        let info = RunInfo { step_kind, ..RunInfo::default() };
+        monitor.apply(&Record { t: 0.0, event: Event::RunStarted(Box::new(info)) });
+        for step in 1..=3 {
+            let epoch = (step_kind == StepKind::Epoch).then_some(step as f64);
+            let stats = EvalStats { step, epoch, loss: 2.0, ..EvalStats::default() };
+            monitor.apply(&Record { t, event: Event::Eval(stats) });
+        }
+        monitor
+    };
+    // Where epochs are all the steps there are, no other key press is wasted on them.
+    assert_eq!(turn(&log(5.0, StepKind::Epoch).snapshot()), [XAxis::Time, XAxis::Epoch, XAxis::Time]);
+    assert_eq!(turn(&log(0.0, StepKind::Explicit).snapshot()), [XAxis::Step; 3]);
+}
+
+#[test]
 fn keys_that_walk_through_several() {
     let mut ui = running();
     let mut press = |key: char| {
         press(&mut ui, KeyCode::Char(key));
-        (ui.x, ui.average, ui.drawing)
+        (ui.average, ui.drawing)
     };
-    assert_eq!(['x', 'x', 'x'].map(|key| press(key).0), [XAxis::Epoch, XAxis::Time, XAxis::Step]);
-    let averages = ['a', 'a', 'a'].map(|key| press(key).1);
+    let averages = ['a', 'a', 'a'].map(|key| press(key).0);
     assert_eq!(averages, [Average::Moving, Average::None, Average::Interval]);
-    let drawings = ['b', 'b', 'b'].map(|key| press(key).2);
+    let drawings = ['b', 'b', 'b'].map(|key| press(key).1);
     assert_eq!(drawings, [Drawing::HalfBlock, Drawing::Ascii, Drawing::Braille]);
 }

@@ -4,7 +4,7 @@ use super::keys::{press, press_with};
 use super::running;
 use ratatui::crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use tune::dashboard::message::pointed;
-use tune::dashboard::model::{Extent, PlotExtent, Popup, Ui, Window};
+use tune::dashboard::model::{Extent, PlotExtent, Popup, Ui, Window, XAxis};
 use tune::dashboard::update::update;
 
 /// A chart of 101 columns that shows steps 0 to 1000 of a run that has come to step 800.
@@ -19,7 +19,8 @@ fn at_a_chart() -> Ui {
         newest: 800.0,
         whole: (0.0, 1000.0),
     };
-    Ui { extent: Extent { plot, ..Extent::default() }, ..running() }
+    let next_x = Some(XAxis::Epoch);
+    Ui { extent: Extent { plot, next_x, ..Extent::default() }, ..running() }
 }
 
 #[test]
