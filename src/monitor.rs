@@ -138,6 +138,7 @@ impl Monitor {
             *self = Self::new(self.limits);
         }
         let best_before = self.curves.best().map(|best| self.curves.eval[best].loss);
+        let compared = self.compared();
         self.curves.apply(record.t, &record.event);
         self.pace.apply(record);
         self.progress.elapsed_s = self.progress.elapsed_s.max(record.t);
@@ -161,7 +162,8 @@ impl Monitor {
                 // A foreign trainer may go on after what looked like its end.
                 self.ended.take_if(|ended| stats.step > ended.step);
                 // The first step is news, and so is a number that is none, or is one again.
-                if self.curves.train.len() == 1 || !is_finite(stats) || self.is_broken() {
+                let news = self.curves.train.len() == 1 || !is_finite(stats) || self.is_broken();
+                if news || self.completes(stats.step) || self.compared() != compared {
                     self.judge(record.t);
                 }
             }
@@ -224,6 +226,17 @@ impl Monitor {
     fn is_broken(&self) -> bool {
         let broken = |evidence: &Evidence| matches!(evidence, Evidence::NonFinite(_));
         self.diagnosis.findings.iter().any(|finding| broken(&finding.evidence))
+    }
+
+    /// Whether the newest evaluation has a train loss to compare with.
+    fn compared(&self) -> bool {
+        self.curves.eval.last().is_some_and(|eval| eval.train_loss.is_some())
+    }
+
+    /// Whether a step that has come after the newest evaluation is of the same place, as some trainers log them. Of
+    /// many that are from before it only this one is worth a judgement.
+    fn completes(&self, step: u64) -> bool {
+        self.curves.eval.last().is_some_and(|eval| eval.step == step)
     }
 
     fn judge(&mut self, t: f64) {

@@ -11,7 +11,7 @@ use super::earlier::Earlier;
 use super::meter::{self, Meter};
 use super::notify::{Notifier, Notify};
 use super::ties::Ties;
-use super::wire::{OWN, Past, Plain, View, Wire};
+use super::wire::{Aides, OWN, Past, Plain, View, Wire};
 use super::wishes::Wishes;
 use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, say};
 use crate::config::{self, Config, Holdout};
@@ -230,7 +230,7 @@ fn resuming<'a>(args: &'a RunArgs, dir: &'a RunDir) -> Vec<&'a OsStr> {
 
 fn passed_on(args: &RunArgs) -> impl Iterator<Item = &OsStr> {
     let verbose = args.verbose.then_some("--verbose");
-    let notify = args.notify.notify.iter().flat_map(|command| ["--notify", command]);
+    let notify = args.notify.command.iter().flat_map(|command| ["--notify", command]);
     ["--device", &args.device].into_iter().chain(verbose).chain(notify).map(OsStr::new)
 }
 
@@ -378,8 +378,8 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
         View::Plain(Box::new(Plain::new(super::replay(&dir)?, args.verbose)))
     };
     let ties = Ties::new(dir.clone());
-    let mut wire = Wire::new(log, &dir, view, &config.early_stopping, &past, ties, wishes.clone());
-    wire.notifier = Some(Notifier::new(&args.notify));
+    let aides = Aides { ties, wishes: wishes.clone(), notifier: Notifier::new(&args.notify) };
+    let wire = Wire::new(log, &dir, view, &config.early_stopping, &past, aides);
     if !dashboard {
         let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
         return Ok(Driven { ended, monitor: super::replay(&dir)?, detached: false });

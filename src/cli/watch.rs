@@ -83,13 +83,12 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
     let followed = trainers.clone();
     // That nobody listens any more ends it, and is no failure.
     std::thread::spawn(move || drop(follow(sources, &followed, once, &sender)));
-    let updates = if args.notify.notify.is_some() {
+    let (updates, relay) = if args.notify.command.is_some() {
         let (relayed, received) = sync_channel(UNDERWAY);
         let notifier = Notifier::new(&args.notify);
-        std::thread::spawn(move || notify::relay(&updates, &relayed, notifier));
-        received
+        (received, Some(std::thread::spawn(move || notify::relay(&updates, &relayed, notifier, stdin))))
     } else {
-        updates
+        (updates, None)
     };
     if !screen {
         let mut lines = Lines::new(args.output.json, args.output.quiet);
@@ -125,6 +124,8 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         side.passes.store(true, Ordering::SeqCst);
         say("the dashboard is closed; what comes is passed through until its end");
         let _ = piped.join();
+        // It tells of what came after the dashboard, too.
+        relay.map(std::thread::JoinHandle::join);
     }
     Ok(code::FINE)
 }

@@ -43,6 +43,16 @@ pub(super) enum View {
     Quiet,
 }
 
+/// Who acts on what happens.
+pub(super) struct Aides {
+    /// Puts adapters by.
+    pub(super) ties: Ties,
+    /// Hears the user.
+    pub(super) wishes: Wishes,
+    /// Tells a user who is away.
+    pub(super) notifier: Notifier,
+}
+
 /// The sink of a live run.
 pub(super) struct Wire {
     started: Instant,
@@ -57,14 +67,11 @@ pub(super) struct Wire {
     rule: Option<Rule>,
     /// Early stopping has fired.
     stop: bool,
-    ties: Ties,
-    wishes: Wishes,
+    aides: Aides,
     /// What other processes ask for.
     asked: ControlDir,
     /// Whether one of them wants the trainer to wait, when last looked at.
     asked_to_wait: bool,
-    /// Who tells the user that the run has gone bad.
-    pub(super) notifier: Option<Notifier>,
     /// Why the log, or an adapter, could not be written.
     pub(super) failure: Option<anyhow::Error>,
 }
@@ -77,8 +84,7 @@ impl Wire {
         view: View,
         stopping: &EarlyStopping,
         past: &Past,
-        ties: Ties,
-        wishes: Wishes,
+        mut aides: Aides,
     ) -> Self {
         let mut monitor = Monitor::new(Limits::DEFAULT);
         for record in &past.records {
@@ -90,6 +96,8 @@ impl Wire {
         for point in &snapshot.curves.eval {
             stop = rule.as_mut().is_some_and(|rule| rule.observe(&observation(&snapshot, point)));
         }
+        // That was told when it happened.
+        aides.notifier.know(OWN, &snapshot);
         let asked = ControlDir::of(dir);
         // What is left of a session that was killed was not meant for this one.
         asked.clear();
@@ -102,11 +110,9 @@ impl Wire {
             monitor,
             rule,
             stop,
-            ties,
-            wishes,
+            aides,
             asked,
             asked_to_wait: false,
-            notifier: None,
             failure: None,
         }
     }
@@ -115,7 +121,7 @@ impl Wire {
     fn pause(&mut self) {
         self.asked_to_wait = self.asked.ask(Command::Pause(true)).is_ok();
         self.tell(Trainer::Paused);
-        let (asked, wishes, asked_to_wait) = (&self.asked, &self.wishes, &mut self.asked_to_wait);
+        let (asked, wishes, asked_to_wait) = (&self.asked, &self.aides.wishes, &mut self.asked_to_wait);
         // A pause takes no time of training.
         self.started += wishes.wait(&mut || heed(asked, wishes, asked_to_wait));
         // A file that stays says no more than that someone wants it.
@@ -158,21 +164,15 @@ impl Wire {
     fn judge(&mut self, record: &Record) -> Result<()> {
         self.monitor.apply(record);
         let snapshot = self.monitor.snapshot();
-        if let Some(notifier) = &mut self.notifier {
-            notifier.look(OWN, &snapshot.run.name, &snapshot);
+        let evaluated = matches!(&record.event, Event::Eval(stats) if stats.split == Split::Valid);
+        if let (Some(rule), Some(point), true) = (&mut self.rule, snapshot.curves.eval.last(), evaluated) {
+            self.stop = rule.observe(&observation(&snapshot, point));
         }
+        self.aides.notifier.look(OWN, &snapshot.run.name, &snapshot, self.stop);
         match &record.event {
-            Event::Eval(stats) if stats.split == Split::Valid => {
-                if let (Some(rule), Some(point)) = (&mut self.rule, snapshot.curves.eval.last()) {
-                    self.stop = rule.observe(&observation(&snapshot, point));
-                }
-                if let Some(notifier) = self.notifier.as_mut().filter(|_| self.stop) {
-                    notifier.stopped(OWN, &snapshot.run.name, &snapshot);
-                }
-                self.ties.put_by(snapshot.curves)
-            }
+            Event::Eval(_) if evaluated => self.aides.ties.put_by(snapshot.curves),
             Event::CheckpointSaved(CheckpointSaved { role: CheckpointRole::Last, .. }) => {
-                let Some(saved) = self.ties.settle(snapshot.curves)? else { return Ok(()) };
+                let Some(saved) = self.aides.ties.settle(snapshot.curves)? else { return Ok(()) };
                 self.take(&Event::CheckpointSaved(saved))
             }
             _ => Ok(()),
@@ -181,9 +181,12 @@ impl Wire {
 
     /// Notes what became of commands that were to notify; before the last event they are waited for.
     fn notified(&mut self, event: &Event) -> Result<()> {
-        let patience = if matches!(event, Event::RunEnded(_)) { notify::PATIENCE } else { Duration::ZERO };
-        let troubles = self.notifier.as_mut().map(|notifier| notifier.troubles(patience));
-        troubles.into_iter().flatten().try_for_each(|text| self.take(&notify::note(text)))
+        let patience = if matches!(event, Event::RunEnded(_)) { notify::LAST_WAIT } else { Duration::ZERO };
+        let begun = Instant::now();
+        let troubles = self.aides.notifier.troubles(patience);
+        // Waiting takes no time of training.
+        self.started += begun.elapsed();
+        troubles.into_iter().try_for_each(|(_, text)| self.take(&notify::note(text)))
     }
 
     /// Hands an event to the log, to who looks on, and to the judgement.
@@ -221,12 +224,12 @@ impl Sink for Wire {
         }
         let early = if self.stop { Control::Stop(StopReason::EarlyStopping) } else { Control::Continue };
         if matches!(event, Event::Step(_)) {
-            heed(&self.asked, &self.wishes, &mut self.asked_to_wait);
-            if self.wishes.pauses() {
+            heed(&self.asked, &self.aides.wishes, &mut self.asked_to_wait);
+            if self.aides.wishes.pauses() {
                 self.pause();
             }
         }
-        self.wishes.answer(event).max(early)
+        self.aides.wishes.answer(event).max(early)
     }
 }
 

@@ -120,7 +120,9 @@ impl Reader {
             let line =
                 e.span().and_then(|span| text.lines().nth(line_of(span.start) - 1)).unwrap_or_default();
             // The parser takes a missing value for text without quotes.
-            let message = match line.split('#').next().and_then(|line| line.trim_end().strip_suffix('=')) {
+            let bare = |key: &&str| key.chars().all(|c| c.is_ascii_alphanumeric() || "_-. ".contains(c));
+            let key = line.split('#').next().and_then(|line| line.trim_end().strip_suffix('='));
+            let message = match key.filter(bare) {
                 Some(key) => format!("{} has no value", key.trim()),
                 None => e.message().replace('\n', ", "),
             };

@@ -15,6 +15,8 @@ use memchr::memchr;
 
 /// Points of nobody in particular that show that none of the known trainers writes the log.
 const NOBODY: u64 = 2000;
+/// Points of nobody that are no preamble any more of the log that the user has named.
+const MANY: u64 = 10;
 
 /// Every trainer whose lines are known. Where a line could be of two, the stricter comes first.
 fn formats(options: &Options, file: &str, side: Option<Side>) -> Vec<Box<dyn Format>> {
@@ -120,8 +122,20 @@ impl Reading {
         }
         if self.general.line(line, &mut self.loose) {
             self.rank = self.rank.or(rank);
+            self.admit(MANY);
         } else {
             self.failed = last_words(line, &mut self.traceback, &mut self.loose).or(self.failed);
+        }
+    }
+
+    /// Says, once, that what the user has named is not what is read, when there are so many points of nobody.
+    fn admit(&mut self, points: u64) {
+        if self.known || self.loose.count() < points {
+            return;
+        }
+        if let Some(name) = self.named.take() {
+            let text = format!("no line of it is of {name}: these figures are from what anyone's lines say");
+            self.loose.note(NoteLevel::Warning, text);
         }
     }
 
@@ -188,11 +202,8 @@ impl Reader for Text {
         if reading.known {
             reading.formats[0].finish(&mut reading.points);
         }
+        reading.admit(1);
         let points = if reading.known { &mut reading.points } else { &mut reading.loose };
-        if let Some(name) = reading.named.as_ref().filter(|_| !reading.known && points.started()) {
-            let text = format!("no line of it is of {name}: these figures are from what anyone's lines say");
-            points.note(NoteLevel::Warning, text);
-        }
         if reading.failed == Some(points.count()) {
             points.end(StopReason::Interrupted);
         }

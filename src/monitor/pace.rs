@@ -40,6 +40,10 @@ struct Lap {
 impl Pace {
     /// Takes in the next record.
     pub fn apply(&mut self, record: &Record) {
+        if let Event::Note(_) = record.event {
+            // It takes no time, and may be stamped by someone else.
+            return;
+        }
         let seconds = self.last_t.map(|last| (record.t - last).max(0.0));
         self.last_t = Some(record.t);
         match (&record.event, seconds) {

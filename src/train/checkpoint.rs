@@ -85,17 +85,17 @@ impl State {
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let names: Vec<String> = self.adapter.tensors().into_iter().map(|(name, _)| name).collect();
         let adapter = self.adapter.tensors();
-        let best = self.best.as_ref().filter(|(point, _)| point.step != self.step);
+        let best = self.best.as_ref().filter(|(point, _)| !is_current(point, self.step));
         let best = best.map(|(_, adapter)| adapter.tensors()).unwrap_or_default();
-        let moments = |of: &'_ [Tensor]| if self.step == 0 { Vec::new() } else { of.to_vec() };
+        let moments = |all: &[Tensor]| if has_moments(self.step) { all.to_vec() } else { Vec::new() };
         let named = |part: &'static str, tensors: Vec<Tensor>| -> Vec<(String, Tensor)> {
             names.iter().zip(tensors).map(|(name, tensor)| (format!("{part}.{name}"), tensor)).collect()
         };
-        let of =
+        let cloned =
             |tensors: Vec<(String, &Tensor)>| tensors.into_iter().map(|(_, tensor)| tensor.clone()).collect();
         let parts = [
-            named("adapter", of(adapter)),
-            named("best", of(best)),
+            named("adapter", cloned(adapter)),
+            named("best", cloned(best)),
             named("first_moment", moments(&self.optimiser.first)),
             named("second_moment", moments(&self.optimiser.second)),
         ]
@@ -114,13 +114,13 @@ impl State {
         let names: Vec<String> = self.adapter.tensors().into_iter().map(|(name, _)| name).collect();
         fill(&file, "adapter", &names, self.adapter.tensors_mut())?;
         self.step = position.step;
-        if self.step > 0 {
+        if has_moments(self.step) {
             fill(&file, "first_moment", &names, self.optimiser.first.iter_mut().collect())?;
             fill(&file, "second_moment", &names, self.optimiser.second.iter_mut().collect())?;
         }
         self.best = match position.best {
             None => None,
-            Some(point) if point.step == self.step => Some((point, self.adapter.clone())),
+            Some(point) if is_current(&point, self.step) => Some((point, self.adapter.clone())),
             Some(point) => {
                 let mut best = self.adapter.clone();
                 fill(&file, "best", &names, best.tensors_mut())?;
@@ -129,6 +129,17 @@ impl State {
         };
         Ok(self)
     }
+}
+
+/// Whether the best adapter is the one that trains on: a step has one adapter, and the trainer changes it by taking
+/// the next step only.
+fn is_current(best: &BestPoint, step: u64) -> bool {
+    best.step == step
+}
+
+/// Whether the optimiser remembers anything yet: before the first step all moments are zero.
+fn has_moments(step: u64) -> bool {
+    step > 0
 }
 
 const OTHER_STATE: &str =

@@ -1,6 +1,9 @@
 //! `--notify`: a command of the user's is run when a run has gone bad, once, and told what.
 
-use crate::cli::{HOT, Place, stderr, stdout};
+use crate::cli::{HOT, Place, stderr, stdout, wait_for};
+use std::io::Read;
+use std::process::Stdio;
+use std::time::Duration;
 
 const TELL: &str = "echo \"$TUNE_RUN|$TUNE_VERDICT|$TUNE_SEVERITY|$TUNE_STEP|$TUNE_MESSAGE\" >> told.txt";
 
@@ -19,26 +22,53 @@ fn told(place: &Place) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// Writes a log line by line while it is watched, and gives what the watch printed.
+fn watched(place: &Place, notify: &str, lines: &[String]) -> String {
+    place.write("old.csv", &overfit().concat());
+    place.write("new.csv", "");
+    // Of what was written before the watch nothing is news.
+    std::thread::sleep(Duration::from_millis(50));
+    let arguments = ["watch", "old.csv", "new.csv", "--plain", "--notify", notify];
+    let mut watch = place.command(&arguments).stdout(Stdio::piped()).spawn().expect("tune starts");
+    let mut out = wait_for(&mut watch, "old.csv: Verdict: overfitting");
+    place.write("new.csv", &lines.concat());
+    // What it prints is read aside: it may never print what is waited for.
+    let reader = std::thread::spawn(move || {
+        let mut said = String::new();
+        out.read_to_string(&mut said).map(|_| said)
+    });
+    for _ in 0..100 {
+        if !told(place).is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Time for a second one, which must not come.
+    std::thread::sleep(Duration::from_secs(1));
+    watch.kill().expect("it still watches");
+    watch.wait().expect("it ends");
+    reader.join().expect("a reader").expect("text")
+}
+
 #[test]
-fn a_log_that_overfits_is_told_of_once_and_a_healthy_one_not_at_all() {
+fn a_log_that_comes_to_overfit_is_told_of_once_and_an_old_one_not_at_all() {
     let place = Place::new();
-    place.write("bad.csv", &overfit().concat());
-    place.write("good.csv", &overfit()[..7].concat());
-    let output = place.tune(&["watch", "--once", "bad.csv", "good.csv", "--notify", TELL]);
-    assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
+    watched(&place, TELL, &overfit());
     let told = told(&place);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("bad.csv|overfitting|severe|16|eval loss (median"), "{told:?}");
+    assert!(
+        told[0].starts_with("new.csv|overfitting|severe|16|new.csv: overfitting (severe): eval loss"),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn a_command_that_fails_is_said_and_changes_nothing() {
     let place = Place::new();
-    place.write("bad.csv", &overfit().concat());
-    let output = place.tune(&["watch", "--once", "bad.csv", "--notify", "echo no post >&2; exit 3"]);
-    let said = stdout(&output);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("the command of --notify failed, exit status: 3: no post\n"), "{said}");
+    let said = watched(&place, "echo > told.txt; echo no post >&2; exit 3", &overfit());
+    assert!(said.contains("new.csv: the command of --notify failed, exit status: 3: no post\n"), "{said}");
+    let output = place.tune(&["watch", "old.csv", "--notify", ""]);
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
@@ -49,6 +79,11 @@ fn a_trainer_that_is_run_is_told_of_too() {
     assert_eq!(output.status.code(), Some(4));
     let told = told(&place);
     assert!(told.len() == 1 && told[0].starts_with("sh|overfitting|severe|16|"), "{told:?}");
+    // A stop at watch is told of, though watch alone is not.
+    let script = "head -n 11 bad.csv; sleep 20";
+    place.tune(&["exec", "--stop-on", "watch", "--notify", TELL, "--", "sh", "-c", script]);
+    let stop = self::told(&place).pop().expect("a line");
+    assert!(stop.starts_with("sh|overfitting|") && stop.contains("|sh was stopped: overfitting ("), "{stop}");
     let output = place.tune(&["exec", "--notify", "no-such-program", "--", "sh", "-c", "cat bad.csv"]);
     assert!(
         stderr(&output).contains("tune: the command of --notify failed, exit status: 127"),
@@ -69,7 +104,8 @@ fn a_run_of_our_own_is_told_of_while_it_goes_on() {
     let told = told(&place);
     let step = |line: &String| line.split('|').nth(3).and_then(|step| step.parse::<u64>().ok());
     assert!(
-        told[0].starts_with("one|") && told[0].contains("|train and eval loss rise together"),
+        told[0].starts_with("one|diverged|watch|")
+            && told[0].contains("|one was stopped: diverged (watch): "),
         "{told:?}"
     );
     assert!(told.len() == 1 && step(&told[0]) < Some(240), "{told:?}");

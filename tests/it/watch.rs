@@ -1,5 +1,7 @@
 //! `tune watch` as a user has it: other programs' logs while they are written.
 
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -167,4 +169,41 @@ fn a_folder_is_all_the_runs_that_lie_in_it() {
     let expected =
         "error: empty: no log that tune can read\n  hint: name the file itself, with --format if need be\n";
     assert_eq!((text(&output.stderr).as_str(), output.status.code()), (expected, Some(2)));
+}
+
+/// The verdicts of the runs that a source holds but for those that are undecided, as the last of them stands.
+fn verdicts(mode: &[&str], source: &std::path::Path) -> Vec<String> {
+    let output = Command::new(TUNE).args(mode).arg(source).output().expect("tune starts");
+    let lines = text(&output.stdout);
+    let mut last = BTreeMap::new();
+    let mut tell = |run: &Value, of: &Value| {
+        last.insert(run.to_string(), format!("{} {}", of["verdict"], of["severity"]));
+    };
+    if mode[0] == "check" {
+        let document: Value = serde_json::from_str(&lines).unwrap_or_default();
+        document["sources"].as_array().into_iter().flatten().for_each(|of| tell(&of["file"], of));
+    } else {
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["verdict"].is_string()).for_each(|line| tell(&line["run"], &line));
+    }
+    let mut verdicts: Vec<String> = last.into_values().filter(|of| !of.contains("undecided")).collect();
+    verdicts.sort();
+    verdicts
+}
+
+#[test]
+fn a_watch_ends_where_a_check_does() {
+    let logs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logs");
+    let below = |folder: &std::path::Path| {
+        let entries =
+            std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        entries.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    let cases: Vec<_> = below(&logs).iter().flat_map(|trainer| below(trainer)).collect();
+    assert!(cases.len() > 20, "{cases:?}");
+    for case in cases {
+        let (checked, watched) =
+            (verdicts(&["check", "--json"], &case), verdicts(&["watch", "--once", "--json"], &case));
+        assert_eq!(checked, watched, "{}", case.display());
+    }
 }

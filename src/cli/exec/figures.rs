@@ -139,7 +139,8 @@ impl Figures {
     /// Says something on the screen that is not of the trainer.
     pub(super) fn note(&self, text: String) {
         if let Some(screen) = &self.screen {
-            let record = Record { t: 0.0, event: notify::note(text) };
+            let t = self.run(OUTPUT).map_or(0.0, |run| run.monitor.snapshot().progress.elapsed_s);
+            let record = Record { t, event: notify::note(text) };
             screen.send(Update::Record { id: OUTPUT, record });
         }
     }

@@ -138,6 +138,8 @@ struct Keeper {
     grace: Duration,
     /// Whether the child's output is passed on to our own, as it is.
     passes: bool,
+    /// Whether nothing of our own is said.
+    quiet: bool,
     figures: Figures,
     /// The user has asked for the end.
     wished: Arc<AtomicBool>,
@@ -156,6 +158,7 @@ impl Keeper {
             stop_on: args.stop_on.map(Level::severity),
             grace: Duration::from_secs(args.grace),
             passes,
+            quiet: args.quiet,
             figures,
             wished: Arc::default(),
             stop: None,
@@ -178,7 +181,6 @@ impl Keeper {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             self.figures.look();
-            self.notify(Duration::ZERO);
             if let Some((status, at)) = ended
                 && (open == 0 || at.elapsed() > REST)
             {
@@ -187,24 +189,25 @@ impl Keeper {
             if ended.is_none() {
                 self.judge(child);
             }
+            self.notify(Duration::ZERO);
         };
         for begun in std::mem::take(&mut self.begun) {
             self.figures.printed(&begun);
         }
         self.figures.finish();
-        self.notify(notify::PATIENCE);
+        self.notify(notify::LAST_WAIT);
         Kept { status, figures: self.figures, convicted: self.convicted, troubles: self.troubles }
     }
 
     /// Tells of a verdict that is new, and of what became of the telling.
     fn notify(&mut self, patience: Duration) {
         if let Some((run, _)) = self.figures.best() {
-            self.notifier.look(OUTPUT, &run.name, &run.monitor.snapshot());
+            self.notifier.look(OUTPUT, &run.name, &run.monitor.snapshot(), self.convicted);
         }
-        for text in self.notifier.troubles(patience) {
-            if self.passes {
+        for (_, text) in self.notifier.troubles(patience) {
+            if self.passes && !self.quiet {
                 say(&format!("tune: {text}"));
-            } else {
+            } else if !self.passes {
                 self.figures.note(text.clone());
                 self.troubles.push(text);
             }

@@ -68,7 +68,9 @@ fn lines<'a>(scene: &Scene<'_>, width: usize, theme: Theme) -> Vec<Line<'a>> {
         say("process", fmt::bytes(bytes), None);
     }
     if let Some(memory) = system.memory_bytes {
-        say("memory", of(memory), Some(share(memory)));
+        // Another process may train elsewhere.
+        let place = if system.process_bytes.is_some() { "" } else { ", on this machine" };
+        say("memory", of(memory) + place, Some(share(memory)));
     }
     for (index, gpu) in system.gpus.iter().enumerate() {
         let name = format!("gpu {index}");

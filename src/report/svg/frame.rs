@@ -1,7 +1,7 @@
 //! The card, the axes and where a loss lies between them.
 
 use super::{FAINT, INK};
-use crate::curve::{Curves, axis};
+use crate::curve::{Curves, axis, lowest};
 use crate::event::Places;
 use crate::fmt::xml;
 use std::fmt::Write as _;
@@ -13,6 +13,9 @@ pub const LEFT: f64 = 56.0;
 pub const RIGHT: f64 = 742.0;
 pub const TOP: f64 = 104.0;
 pub const BOTTOM: f64 = 362.0;
+
+/// What another set has beyond this many times the best loss is drawn on the edge.
+const FAR: f64 = 8.0;
 
 /// Which steps and losses the plot shows.
 pub struct Frame {
@@ -27,9 +30,14 @@ impl Frame {
     /// no finite loss.
     pub fn around(curves: &Curves, step: u64, places: Places) -> Option<Self> {
         let means = curves.eval.iter().filter_map(|p| p.train_loss);
-        let sets = curves.others.iter().flat_map(|(_, points)| points);
-        let evals = curves.eval.iter().chain(sets).map(|p| p.loss);
-        let mut losses: Vec<f64> = evals.chain(means).collect();
+        let mut losses: Vec<f64> = curves.eval.iter().map(|p| p.loss).chain(means).collect();
+        // Of the other sets where they are best and where they end, but not what would flatten the rest.
+        let best = lowest(&curves.eval).map(|best| curves.eval[best].loss);
+        let near = |loss: &f64| best.is_none_or(|best| *loss <= FAR * best.abs());
+        for (_, points) in &curves.others {
+            let told = [lowest(points).map(|best| &points[best]), points.last()];
+            losses.extend(told.into_iter().flatten().map(|point| point.loss).filter(near));
+        }
         let mut raw: Vec<f64> = curves.train.iter().map(|p| p.loss).filter(|loss| loss.is_finite()).collect();
         raw.sort_by(f64::total_cmp);
         // One step in fifty may leave the plot: a spike must not flatten the story.
@@ -45,8 +53,9 @@ impl Frame {
         }
         // Twice as much below: the label of the best stands there.
         let margin = (0.07 * (high - low)).max(1e-3 * high.abs()).max(1e-9);
-        let last =
-            curves.train.last().map(|p| p.step).max(curves.eval.last().map(|p| p.step)).unwrap_or(step);
+        let evals = [&curves.eval].into_iter().chain(curves.others.iter().map(|(_, points)| points));
+        let evals = evals.filter_map(|points| Some(points.last()?.step));
+        let last = evals.chain(curves.train.last().map(|p| p.step)).max().unwrap_or(step);
         Some(Self {
             steps: (0.0, (last as f64).max(1.0)),
             losses: (low - 2.0 * margin, high + margin),
