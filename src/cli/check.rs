@@ -107,11 +107,12 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     Ok(if runs.iter().any(failed) { code::FINDING } else { code::FINE })
 }
 
-/// Fails where the user has said what a column holds and a log that was named has none of it: a misspelt name must
-/// not pass for a log without evaluations.
+/// Fails where the user has said what a column holds and a log that was named has none of it, or no log of all that
+/// were found: a misspelt name must not pass for a log without evaluations.
 fn mapped(judged: &[Judged], map: &Map) -> Result<(), Failure> {
     let missing = |column: &Option<String>, none: &dyn Fn(&Judged) -> bool| {
-        let run = judged.iter().find(|run| !run.found && none(run))?;
+        let nowhere = judged.first().filter(|_| judged.iter().all(none));
+        let run = judged.iter().find(|run| !run.found && none(run)).or(nowhere)?;
         Some((column.clone()?, run))
     };
     let none_of = [

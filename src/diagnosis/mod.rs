@@ -29,7 +29,7 @@ pub use finding::{Evidence, Finding, Severity, Verdict};
 pub use limits::Limits;
 
 use crate::curve::{Curves, EvalPoint};
-use crate::event::{Places, RunInfo};
+use crate::event::{Places, RunInfo, StepKind};
 use standing::Standing;
 
 /// What a rule looks at: the run, and the facts that several rules need, worked out once.
@@ -80,6 +80,8 @@ pub struct Diagnosis {
     pub undecided: Option<String>,
     /// Name of the evaluation set that these figures are of, where it has one.
     pub set: Option<String>,
+    /// How the trainer counts its epochs.
+    pub epochs: Epochs,
     /// Index in `Curves::eval` of the best evaluation.
     pub best: Option<usize>,
     /// Index in `Curves::eval` of the earliest evaluation within one standard error of the best, where that
@@ -93,6 +95,33 @@ pub struct Diagnosis {
     pub noise_assumed: bool,
     /// Index in `Curves::eval` of the turn: the last evaluation before the rise. Set when there is a finding of overfitting.
     pub onset: Option<usize>,
+}
+
+/// How a trainer counts the epochs at which it evaluates.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Epochs {
+    /// Whether number 0 is the first that was trained, and not the place before all training.
+    pub from_zero: bool,
+    /// How many were trained until the newest evaluation; `None` where epochs are not known.
+    pub trained: Option<f64>,
+}
+
+impl Epochs {
+    fn of(curves: &Curves, run: &RunInfo) -> Self {
+        let (first, last) = (curves.eval.first(), curves.eval.last());
+        let at_zero = first.filter(|first| first.epoch == Some(0.0));
+        // Whoever has taken a step, or has a train loss, has trained; a part of an epoch is no number of one.
+        let whole = run.step_kind == StepKind::Epoch;
+        let trained = |first: &EvalPoint| first.step > 0 || whole || first.train_loss.is_some();
+        let from_zero = at_zero.is_some_and(trained);
+        let epochs = Self { from_zero, trained: None };
+        Self { trained: last.and_then(|last| last.epoch).map(|epoch| epochs.until(epoch)), ..epochs }
+    }
+
+    /// How many are trained at the end of the one of this number.
+    pub fn until(self, number: f64) -> f64 {
+        if self.from_zero { number + 1.0 } else { number }
+    }
 }
 
 impl Diagnosis {
@@ -189,6 +218,7 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         remarks,
         undecided: undecided.filter(|_| verdict == Verdict::Undecided),
         set: curves.set().map(str::to_owned),
+        epochs: Epochs::of(curves, run),
         best: match zeros {
             Some(zeros) => curves.eval.iter().position(|point| Some(point.place()) == zeros.best),
             None => named_best(curves, run),

@@ -216,7 +216,7 @@ impl Rows {
         let read = names::read(name);
         let loss = if read.what == What::Perplexity { read.what } else { What::Loss(0) };
         if mapped(&self.map.eval) {
-            plain(loss, Some(Side::Valid))
+            Name { set: read.set, ..plain(loss, Some(Side::Valid)) }
         } else if mapped(&self.map.train) {
             plain(loss, Some(Side::Train))
         } else if mapped(&self.map.step) {

@@ -381,6 +381,9 @@ fn a_file_without_any_loss_is_a_mistake_and_rows_are_sent_to_tune_data() {
                     letter by letter\n";
     assert_eq!(check(&["k.csv", "--map", "eval=nope"]), (Some(2), expected.into()));
     assert_eq!(check(&["k.csv", "--map", "eval=val_loss"]), (Some(0), String::new()));
+    std::fs::create_dir(dir.path().join("deep")).unwrap();
+    std::fs::copy(dir.path().join("k.csv"), dir.path().join("deep/k.csv")).unwrap();
+    assert_eq!(check(&["deep", "--map", "eval=nope"]), (Some(2), expected.replace("k.csv", "deep/k.csv")));
     // Nor for one whose steps are counted by row; a part of a name is another name.
     for step in ["nope", "epo", "poch"] {
         let map = format!("step={step}");

@@ -46,6 +46,32 @@ fn of_one_run_all_advice_is_given_and_of_several_a_line_each() {
 }
 
 #[test]
+fn epochs_and_steps_that_are_counted_from_zero_are_advised_as_they_are_typed() {
+    let place = Place::new();
+    let from = |first: usize| {
+        let head = "epoch,loss,val_loss\n".to_owned();
+        head + &lines(|n, eval| format!("{},{:.2},{eval}", n - 1 + first, 2.5 - 0.2 * n as f64), &OVERFIT)
+    };
+    for first in [0, 1] {
+        let (_, text, _) = check(&place, "log.csv", &from(first));
+        assert!(text.contains("Train for about 3.0 epochs, not 8.0"), "{text}");
+    }
+    // A loop of one's own has trained by its first evaluation; Hugging Face's trainer may not have.
+    let rising = ["2.0", "2.2", "2.4", "2.6", "2.8", "3.0", "3.2", "3.4"];
+    let own =
+        lines(|n, eval| format!("step {} loss {:.2} eval_loss {eval}", n - 1, 2.5 - 0.2 * n as f64), &rising);
+    let (_, text, _) = check(&place, "own.log", &own);
+    assert!(text.contains("Use the checkpoint at step 0: "), "{text}");
+    let line = |n: usize, eval: &str| {
+        let epoch = n - 1;
+        let train = if n > 1 { format!("{{'loss': 1.{n}, 'epoch': {epoch}.0}}\n") } else { String::new() };
+        format!("{train}{{'eval_loss': {eval}, 'epoch': {epoch}.0}}")
+    };
+    let (_, text, _) = check(&place, "hf.log", &lines(line, &rising));
+    assert!(text.contains("Use the model as it was before the training: "), "{text}");
+}
+
+#[test]
 fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
     let place = Place::new();
     let log = lines(
@@ -55,6 +81,17 @@ fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
             )
         },
         &OVERFIT,
+    );
+    let both = log.replace("'eval_chat_loss': 1.5", "'eval_chat_loss': 9.9");
+    let both: String = both
+        .lines()
+        .zip(0..)
+        .map(|(line, i)| line.replace("9.9", &format!("{}.5", 3 + i / 2)) + "\n")
+        .collect();
+    let (_, text, _) = check(&place, "both.log", &both);
+    assert!(
+        text.contains("\n    also ") && text.contains(": on the evaluation set \"chat\" eval loss"),
+        "{text}"
     );
     let (_, text, entry) = check(&place, "run.log", &log);
     assert!(
@@ -76,6 +113,8 @@ fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
     let (code, text, _) = check(&place, "second.log", &lines(line, &OVERFIT));
     assert!(code == Some(1) && text.contains("on the evaluation set \"chat\""), "{text}");
     assert!(text.contains("--metric_for_best_model eval_chat_loss"), "{text}");
+    let mapped = stdout(&place.tune(&["check", "second.log", "--map", "eval=eval_chat_loss"]));
+    assert!(mapped.contains("--metric_for_best_model eval_chat_loss"), "{mapped}");
     let text = stdout(&place.tune(&["watch", "--once", "run.log"]));
     assert!(text.contains("  eval 2.400  best\n") && text.contains("  eval chat 1.500  best\n"), "{text}");
     assert_eq!(text.matches("  eval 2.400  ").count(), 2, "{text}");

@@ -2,7 +2,7 @@
 
 use crate::cli::source::Judged;
 use crate::curve::EvalPoint;
-use crate::diagnosis::{Severity, Verdict, advice};
+use crate::diagnosis::{Evidence, Finding, Severity, Verdict, advice};
 use crate::event::num::json as number;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -144,6 +144,15 @@ fn message(run: &Judged) -> String {
     }
 }
 
+/// The findings that are less grave than the first.
+fn others(run: &Judged) -> impl Iterator<Item = &Finding> {
+    run.diagnosis.findings.iter().skip(1)
+}
+
+fn is_of_a_set(finding: &Finding) -> bool {
+    matches!(finding.evidence, Evidence::SetRise(_))
+}
+
 /// Best and last evaluation in a few words.
 fn figures(run: &Judged) -> String {
     let eval = &run.curves.eval;
@@ -187,6 +196,10 @@ pub(super) fn text(runs: &[Judged], passed: &[Judged], colors: bool, quiet: bool
             let _ = writeln!(out, "    {dim}read from {}{off}", run.file.display());
         }
         let _ = writeln!(out, "    {}", message(run));
+        // Of several runs the gravest alone, and what is of another set.
+        for finding in others(run).filter(|finding| runs.len() == 1 || is_of_a_set(finding)) {
+            let _ = writeln!(out, "    also {}: {}", finding.severity, finding.message(run.run.places()));
+        }
         let figures = figures(run);
         let turned = matches!(diagnosis.verdict, Verdict::Overfitting | Verdict::Diverged);
         if !fine && turned && !figures.is_empty() {
@@ -296,7 +309,9 @@ pub(super) fn markdown(runs: &[Judged], passed: &[Judged]) -> String {
     out
 }
 
-/// What was found, and what the log says of a failure.
+/// What was found, on other sets too, and what the log says of a failure.
 fn with_warnings(run: &Judged) -> String {
-    [message(run)].into_iter().chain(run.warnings.iter().cloned()).collect::<Vec<_>>().join("; ")
+    let sets = others(run).filter(|finding| is_of_a_set(finding));
+    let sets = sets.map(|finding| finding.message(run.run.places()));
+    [message(run)].into_iter().chain(sets).chain(run.warnings.iter().cloned()).collect::<Vec<_>>().join("; ")
 }

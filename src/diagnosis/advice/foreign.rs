@@ -5,7 +5,7 @@
 
 use super::{Advice, exponent, more_data};
 use crate::diagnosis::finding::{ExactZeros, Rise};
-use crate::diagnosis::{Diagnosis, Evidence};
+use crate::diagnosis::{Diagnosis, Epochs, Evidence};
 use crate::event::{BestPoint, RunInfo};
 
 /// How a trainer names what advice is about; `None` where it has no such option, or one that is only
@@ -159,6 +159,11 @@ const UNKNOWN: Options = Options {
     evaluate: None,
 };
 
+/// Trainers whose evaluation at step 0 is one before all training; others may have taken their first step, or grown
+/// their first tree, by then.
+const BEFORE: [&str; 8] =
+    ["hf-trainer", "trl", "llama-factory", "ms-swift", "torchtune", "mlx-lm", "nanogpt", "litgpt"];
+
 /// What to do, most useful first.
 pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
     let options = options_of(run);
@@ -167,16 +172,13 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         Evidence::Rise(rise) => Some(rise),
         _ => None,
     });
-    let first = diagnosis.set.as_deref();
-    let keep = |best: BestPoint| use_best(options, best, first, run);
+    let (first, epochs) = (diagnosis.set.as_deref(), diagnosis.epochs);
+    let keep = |best: BestPoint| use_best(options, best, first, epochs, run);
+    let shorten = |rise, set| against_overfitting(options, rise, set, epochs, run);
     let cures = diagnosis.findings.iter().map(|finding| match &finding.evidence {
-        Evidence::Rise(rise) => against_overfitting(options, Some(rise), first, run),
-        Evidence::SetRise(found) => {
-            against_overfitting(options, Some(&found.rise), Some(found.set.as_str()), run)
-        }
-        Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => {
-            against_overfitting(options, risen, first, run)
-        }
+        Evidence::Rise(rise) => shorten(Some(rise), first),
+        Evidence::SetRise(found) => shorten(Some(&found.rise), Some(found.set.as_str())),
+        Evidence::NearZeroTrain(_) | Evidence::Recited(_) | Evidence::Staircase(_) => shorten(risen, first),
         Evidence::Thrown(found) => {
             against_divergence(options, found.throw.learning_rate, Some(keep(best_of(&found.rise))))
         }
@@ -216,15 +218,16 @@ fn against_overfitting(
     options: &Options,
     rise: Option<&Rise>,
     set: Option<&str>,
+    epochs: Epochs,
     run: &RunInfo,
 ) -> Vec<Advice> {
     let mut texts = Vec::new();
     if let Some(rise) = rise {
-        texts.push(use_best(options, best_of(rise), set, run));
+        texts.push(use_best(options, best_of(rise), set, epochs, run));
         texts.push(if rise.never_improved {
             lower_rate(options, None, "the first evaluation is still the best one")
         } else {
-            train_shorter(options, rise, run)
+            train_shorter(options, rise, epochs, run)
         });
     }
     if let Some(dropout) = options.dropout {
@@ -248,9 +251,9 @@ fn best_of(rise: &Rise) -> BestPoint {
 }
 
 /// Which checkpoint to take, by the loss of `set` where it has a name.
-fn use_best(options: &Options, best: BestPoint, set: Option<&str>, run: &RunInfo) -> String {
+fn use_best(options: &Options, best: BestPoint, set: Option<&str>, epochs: Epochs, run: &RunInfo) -> String {
     let places = run.places();
-    if best.step == 0 {
+    if best.step == 0 && !epochs.from_zero && BEFORE.contains(&run.trainer.as_str()) {
         return format!(
             "Use the model as it was before the training: eval loss was lowest then ({:.3}).",
             best.loss
@@ -267,16 +270,17 @@ fn use_best(options: &Options, best: BestPoint, set: Option<&str>, run: &RunInfo
 }
 
 /// No longer than to the best, in the unit that the trainer counts in.
-fn train_shorter(options: &Options, rise: &Rise, run: &RunInfo) -> String {
-    let (length, epochs) = options.length;
+fn train_shorter(options: &Options, rise: &Rise, epochs: Epochs, run: &RunInfo) -> String {
+    let (length, by_epochs) = options.length;
     let option = if length.is_empty() { String::new() } else { format!(" ({length})") };
     let (best, last) = (rise.best_step, rise.last_step);
     let why = "eval loss turned there";
-    if let Some(epoch) = rise.best_epoch.filter(|epoch| (epochs || run.counts_epochs()) && *epoch > 0.0) {
+    let best_epoch = rise.best_epoch.map(|number| epochs.until(number));
+    if let Some(epoch) = best_epoch.filter(|epoch| (by_epochs || run.counts_epochs()) && *epoch > 0.0) {
         // Without a word on the plan, as many as there were until the newest evaluation.
-        let done = epoch * last as f64 / best.max(1) as f64;
-        let planned = run.settings.epochs.unwrap_or(done);
-        format!("Train for about {epoch:.1} epochs, not {planned:.1}{option}: {why}.")
+        let planned = run.settings.epochs.or(epochs.trained);
+        let planned = planned.map_or(String::new(), |planned| format!(", not {planned:.1}"));
+        format!("Train for about {epoch:.1} epochs{planned}{option}: {why}.")
     } else {
         let planned = run.total_steps.unwrap_or(last);
         if run.step_kind.is_made_up() {

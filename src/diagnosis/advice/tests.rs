@@ -1,7 +1,7 @@
 //! What is advised, and that it follows from the finding and the settings.
 
 use super::*;
-use crate::diagnosis::{Finding, Severity, Verdict};
+use crate::diagnosis::{Epochs, Finding, Severity, Verdict};
 use crate::event::{DataInfo, ModelInfo};
 
 fn overfit(onset_epoch: f64) -> Diagnosis {
@@ -37,6 +37,7 @@ fn judged(evidence: Evidence) -> Diagnosis {
         undecided: None,
         best: Some(4),
         set: None,
+        epochs: Epochs { from_zero: false, trained: Some(7.0) },
         as_good: None,
         rise: Some(0.1),
         noise: Some(0.01),

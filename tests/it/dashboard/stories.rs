@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tune::dashboard::{Gpu, Runs, System, Update};
 use tune::diagnosis::advice::Advice;
 use tune::diagnosis::finding::{NonFinite, Rise};
-use tune::diagnosis::{Diagnosis, Evidence, Finding, Limits, Severity, Verdict};
+use tune::diagnosis::{Diagnosis, Epochs, Evidence, Finding, Limits, Severity, Verdict};
 use tune::event::record::Record;
 use tune::event::{
     CheckpointRole, CheckpointSaved, DataInfo, EvalStats, Event, ExampleLoss, Generated, LossMeaning,
@@ -336,6 +336,7 @@ pub fn healthy() -> Scene {
         undecided: None,
         best: Some(10),
         set: None,
+        epochs: Epochs::default(),
         as_good: None,
         rise: Some(-0.01),
         noise: Some(0.006),
@@ -381,6 +382,7 @@ pub fn overfitting() -> Scene {
             undecided: None,
             best: Some(6),
             set: None,
+            epochs: Epochs::default(),
             as_good: None,
             rise: Some(0.254),
             noise: Some(0.007),
@@ -425,6 +427,7 @@ pub fn diverged() -> Scene {
             undecided: None,
             best: Some(8),
             set: None,
+            epochs: Epochs::default(),
             as_good: None,
             rise: Some(0.88),
             noise: Some(0.03),
