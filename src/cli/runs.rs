@@ -36,7 +36,8 @@ pub(super) fn runs(args: &RunsArgs) -> Outcome {
         let runs: Vec<_> = runs.iter().map(document).collect();
         print(&format!("{:#}\n", json!({"format": 1, "runs": runs})));
     } else if runs.is_empty() {
-        say(&format!("no runs in {} yet\n  hint: tune run CONFIG.toml makes one", args.folder.display()));
+        let hint = "tune run CONFIG.toml makes one; tune check judges the logs of other trainers";
+        say(&format!("no runs in {} yet\n  hint: {hint}", args.folder.display()));
     } else {
         print(&table(&runs));
     }
@@ -54,9 +55,11 @@ fn list(args: &RunsArgs) -> Result<Vec<Listed>, Failure> {
             "{folder}: {error}\n  hint: name the folder of runs, output.dir of the configuration"
         ))
     })?;
+    let within = entries.filter_map(Result::ok).filter_map(|entry| RunDir::open(&entry.path()).ok());
+    // The folder may be a run itself.
+    let itself = RunDir::open(&args.folder).ok();
     let mut runs = Vec::new();
-    for entry in entries.filter_map(Result::ok) {
-        let Ok(dir) = RunDir::open(&entry.path()) else { continue };
+    for dir in itself.into_iter().chain(within) {
         let modified =
             dir.log().metadata().and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         match replay(&dir) {

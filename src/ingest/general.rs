@@ -7,7 +7,7 @@ use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, names, scan};
 use memchr::memchr;
-use names::Side;
+use names::{Side, What};
 
 /// A longer line is prose or data.
 const LONGEST: usize = 2000;
@@ -208,8 +208,13 @@ fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
             // Dates and the like need not be read.
             let number = if named { scan::number(&line[at..]) } else { Some((0.0, 1)) };
             if let Some((value, length)) = number {
-                at += length;
-                let (value, length) = thousands(value, &line[at..]);
+                let comma = Some((value, length))
+                    .filter(|_| named)
+                    .and_then(|_| decimal_comma(name, &line[at..], length));
+                let (value, length) = comma.unwrap_or_else(|| {
+                    let (value, more) = thousands(value, &line[at + length..]);
+                    (value, length + more)
+                });
                 at += length;
                 // Times like `12:30:01` are no figures; a unit or a `/10` after it is passed over.
                 let clock = line.get(at) == Some(&b':') && line.get(at + 1).is_some_and(u8::is_ascii_digit);
@@ -249,6 +254,23 @@ pub(super) fn figures(line: &[u8], mut each: impl FnMut(&[u8])) {
             }
         });
     }
+}
+
+/// A loss as half of the world writes it, `2,5`, and how long that is. Losses do not come in thousands.
+fn decimal_comma(name: &[u8], text: &[u8], whole: usize) -> Option<(f64, usize)> {
+    let (head, rest) = text.split_at(whole);
+    let [b',', first, ..] = rest else { return None };
+    if !first.is_ascii_digit() || head.contains(&b'.') || !matches!(names::read(name).what, What::Loss(_)) {
+        return None;
+    }
+    let mut copy = [0; 32];
+    let copy = copy.get_mut(..text.len().min(32))?;
+    copy.copy_from_slice(&text[..copy.len()]);
+    *copy.get_mut(whole)? = b'.';
+    let (value, length) = scan::number(copy)?;
+    // A list of numbers is none.
+    let list = matches!(text[length..], [b',', next, ..] if next.is_ascii_digit());
+    (length > whole + 1 && !list).then_some((value, length))
 }
 
 /// A number with what follows it taken for its thousands, as in `1,200`; and how long that is.
@@ -325,6 +347,8 @@ mod tests {
             ("[Eval] step 100 loss 1.2", "E100 1.2"),
             ("Test set: Average loss: 0.0300, Accuracy: 9893/10000 (99%)", "E0 0.03"),
             ("Step 1,200/10,000 - train loss: 1.5 - val loss: 1.7", "T1200 1.5, E1200 1.7"),
+            ("step: 1,200 loss: 1,945 eval_loss: 2,9 lr: 1,0e-4", "T1200 1.945, E1200 2.9"),
+            ("step 7 train loss 12,5, val loss 1,9e-1", "T7 12.5, E7 0.19"),
             ("Step 250 | Validation bpb: 0.98", "E250 0.98"),
             ("iteration 100 | validation lm loss value: 2.5E+00 | lm loss PPL: 1.2E+01", "E100 2.5"),
             ("LOSS train 0.5 valid 0.7", "T1 0.5, E1 0.7"),

@@ -106,6 +106,11 @@ fn the_list_of_runs() {
     assert_eq!((&first["verdict"], &first["best"]["step"]), (&"overfitting".into(), &20.into()));
     let output = tune(place.path(), &["runs", "nowhere"]);
     assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&tune(place.path(), &["runs", "runs/one"]));
+    assert!(
+        text.lines().count() == 2 && text.lines().nth(1).is_some_and(|row| row.starts_with("one ")),
+        "{text}"
+    );
     let output = tune(place.path(), &["runs", "runs/no-run"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.contains("no runs in runs/no-run yet\n  hint: "), "{stderr}");
@@ -127,7 +132,7 @@ fn mistakes_are_answered_by_what_is_near() {
     assert!(text.contains("note: no line of it is of csv: "), "{text}");
     let text = stdout(&tune(place.path(), &["check", "train.log", "--format", "hf-trainer"]));
     assert!(!text.contains("no line of it"), "{text}");
-    let expected = "no runs in runs yet\n  hint: tune run CONFIG.toml makes one\n";
+    let expected = "no runs in runs yet\n  hint: tune run CONFIG.toml makes one; tune check judges the logs of other trainers\n";
     assert_eq!(said(&["runs"]), (Some(0), expected.into()));
     let expected = "error: builtin: no such run\n  hint: --model builtin is the model\n";
     assert_eq!(said(&["eval", "builtin", "--data", "x"]), (Some(2), expected.into()));

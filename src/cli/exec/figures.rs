@@ -10,9 +10,10 @@ use crate::cli::notify;
 use crate::dashboard::{Run, Runs, Trainer, Update};
 use crate::diagnosis::Limits;
 use crate::event::record::Record;
-use crate::event::{Event, Note, NoteLevel};
+use crate::event::{Event, Note, NoteLevel, RunEnded, StopReason};
 use crate::ingest::Options;
 use crate::ingest::discover::is_well_known;
+use crate::monitor::Progress;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -138,10 +139,20 @@ impl Figures {
 
     /// Says something on the screen that is not of the trainer.
     pub(super) fn note(&self, text: String) {
+        self.tell(notify::note(text));
+    }
+
+    /// Says on the screen that the trainer has ended because it was asked to.
+    pub(super) fn stopped(&self, reason: StopReason) {
+        let Some((run, _)) = self.best() else { return };
+        let Progress { step, epoch, .. } = run.monitor.snapshot().progress;
+        self.tell(Event::RunEnded(RunEnded { reason, step, epoch, best: None, restored_best: false }));
+    }
+
+    fn tell(&self, event: Event) {
         if let Some(screen) = &self.screen {
             let t = self.run(OUTPUT).map_or(0.0, |run| run.monitor.snapshot().progress.elapsed_s);
-            let record = Record { t, event: notify::note(text) };
-            screen.send(Update::Record { id: OUTPUT, record });
+            screen.send(Update::Record { id: OUTPUT, record: Record { t, event } });
         }
     }
 

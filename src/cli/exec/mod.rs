@@ -15,6 +15,7 @@ use super::notify::{self, Notifier, Notify};
 use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_terminal};
 use crate::dashboard::{self, Capabilities, Run, Runs, Update};
 use crate::diagnosis::{Limits, Severity};
+use crate::event::StopReason;
 use crate::report::text;
 use anyhow::anyhow;
 use child::{Channel, Child, Happening};
@@ -195,6 +196,13 @@ impl Keeper {
             self.figures.printed(&begun);
         }
         self.figures.finish();
+        if self.stop.is_some() {
+            self.figures.stopped(if self.convicted {
+                StopReason::EarlyStopping
+            } else {
+                StopReason::Requested
+            });
+        }
         self.notify(notify::LAST_WAIT);
         Kept { status, figures: self.figures, convicted: self.convicted, troubles: self.troubles }
     }
@@ -281,6 +289,10 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
     let empty = snapshot.curves.eval.is_empty() && snapshot.curves.train.is_empty();
     say(&match file {
         Some(file) => format!("tune: judged by {}, which the trainer wrote", file.display()),
+        None if empty && !args.logs.is_empty() => {
+            let logs = args.logs.iter().map(|log| log.display().to_string()).collect::<Vec<_>>().join(", ");
+            format!("tune: no loss was printed, and none is in {logs}\n  hint: --log PATH is where the trainer writes")
+        }
         None if empty => {
             "tune: no loss was printed, and none is in a log below this folder or one that the command names\n  \
              hint: --log PATH names a log elsewhere"
