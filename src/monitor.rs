@@ -30,6 +30,8 @@ pub struct Monitor {
     last_saved: Option<CheckpointSaved>,
     earliest_saved: Option<CheckpointSaved>,
     ended: Option<RunEnded>,
+    /// Steps from before the newest evaluation have come since the run was judged.
+    behind: bool,
 }
 
 /// A run as it stands: everything that there is to show.
@@ -128,6 +130,7 @@ impl Monitor {
             last_saved: None,
             earliest_saved: None,
             ended: None,
+            behind: false,
         }
     }
 
@@ -163,7 +166,11 @@ impl Monitor {
                 self.ended.take_if(|ended| stats.step > ended.step);
                 // The first step is news, and so is a number that is none, or is one again.
                 let news = self.curves.train.len() == 1 || !is_finite(stats) || self.is_broken();
-                if news || self.completes(stats.step) || self.compared() != compared {
+                let (newest, step) = (self.curves.eval.last().map(|eval| eval.step), Some(stats.step));
+                // Steps that come late change what the evaluation is compared with; they are judged together.
+                let behind = self.behind && step > newest;
+                self.behind |= step < newest;
+                if news || behind || step == newest || self.compared() != compared {
                     self.judge(record.t);
                 }
             }
@@ -195,6 +202,7 @@ impl Monitor {
             }
             Event::RunEnded(ended) => {
                 self.progress.step = self.progress.step.max(ended.step);
+                self.settle();
                 self.say(record.t, log::ended(ended, self.run.places()), false);
                 self.ended = Some(ended.clone());
             }
@@ -233,13 +241,15 @@ impl Monitor {
         self.curves.eval.last().is_some_and(|eval| eval.train_loss.is_some())
     }
 
-    /// Whether a step that has come after the newest evaluation is of the same place, as some trainers log them. Of
-    /// many that are from before it only this one is worth a judgement.
-    fn completes(&self, step: u64) -> bool {
-        self.curves.eval.last().is_some_and(|eval| eval.step == step)
+    /// No more comes for now: what was put off is judged.
+    pub fn settle(&mut self) {
+        if self.behind {
+            self.judge(self.progress.elapsed_s);
+        }
     }
 
     fn judge(&mut self, t: f64) {
+        self.behind = false;
         let diagnosis = diagnose(&self.curves, &self.run, &self.limits);
         let news = log::changes(&self.diagnosis, &diagnosis, self.run.places());
         self.advice = advice::advise(&diagnosis, &self.run);

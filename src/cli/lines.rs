@@ -59,39 +59,46 @@ impl Lines {
         if fresh {
             self.verdicts[index] = (Verdict::Undecided, Severity::None);
         }
-        if let Some(record) = record {
+        if let Some(record) = record.filter(|_| !self.quiet) {
             self.show(index, &record);
         }
+        self.judged(index);
     }
 
+    /// What a record tells, but for the verdict.
     fn show(&mut self, index: usize, record: &Record) {
         let Some(run) = self.runs.get(index) else { return };
         let snapshot = run.monitor.snapshot();
         let places = snapshot.run.places();
-        if !self.quiet {
-            if self.json {
-                json(&Happened { run: &run.name, record });
-            } else {
-                let line = match &record.event {
-                    Event::Eval(stats) if stats.split == Split::Valid => {
-                        let (set, eval) = (stats.set.as_deref(), &snapshot.curves.eval);
-                        let at = eval.iter().rposition(|point| point.step == stats.step);
-                        let first = at.filter(|_| set == snapshot.curves.set());
-                        Some(first.map_or_else(
-                            || text::set_line(&snapshot, set.unwrap_or_default(), stats.step),
-                            |at| text::eval_line(&snapshot, at),
-                        ))
-                    }
-                    Event::Note(note) => Some(note.text.clone()),
-                    Event::RunResumed(resumed) => Some(format!("resumed from {}", places.at(resumed.step))),
-                    Event::RunEnded(ended) => Some(crate::monitor::log::ended(ended, places)),
-                    _ => None,
-                };
-                if let Some(line) = line.filter(|line| !line.is_empty()) {
-                    print(&format!("{}{line}\n", self.prefix(index)));
+        if self.json {
+            json(&Happened { run: &run.name, record });
+        } else {
+            let line = match &record.event {
+                Event::Eval(stats) if stats.split == Split::Valid => {
+                    let (set, eval) = (stats.set.as_deref(), &snapshot.curves.eval);
+                    let at = eval.iter().rposition(|point| point.step == stats.step);
+                    let first = at.filter(|_| set == snapshot.curves.set());
+                    Some(first.map_or_else(
+                        || text::set_line(&snapshot, set.unwrap_or_default(), stats.step),
+                        |at| text::eval_line(&snapshot, at),
+                    ))
                 }
+                Event::Note(note) => Some(note.text.clone()),
+                Event::RunResumed(resumed) => Some(format!("resumed from {}", places.at(resumed.step))),
+                Event::RunEnded(ended) => Some(crate::monitor::log::ended(ended, places)),
+                _ => None,
+            };
+            if let Some(line) = line.filter(|line| !line.is_empty()) {
+                print(&format!("{}{line}\n", self.prefix(index)));
             }
         }
+    }
+
+    /// The verdict, where it is new.
+    fn judged(&mut self, index: usize) {
+        let Some(run) = self.runs.get(index) else { return };
+        let snapshot = run.monitor.snapshot();
+        let places = snapshot.run.places();
         let now = (snapshot.diagnosis.verdict, snapshot.diagnosis.severity);
         if now == self.verdicts[index] {
             return;

@@ -137,7 +137,7 @@ pub(super) fn note(text: String) -> Event {
 }
 
 /// Hands updates on as long as someone takes them, and looks at the runs until no more come: when it is calm, since
-/// what a log has been through on its way is no news, and now and then where it never is. What a log had before the
+/// what a log has been through on its way is no news, and now and then where it never is. What a log had when the
 /// watch began is no news either. Run 0 may be a `stream`, which has no before.
 pub(super) fn relay(
     updates: &Receiver<Update>,
@@ -148,18 +148,24 @@ pub(super) fn relay(
     let mut runs = Runs::new(Limits::DEFAULT);
     // Runs that are read to where they were when they were found.
     let mut current: BTreeSet<usize> = stream.then_some(0).into_iter().collect();
-    let begun = Instant::now();
-    let mut looked = begun;
+    // Those that were there first: all are named before any is read to its end.
+    let (mut first, mut naming) = (BTreeSet::new(), true);
+    let mut looked = Instant::now();
     loop {
-        let (calm, patience) = match updates.recv_timeout(CALM) {
+        let patience = match updates.recv_timeout(CALM) {
             Ok(update) => {
                 runs.apply(update.clone());
                 match update {
-                    Update::Run { id, .. } => notifier.forget(id),
-                    Update::Written { id, age } => {
-                        current.insert(id);
+                    Update::Run { id, .. } => {
+                        notifier.forget(id);
+                        if naming {
+                            first.insert(id);
+                        }
+                    }
+                    Update::Written { id, .. } => {
+                        (_, naming) = (current.insert(id), false);
                         let found = runs.position(id).and_then(|index| runs.get(index));
-                        if let Some(run) = found.filter(|_| age > begun.elapsed()) {
+                        if let Some(run) = found.filter(|_| first.remove(&id)) {
                             notifier.know(id, &run.monitor.snapshot());
                         }
                     }
@@ -170,13 +176,13 @@ pub(super) fn relay(
                 if looked.elapsed() < BUSY {
                     continue;
                 }
-                (false, Duration::ZERO)
+                Duration::ZERO
             }
-            Err(RecvTimeoutError::Timeout) => (true, Duration::ZERO),
-            Err(RecvTimeoutError::Disconnected) => (true, LAST_WAIT),
+            Err(RecvTimeoutError::Timeout) => Duration::ZERO,
+            Err(RecvTimeoutError::Disconnected) => LAST_WAIT,
         };
         looked = Instant::now();
-        for run in runs.list().iter().filter(|run| calm || current.contains(&run.id())) {
+        for run in runs.list().iter().filter(|run| current.contains(&run.id())) {
             notifier.look(run.id(), &run.name, &run.monitor.snapshot(), false);
         }
         for (id, text) in notifier.troubles(patience) {
@@ -324,6 +330,27 @@ mod tests {
         drop(sender);
         relayed.join().unwrap();
         assert_eq!(told(&file).len(), 1);
+    }
+
+    #[test]
+    fn what_a_log_had_at_first_is_no_news_and_what_comes_is() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("told");
+        let (sender, updates) = channel();
+        let (to, _shown) = std::sync::mpsc::sync_channel(1 << 12);
+        let send = |id: usize, name: &str| {
+            sender.send(Update::Run { id, name: name.into() }).unwrap();
+            for step in 1..=16 {
+                sender.send(Update::Record { id, record: eval(step, loss(step)) }).unwrap();
+            }
+            sender.send(Update::Written { id, age: Duration::ZERO }).unwrap();
+        };
+        send(1, "old");
+        send(2, "new");
+        drop(sender);
+        relay(&updates, &to, teller(&file), false);
+        let told = told(&file);
+        assert!(told.len() == 1 && told[0].starts_with("new severe new: overfitting"), "{told:?}");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) struct WatchArgs {
     #[arg(long)]
     plain: bool,
     /// Show what is there already, and do not wait for more
-    #[arg(long)]
+    #[arg(long, conflicts_with = "notify")]
     once: bool,
     #[command(flatten)]
     notify: Notify,
@@ -124,8 +124,8 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         side.passes.store(true, Ordering::SeqCst);
         say("the dashboard is closed; what comes is passed through until its end");
         let _ = piped.join();
-        // It tells of what came after the dashboard, too.
-        relay.map(std::thread::JoinHandle::join);
+        // It tells of what came after the dashboard, too. Of files there may always come more.
+        relay.filter(|_| args.sources.len() == 1).map(std::thread::JoinHandle::join);
     }
     Ok(code::FINE)
 }

@@ -183,10 +183,15 @@ impl Runs {
                 output.push_back(line.chars().take(OUTPUT_WIDTH).collect());
             }
             Update::Trainer { id, trainer } => self.run(id).trainer = trainer,
-            Update::Written { id, age } => self.run(id).news = Some(age),
+            Update::Written { id, age } => {
+                let run = self.run(id);
+                run.news = Some(age);
+                run.monitor.settle();
+            }
             Update::Gone { id } => {
                 let run = self.run(id);
                 (run.gone, run.trainer) = (true, Trainer::Deaf);
+                run.monitor.settle();
             }
         }
     }

@@ -111,9 +111,10 @@ impl Epochs {
         let (first, last) = (curves.eval.first(), curves.eval.last());
         let at_zero = first.filter(|first| first.epoch == Some(0.0));
         // Whoever has taken a step, or has a train loss, has trained; a part of an epoch is no number of one.
+        let is_number = |point: &EvalPoint| point.epoch.is_some_and(|epoch| epoch.fract() == 0.0);
         let whole = run.step_kind == StepKind::Epoch;
         let trained = |first: &EvalPoint| first.step > 0 || whole || first.train_loss.is_some();
-        let from_zero = at_zero.is_some_and(trained);
+        let from_zero = at_zero.is_some_and(trained) && curves.eval.iter().all(is_number);
         let epochs = Self { from_zero, trained: None };
         Self { trained: last.and_then(|last| last.epoch).map(|epoch| epochs.until(epoch)), ..epochs }
     }

@@ -256,11 +256,16 @@ pub(super) fn figures(line: &[u8], mut each: impl FnMut(&[u8])) {
     }
 }
 
-/// A loss as half of the world writes it, `2,5`, and how long that is. Losses do not come in thousands.
+/// A figure as half of the world writes it, `2,5`, and how long that is: of those that do not come in thousands.
 fn decimal_comma(name: &[u8], text: &[u8], whole: usize) -> Option<(f64, usize)> {
     let (head, rest) = text.split_at(whole);
     let [b',', first, ..] = rest else { return None };
-    if !first.is_ascii_digit() || head.contains(&b'.') || !matches!(names::read(name).what, What::Loss(_)) {
+    let small = || match names::read(name).what {
+        What::Loss(rank) => rank < 2,
+        What::LearningRate | What::GradNorm | What::Perplexity | What::Epoch => true,
+        _ => false,
+    };
+    if !first.is_ascii_digit() || head.contains(&b'.') || !small() {
         return None;
     }
     let mut copy = [0; 32];
@@ -268,8 +273,8 @@ fn decimal_comma(name: &[u8], text: &[u8], whole: usize) -> Option<(f64, usize)>
     copy.copy_from_slice(&text[..copy.len()]);
     *copy.get_mut(whole)? = b'.';
     let (value, length) = scan::number(copy)?;
-    // A list of numbers is none.
-    let list = matches!(text[length..], [b',', next, ..] if next.is_ascii_digit());
+    // A list of numbers is none, nor are thousands with a part of one.
+    let list = matches!(text[length..], [b',' | b'.', next, ..] if next.is_ascii_digit());
     (length > whole + 1 && !list).then_some((value, length))
 }
 

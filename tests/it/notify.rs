@@ -1,8 +1,9 @@
 //! `--notify`: a command of the user's is run when a run has gone bad, once, and told what.
 
 use crate::cli::{HOT, Place, stderr, stdout, wait_for};
-use std::io::Read;
+use std::io::BufRead;
 use std::process::Stdio;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 const TELL: &str = "echo \"$TUNE_RUN|$TUNE_VERDICT|$TUNE_SEVERITY|$TUNE_STEP|$TUNE_MESSAGE\" >> told.txt";
@@ -22,21 +23,24 @@ fn told(place: &Place) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Writes a log line by line while it is watched, and gives what the watch printed.
-fn watched(place: &Place, notify: &str, lines: &[String]) -> String {
+/// Writes a log while it and an old one are watched, and gives what the watch printed `until` then.
+fn watched(place: &Place, notify: &str, until: &str) -> String {
     place.write("old.csv", &overfit().concat());
     place.write("new.csv", "");
-    // Of what was written before the watch nothing is news.
-    std::thread::sleep(Duration::from_millis(50));
     let arguments = ["watch", "old.csv", "new.csv", "--plain", "--notify", notify];
     let mut watch = place.command(&arguments).stdout(Stdio::piped()).spawn().expect("tune starts");
-    let mut out = wait_for(&mut watch, "old.csv: Verdict: overfitting");
-    place.write("new.csv", &lines.concat());
+    let out = wait_for(&mut watch, "old.csv: Verdict: overfitting");
+    place.write("new.csv", &overfit().concat());
     // What it prints is read aside: it may never print what is waited for.
-    let reader = std::thread::spawn(move || {
-        let mut said = String::new();
-        out.read_to_string(&mut said).map(|_| said)
-    });
+    let (sender, lines) = channel();
+    std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let mut said = String::new();
+    while let Ok(line) = lines.recv_timeout(Duration::from_secs(10)) {
+        said += &(line + "\n");
+        if said.contains(until) {
+            break;
+        }
+    }
     for _ in 0..100 {
         if !told(place).is_empty() {
             break;
@@ -47,13 +51,13 @@ fn watched(place: &Place, notify: &str, lines: &[String]) -> String {
     std::thread::sleep(Duration::from_secs(1));
     watch.kill().expect("it still watches");
     watch.wait().expect("it ends");
-    reader.join().expect("a reader").expect("text")
+    said
 }
 
 #[test]
 fn a_log_that_comes_to_overfit_is_told_of_once_and_an_old_one_not_at_all() {
     let place = Place::new();
-    watched(&place, TELL, &overfit());
+    watched(&place, TELL, "new.csv: Verdict: overfitting (severe)");
     let told = told(&place);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
@@ -65,7 +69,7 @@ fn a_log_that_comes_to_overfit_is_told_of_once_and_an_old_one_not_at_all() {
 #[test]
 fn a_command_that_fails_is_said_and_changes_nothing() {
     let place = Place::new();
-    let said = watched(&place, "echo > told.txt; echo no post >&2; exit 3", &overfit());
+    let said = watched(&place, "echo > told.txt; echo no post >&2; exit 3", " failed, ");
     assert!(said.contains("new.csv: the command of --notify failed, exit status: 3: no post\n"), "{said}");
     let output = place.tune(&["watch", "old.csv", "--notify", ""]);
     assert_eq!(output.status.code(), Some(2));
@@ -80,7 +84,7 @@ fn a_trainer_that_is_run_is_told_of_too() {
     let told = told(&place);
     assert!(told.len() == 1 && told[0].starts_with("sh|overfitting|severe|16|"), "{told:?}");
     // A stop at watch is told of, though watch alone is not.
-    let script = "head -n 11 bad.csv; sleep 20";
+    let script = "head -n 11 bad.csv; exec sleep 20";
     place.tune(&["exec", "--stop-on", "watch", "--notify", TELL, "--", "sh", "-c", script]);
     let stop = self::told(&place).pop().expect("a line");
     assert!(stop.starts_with("sh|overfitting|") && stop.contains("|sh was stopped: overfitting ("), "{stop}");

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -206,4 +207,24 @@ fn a_watch_ends_where_a_check_does() {
             (verdicts(&["check", "--json"], &case), verdicts(&["watch", "--once", "--json"], &case));
         assert_eq!(checked, watched, "{}", case.display());
     }
+}
+
+#[test]
+fn train_losses_that_come_after_their_evaluation_are_judged_together() {
+    let place = place();
+    let mut log = String::new();
+    for eval in 1..=16 {
+        let height = if eval < 4 { 2.5 - 0.4 * f64::from(eval) } else { 1.3 };
+        let _ = writeln!(log, "step {} eval_loss {height:.3}", 10 * eval);
+        for step in 10 * eval - 9..10 * eval {
+            // The first of them alone is no sign of anything.
+            let loss = if step % 10 == 1 || eval < 4 { 0.3 } else { 0.001 };
+            let _ = writeln!(log, "step {step} loss {loss}");
+        }
+    }
+    let path = place.path().join("late.log");
+    std::fs::write(&path, log).expect("a log");
+    let checked = verdicts(&["check", "--json"], &path);
+    assert_eq!(checked, ["\"memorizing\" \"warn\""]);
+    assert_eq!(verdicts(&["watch", "--once", "--json"], &path), checked);
 }

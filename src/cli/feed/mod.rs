@@ -242,13 +242,12 @@ impl Run {
         heard(send(Update::Record { id: self.id, record: Record { t: 0.0, event } }))
     }
 
-    /// Says how long ago its files were written to: what has just been read may be old.
+    /// Says how long ago its files were written to: what has just been read may be old. One that is not there yet
+    /// has nothing old.
     fn date(&self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
         let written = |file: &File| file.follower.path().metadata().ok()?.modified().ok()?.elapsed().ok();
-        match self.files.iter().filter_map(written).min() {
-            Some(age) => heard(send(Update::Written { id: self.id, age })),
-            None => Ok(()),
-        }
+        let age = self.files.iter().filter_map(written).min().unwrap_or_default();
+        heard(send(Update::Written { id: self.id, age }))
     }
 
     /// Turns until one of its files is looked at.
