@@ -141,7 +141,6 @@ impl Monitor {
             *self = Self::new(self.limits);
         }
         let best_before = self.curves.best().map(|best| self.curves.eval[best].loss);
-        let compared = self.compared();
         self.curves.apply(record.t, &record.event);
         self.pace.apply(record);
         self.progress.elapsed_s = self.progress.elapsed_s.max(record.t);
@@ -170,7 +169,7 @@ impl Monitor {
                 // Steps that come late change what the evaluation is compared with; they are judged together.
                 let behind = self.behind && step > newest;
                 self.behind |= step < newest;
-                if news || behind || step == newest || self.compared() != compared {
+                if news || behind || step == newest {
                     self.judge(record.t);
                 }
             }
@@ -234,11 +233,6 @@ impl Monitor {
     fn is_broken(&self) -> bool {
         let broken = |evidence: &Evidence| matches!(evidence, Evidence::NonFinite(_));
         self.diagnosis.findings.iter().any(|finding| broken(&finding.evidence))
-    }
-
-    /// Whether the newest evaluation has a train loss to compare with.
-    fn compared(&self) -> bool {
-        self.curves.eval.last().is_some_and(|eval| eval.train_loss.is_some())
     }
 
     /// No more comes for now: what was put off is judged.

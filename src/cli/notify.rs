@@ -4,8 +4,8 @@
 
 use crate::dashboard::{Runs, Update};
 use crate::diagnosis::{Limits, Severity, Verdict};
+use crate::event::Event;
 use crate::event::record::Record;
-use crate::event::{Event, Note, NoteLevel};
 use crate::monitor::Snapshot;
 use clap::builder::NonEmptyStringValueParser;
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,11 +131,6 @@ impl Notifier {
     }
 }
 
-/// A warning for the list of events.
-pub(super) fn note(text: String) -> Event {
-    Event::Note(Note { level: NoteLevel::Warning, text })
-}
-
 /// Hands updates on as long as someone takes them, and looks at the runs until no more come: when it is calm, since
 /// what a log has been through on its way is no news, and now and then where it never is. What a log had when the
 /// watch began is no news either. Run 0 may be a `stream`, which has no before.
@@ -163,7 +158,8 @@ pub(super) fn relay(
                         }
                     }
                     Update::Written { id, .. } => {
-                        (_, naming) = (current.insert(id), false);
+                        current.insert(id);
+                        naming = false;
                         let found = runs.position(id).and_then(|index| runs.get(index));
                         if let Some(run) = found.filter(|_| first.remove(&id)) {
                             notifier.know(id, &run.monitor.snapshot());
@@ -188,7 +184,7 @@ pub(super) fn relay(
         for (id, text) in notifier.troubles(patience) {
             let run = runs.position(id).and_then(|index| runs.get(index));
             let t = run.map_or(0.0, |run| run.monitor.snapshot().progress.elapsed_s);
-            let _ = to.send(Update::Record { id, record: Record { t, event: note(text) } });
+            let _ = to.send(Update::Record { id, record: Record { t, event: Event::warning(text) } });
         }
         if !patience.is_zero() {
             return;
@@ -246,10 +242,11 @@ mod tests {
     use crate::event::EvalStats;
     use crate::monitor::Monitor;
 
-    /// The command writes what it is told, a line each time.
-    fn teller(file: &std::path::Path) -> Notifier {
+    /// A notifier whose command writes what it is told to the file `told` in the folder, a line each time.
+    fn teller(place: &tempfile::TempDir) -> (std::path::PathBuf, Notifier) {
+        let file = place.path().join("told");
         let command = format!("echo \"$TUNE_RUN $TUNE_SEVERITY $TUNE_MESSAGE\" >> '{}'", file.display());
-        Notifier::new(&Notify { command: Some(command) })
+        (file, Notifier::new(&Notify { command: Some(command) }))
     }
 
     fn told(file: &std::path::Path) -> Vec<String> {
@@ -266,11 +263,17 @@ mod tests {
         if step <= 6 { 3.0 - 0.2 * step as f64 } else { 1.8 + 0.1 * (step - 6) as f64 }
     }
 
+    fn send_overfit(sender: &Sender<Update>, id: usize, name: &str) {
+        sender.send(Update::Run { id, name: name.into() }).expect("a receiver");
+        for step in 1..=16 {
+            sender.send(Update::Record { id, record: eval(step, loss(step)) }).expect("a receiver");
+        }
+    }
+
     #[test]
     fn what_is_new_is_told_once_and_a_stop_always() {
         let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("told");
-        let mut notifier = teller(&file);
+        let (file, mut notifier) = teller(&place);
         let mut monitor = Monitor::new(Limits::DEFAULT);
         let mut severities = Vec::new();
         for step in 1..=16 {
@@ -301,7 +304,7 @@ mod tests {
         notifier.troubles(LAST_WAIT);
         assert_eq!(told(&file).len(), before.len() + 2, "{:?}", told(&file));
         // What another session has told is known.
-        let mut next = teller(&file);
+        let (_, mut next) = teller(&place);
         assert!(next.know(7, &monitor.snapshot()));
         next.look(7, "job", &monitor.snapshot(), false);
         assert_eq!(next.running, 0);
@@ -310,17 +313,12 @@ mod tests {
     #[test]
     fn a_source_that_never_rests_is_looked_at() {
         let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("told");
+        let (file, notifier) = teller(&place);
         let (sender, updates) = channel();
-        let (to, shown) = std::sync::mpsc::sync_channel(1 << 12);
         // Nobody takes what is handed on.
-        drop(shown);
-        let notifier = teller(&file);
+        let (to, _) = std::sync::mpsc::sync_channel(0);
         let relayed = std::thread::spawn(move || relay(&updates, &to, notifier, true));
-        sender.send(Update::Run { id: 0, name: "bars".into() }).unwrap();
-        for step in 1..=16 {
-            sender.send(Update::Record { id: 0, record: eval(step, loss(step)) }).unwrap();
-        }
+        send_overfit(&sender, 0, "bars");
         let until = Instant::now() + 5 * BUSY;
         while told(&file).is_empty() && Instant::now() < until {
             sender.send(Update::Output { id: 0, line: "1 %".into() }).unwrap();
@@ -335,20 +333,15 @@ mod tests {
     #[test]
     fn what_a_log_had_at_first_is_no_news_and_what_comes_is() {
         let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("told");
+        let (file, notifier) = teller(&place);
         let (sender, updates) = channel();
-        let (to, _shown) = std::sync::mpsc::sync_channel(1 << 12);
-        let send = |id: usize, name: &str| {
-            sender.send(Update::Run { id, name: name.into() }).unwrap();
-            for step in 1..=16 {
-                sender.send(Update::Record { id, record: eval(step, loss(step)) }).unwrap();
-            }
+        for (id, name) in [(1, "old"), (2, "new")] {
+            send_overfit(&sender, id, name);
             sender.send(Update::Written { id, age: Duration::ZERO }).unwrap();
-        };
-        send(1, "old");
-        send(2, "new");
+        }
         drop(sender);
-        relay(&updates, &to, teller(&file), false);
+        let (to, _) = std::sync::mpsc::sync_channel(0);
+        relay(&updates, &to, notifier, false);
         let told = told(&file);
         assert!(told.len() == 1 && told[0].starts_with("new severe new: overfitting"), "{told:?}");
     }
@@ -357,7 +350,7 @@ mod tests {
     fn what_a_command_leaves_running_is_not_waited_for() {
         let begun = Instant::now();
         let (done, ended) = channel();
-        start(shell("sleep 60 & echo one >&2; echo two >&2; exit 2"), move |failure| {
+        start(shell("sleep 10 & echo one >&2; echo two >&2; exit 2"), move |failure| {
             done.send(failure).unwrap();
         })
         .unwrap();

@@ -186,7 +186,7 @@ impl Wire {
         let troubles = self.aides.notifier.troubles(patience);
         // Waiting takes no time of training.
         self.started += begun.elapsed();
-        troubles.into_iter().try_for_each(|(_, text)| self.take(&notify::note(text)))
+        troubles.into_iter().try_for_each(|(_, text)| self.take(&Event::warning(text)))
     }
 
     /// Hands an event to the log, to who looks on, and to the judgement.

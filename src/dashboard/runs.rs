@@ -28,7 +28,7 @@ pub enum Update {
     Output { id: usize, line: String },
     /// Whether the run's trainer can be asked for something has changed, or whether it waits.
     Trainer { id: usize, trainer: Trainer },
-    /// The run's source was last written to so long ago.
+    /// All that the run's source had is told; it was last written to so long ago.
     Written { id: usize, age: Duration },
     /// No more will come of this run.
     Gone { id: usize },

@@ -38,6 +38,13 @@ pub enum Event {
     Unknown,
 }
 
+impl Event {
+    /// A note that must not be overlooked.
+    pub fn warning(text: String) -> Self {
+        Self::Note(Note { level: NoteLevel::Warning, text })
+    }
+}
+
 /// What a run is: its size, its model, and the settings that advice depends on.
 ///
 /// Everything that a foreign log may not tell is optional.

@@ -208,9 +208,7 @@ fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
             // Dates and the like need not be read.
             let number = if named { scan::number(&line[at..]) } else { Some((0.0, 1)) };
             if let Some((value, length)) = number {
-                let comma = Some((value, length))
-                    .filter(|_| named)
-                    .and_then(|_| decimal_comma(name, &line[at..], length));
+                let comma = if named { decimal_comma(name, &line[at..], length) } else { None };
                 let (value, length) = comma.unwrap_or_else(|| {
                     let (value, more) = thousands(value, &line[at + length..]);
                     (value, length + more)
@@ -268,11 +266,7 @@ fn decimal_comma(name: &[u8], text: &[u8], whole: usize) -> Option<(f64, usize)>
     if !first.is_ascii_digit() || head.contains(&b'.') || !small() {
         return None;
     }
-    let mut copy = [0; 32];
-    let copy = copy.get_mut(..text.len().min(32))?;
-    copy.copy_from_slice(&text[..copy.len()]);
-    *copy.get_mut(whole)? = b'.';
-    let (value, length) = scan::number(copy)?;
+    let (value, length) = scan::decimal_comma(text, whole)?;
     // A list of numbers is none, nor are thousands with a part of one.
     let list = matches!(text[length..], [b',' | b'.', next, ..] if next.is_ascii_digit());
     (length > whole + 1 && !list).then_some((value, length))

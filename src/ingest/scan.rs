@@ -130,6 +130,16 @@ pub fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
     find(text, needle).map(|at| &text[at + needle.len()..])
 }
 
+/// The number that `text` begins with, as half of the world writes it, `2,5`, and its length; the comma is known to
+/// be at `comma`.
+pub fn decimal_comma(text: &[u8], comma: usize) -> Option<(f64, usize)> {
+    let mut copy = [0; 32];
+    let copy = copy.get_mut(..text.len().min(32))?;
+    copy.copy_from_slice(&text[..copy.len()]);
+    *copy.get_mut(comma)? = b'.';
+    number(copy)
+}
+
 /// The number that follows the first `needle`, spaces and quotes between them allowed.
 #[inline(always)]
 pub fn number_after(text: &[u8], needle: &[u8]) -> Option<f64> {

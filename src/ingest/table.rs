@@ -238,16 +238,10 @@ fn join_words(cells: &mut Vec<Range<usize>>) {
     });
 }
 
-/// A number as half of the world writes it: `2,5`.
+/// A cell that is a number as half of the world writes it: `2,5`.
 fn decimal_comma(cell: &[u8]) -> Option<f64> {
-    let mut copy = [0; 32];
-    let copy = copy.get_mut(..cell.len())?;
-    copy.copy_from_slice(cell);
-    copy[memchr(b',', cell)?] = b'.';
-    match Cell::of(copy) {
-        Cell::Number(value) => Some(value),
-        Cell::Words(_) => None,
-    }
+    let (value, length) = scan::decimal_comma(cell, memchr(b',', cell)?)?;
+    (length == cell.len()).then_some(value)
 }
 
 /// The row between the bars of `| 1 | 2.5 |`, whatever they are made of, with plain ones between its cells.

@@ -134,7 +134,10 @@ impl Reading {
             return;
         }
         if let Some(name) = self.named.take() {
-            let text = format!("no line of it is of {name}: these figures are from what anyone's lines say");
+            let text = format!(
+                "no line of it is of {name}: these figures are from what anyone's lines say; \
+                 without --format its trainer is looked for"
+            );
             self.loose.note(NoteLevel::Warning, text);
         }
     }

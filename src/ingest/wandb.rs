@@ -14,7 +14,7 @@ use super::roles::Role;
 use super::scalars::{Figure, Scalars};
 use super::{Parsed, Reader, pieces, scan};
 use crate::event::record::Record;
-use crate::event::{Event, Note, NoteLevel, RunEnded, StopReason};
+use crate::event::{Event, RunEnded, StopReason};
 
 /// `:W&B`, a magic number and a version.
 const MAGIC: &[u8] = b":W&B\xe1\xbe\x00";
@@ -282,7 +282,7 @@ impl History {
         let step = self.step.map_or(0, |(_, step)| step);
         if code != 0 {
             let text = format!("the trainer ended with exit code {code}");
-            out.push(Record { t, event: Event::Note(Note { level: NoteLevel::Warning, text }) });
+            out.push(Record { t, event: Event::warning(text) });
         }
         let reason = if code == 0 { StopReason::Finished } else { StopReason::Interrupted };
         let ended = RunEnded { reason, step, epoch: None, best: None, restored_best: false };

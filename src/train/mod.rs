@@ -16,9 +16,7 @@ pub mod step;
 use crate::config::Config;
 use crate::data::{Augmenter, Encoder, Example, Splits};
 use crate::event::sink::{Control, Sink};
-use crate::event::{
-    BestPoint, EvalStats, Event, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StopReason,
-};
+use crate::event::{BestPoint, EvalStats, Event, Resumed, RunEnded, RunInfo, Split, StopReason};
 use crate::model::CausalLm;
 use anyhow::{Result, ensure};
 use checkpoint::{Folders, State};
@@ -112,7 +110,7 @@ fn cut(parts: usize, batch_size: usize) -> Event {
         "out of memory: from here on batches are computed {rows} rows at a time and summed; \
          train.gradient_checkpointing = true takes less memory too"
     );
-    Event::Note(Note { level: NoteLevel::Warning, text })
+    Event::warning(text)
 }
 
 /// The end of a run: the best adapter back in place, the test rows, the last event.

@@ -6,7 +6,6 @@
 use super::places::places;
 use super::{ExecArgs, OUTPUT, keep_in};
 use crate::cli::feed::{self, Sources, Stream};
-use crate::cli::notify;
 use crate::dashboard::{Run, Runs, Trainer, Update};
 use crate::diagnosis::Limits;
 use crate::event::record::Record;
@@ -139,7 +138,7 @@ impl Figures {
 
     /// Says something on the screen that is not of the trainer.
     pub(super) fn note(&self, text: String) {
-        self.tell(notify::note(text));
+        self.tell(Event::warning(text));
     }
 
     /// Says on the screen that the trainer has ended because it was asked to.

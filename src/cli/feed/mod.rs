@@ -12,8 +12,8 @@ pub(super) use sources::Sources;
 pub(super) use stream::Stream;
 
 use crate::dashboard::Update;
+use crate::event::Event;
 use crate::event::record::Record;
-use crate::event::{Event, Note, NoteLevel};
 use crate::ingest::{Opener, Options, Parsed, Reader, Skipped};
 use crate::store::follow::{Follower, News};
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ impl File {
     }
 
     fn note(&mut self, text: String) {
-        let event = Event::Note(Note { level: NoteLevel::Warning, text });
+        let event = Event::warning(text);
         let t = self.parsed.records.last().map_or(0.0, |record| record.t);
         self.parsed.records.push(Record { t, event });
     }
@@ -238,7 +238,7 @@ impl Run {
         let hint = self.files.iter().find_map(|file| crate::cli::source::other_figures(file.follower.path()));
         let Some(hint) = hint else { return Ok(()) };
         let text = format!("no losses so far; {hint}");
-        let event = Event::Note(Note { level: NoteLevel::Warning, text });
+        let event = Event::warning(text);
         heard(send(Update::Record { id: self.id, record: Record { t: 0.0, event } }))
     }
 
