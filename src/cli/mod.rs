@@ -33,7 +33,8 @@ mod wire;
 mod wishes;
 
 use crate::diagnosis::Severity;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -228,9 +229,13 @@ impl Failure {
 
 /// Does what the arguments say; the answer is the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            if arguments.get(1).is_some_and(takes_keys) {
+                point_to_key(&mut error);
+            }
             // Clap's own text: help and version on stdout, mistakes on stderr.
             let _ = error.print();
             return if error.use_stderr() { code::USAGE } else { code::FINE };
@@ -259,6 +264,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             code
         }
+    }
+}
+
+/// Whether the command can be given keys of the configuration.
+fn takes_keys(command: &OsString) -> bool {
+    let cli = Cli::command();
+    let mut options = cli.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    options.any(|option| option.get_long() == Some("set"))
+}
+
+/// Where an option is unknown that is a key of the configuration, says how that is given.
+fn point_to_key(error: &mut clap::Error) {
+    if error.kind() != clap::error::ErrorKind::UnknownArgument {
+        return;
+    }
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return };
+    let name = option.trim_start_matches('-').replace('-', "_");
+    if let Some(key) = crate::config::key_called(&name) {
+        let tip = format!("'--set {key}=VALUE' sets that key of the configuration");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
 }
 

@@ -21,6 +21,10 @@ pub const EITHER: &[Either] = &[
 /// The largest rank: above every width of a matrix that is in use, and far below an overflow.
 pub const MAX_RANK: usize = 1 << 16;
 
+/// The largest learning rate: a hundred times what any adapter is trained with, and less than what 2e4, a minus
+/// forgotten, comes to.
+pub const MAX_LEARNING_RATE: f64 = 1.0;
+
 /// A value that has the right type and is wrong all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
@@ -188,6 +192,12 @@ fn train(config: &Config, rules: &mut Rules) {
     rules.at_least_one(train.gradient_accumulation as u64, "train.gradient_accumulation");
     rules.above_zero(train.learning_rate, "train.learning_rate");
     rules.require(
+        !train.learning_rate.is_finite() || train.learning_rate <= MAX_LEARNING_RATE,
+        "train.learning_rate",
+        out_of_range(train.learning_rate),
+        "the largest value is 1; adapters are trained with 1e-5 to 1e-2, and 2e-4 has a minus",
+    );
+    rules.require(
         (0.0..=1.0).contains(&train.warmup_ratio),
         "train.warmup_ratio",
         out_of_range(train.warmup_ratio),
@@ -281,10 +291,10 @@ mod tests {
         assert_eq!(complaints(|c| c.lora.r = 65_537), ["lora.r: 65537 is out of range"]);
         assert_eq!(complaints(|c| c.lora.alpha = 0.0), ["lora.alpha: 0 is out of range"]);
         assert_eq!(complaints(|c| c.data.max_length = 1), ["data.max_length: 1 is out of range"]);
-        assert_eq!(
-            complaints(|c| c.train.learning_rate = f64::INFINITY),
-            ["train.learning_rate: inf is out of range"]
-        );
+        for rate in [0.0, 2e4, f64::INFINITY] {
+            let change = |c: &mut Config| c.train.learning_rate = rate;
+            assert_eq!(complaints(change), [format!("train.learning_rate: {rate} is out of range")]);
+        }
         assert_eq!(complaints(|c| c.train.weight_decay = -0.1), ["train.weight_decay: -0.1 is out of range"]);
         assert_eq!(complaints(|c| c.train.warmup_ratio = 1.1), ["train.warmup_ratio: 1.1 is out of range"]);
         assert_eq!(

@@ -306,16 +306,22 @@ fn unknown_key(section: &Section, key: &str) -> String {
     }
 }
 
+/// The key that is called `name`, here or by another trainer, with its section.
+pub fn key_called(name: &str) -> Option<String> {
+    let meant = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| *name);
+    let (section, key) = elsewhere(meant)?;
+    Some(format!("{}.{}", section.name, key.name))
+}
+
 /// What to say of a key that stands in no section.
 fn lost_key(key: &str) -> String {
-    let meant = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| *name);
     let sections = || SECTIONS.iter().map(|section| section.name);
     if let Some(section) = SECTIONS.iter().find(|section| section.name == key) {
         let keys: Vec<_> = section.keys.iter().map(|known| known.name).collect();
         return format!("{key} is a section; its keys are {}", keys.join(", "));
     }
-    match elsewhere(meant) {
-        Some((section, known)) => did_you_mean(&format!("{}.{}", section.name, known.name)),
+    match key_called(key) {
+        Some(known) => did_you_mean(&known),
         None => format!("the sections are {}", sections().collect::<Vec<_>>().join(", ")),
     }
 }

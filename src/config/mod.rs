@@ -17,7 +17,7 @@ pub mod schema;
 mod value;
 pub mod write;
 
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, key_called, load};
 pub use value::{Holdout, Targets};
 pub use write::{template, template_with};
 

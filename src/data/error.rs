@@ -14,7 +14,7 @@ const KEYS_SHOWN: usize = 6;
 /// Why a dataset cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("{}: cannot be read: {error}\n  hint: {key} names a file of rows, JSON Lines or CSV", file.display())]
+    #[error("{}: cannot be read: {error}\n  hint: {key} names a file of rows, JSON Lines or CSV, seen from the folder tune is started in", file.display())]
     Unreadable {
         file: PathBuf,
         key: &'static str,

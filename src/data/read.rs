@@ -437,7 +437,7 @@ mod tests {
         assert_eq!(
             read(Path::new("no/such.jsonl"), "data.train").unwrap_err().to_string(),
             "no/such.jsonl: cannot be read: No such file or directory (os error 2)\n  \
-             hint: data.train names a file of rows, JSON Lines or CSV"
+             hint: data.train names a file of rows, JSON Lines or CSV, seen from the folder tune is started in"
         );
     }
 }

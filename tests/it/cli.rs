@@ -489,7 +489,7 @@ fn a_plan_is_printed_and_nothing_is_made() {
 fn a_run_that_diverges_keeps_the_adapter_from_before() {
     let place = Place::new();
     let output =
-        place.tune(&["run", "job.toml", "--plain", "--out", OUT, "--set", "train.learning_rate=1e30"]);
+        place.tune(&["run", "job.toml", "--plain", "--out", OUT, "--set", "train.weight_decay=1e30"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(stdout(&output).contains("\nVerdict: diverged (severe)\n"), "{}", stdout(&output));
     assert_eq!(
@@ -536,6 +536,12 @@ fn mistakes_in_the_configuration() {
          --set eval.batchsize=2: unknown key\n  hint: did you mean \"eval.batch_size\"?",
     );
     place.write("job.toml", CONFIG);
+    let options = [("--lr=1e-4", "train.learning_rate"), ("--num-epochs", "train.epochs"), ("-r", "lora.r")];
+    for (option, key) in options {
+        let said = stderr(&place.tune(&["run", "job.toml", option]));
+        let tip = format!("\n\n  tip: '--set {key}=VALUE' sets that key of the configuration\n");
+        assert!(said.contains(&tip), "{said}");
+    }
     place.refuses(
         &["--set", "lora.targets=[\"qproj\"]"],
         "lora.targets: \"qproj\" is not a linear layer of this model\n  \
@@ -556,7 +562,7 @@ fn mistakes_in_the_data() {
     let place = Place::new();
     place.refuses(
         &["--set", "data.train=none.jsonl"],
-        "none.jsonl: cannot be read: No such file or directory (os error 2)\n  hint: data.train names a file of rows, JSON Lines or CSV",
+        "none.jsonl: cannot be read: No such file or directory (os error 2)\n  hint: data.train names a file of rows, JSON Lines or CSV, seen from the folder tune is started in",
     );
     place.refuses(
         &["--set", "data.valid=12"],
