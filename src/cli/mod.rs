@@ -163,17 +163,17 @@ struct Reading {
 
 impl Reading {
     fn options(&self) -> Result<crate::ingest::Options, Failure> {
-        let known = crate::ingest::TRAINERS;
-        if let Some(name) = self.format.as_ref().filter(|name| !known.contains(&name.as_str())) {
+        let known = crate::event::trainer::TRAINERS.iter().map(|trainer| trainer.name);
+        if let Some(name) = self.format.as_ref().filter(|name| !known.clone().any(|known| known == **name)) {
             let distance = |known: &str| strsim::damerau_levenshtein(known, name);
             // A third of its letters may be wrong; beyond that another word was meant.
-            let near = known.iter().filter(|known| 3 * distance(known) <= known.len().max(name.len()));
-            let begun = known.iter().find(|known| name.len() > 1 && known.starts_with(name.as_str()));
+            let near = known.clone().filter(|known| 3 * distance(known) <= known.len().max(name.len()));
+            let begun = known.clone().find(|known| name.len() > 1 && known.starts_with(name.as_str()));
             let near = near.min_by_key(|known| distance(known)).or(begun);
             let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
             return Err(Failure::usage(anyhow::anyhow!(
                 "--format {name}: no such format\n  hint: {near}there are {}",
-                known.join(", ")
+                known.collect::<Vec<_>>().join(", ")
             )));
         }
         let mut map = crate::ingest::Map::default();

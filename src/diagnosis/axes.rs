@@ -7,7 +7,7 @@
 use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
 use crate::curve::EvalPoint;
-use crate::event::Places;
+use crate::event::{Places, metric};
 use serde::Serialize;
 use std::fmt;
 
@@ -27,38 +27,9 @@ pub struct Disagreement {
     pub of_task: bool,
 }
 
-/// Parts of the names of metrics of which more is better, and of those of which less is.
-const HIGHER: &[&str] = &[
-    "accuracy",
-    "acc",
-    "f1",
-    "bleu",
-    "rouge",
-    "chrf",
-    "exact",
-    "em",
-    "reward",
-    "auc",
-    "precision",
-    "recall",
-    "mcc",
-];
-const LOWER: &[&str] = &["wer", "cer", "ter", "mae", "rmse"];
 /// A change of a metric that is no news, as a share of the room to its best possible value, or of
 /// itself where it has none.
 const NEWS: f64 = 0.02;
-
-/// Whether more of a metric is better; `None` where its name does not tell.
-fn higher_is_better(name: &str) -> Option<bool> {
-    let name = name.to_lowercase();
-    let mut parts = name.split(|c: char| !c.is_ascii_alphanumeric());
-    let is = |list: &[&str], part: &str| list.iter().any(|known| part.starts_with(known));
-    parts.find_map(|part| match part {
-        part if is(LOWER, part) => Some(false),
-        part if is(HIGHER, part) => Some(true),
-        _ => None,
-    })
-}
 
 /// The value of a metric at an evaluation.
 fn value(point: &EvalPoint, name: &str) -> Option<f64> {
@@ -74,17 +45,19 @@ pub fn rule(case: &Case) -> Option<Finding> {
     }
     let eval = &case.curves.eval;
     let last = &eval[standing.last];
-    let of_metric = |name: &str| {
-        let higher = higher_is_better(name)?;
-        let series = |point: &EvalPoint| value(point, name);
-        disagreement(eval, standing.best, standing.last, name, higher, true, &series)
+    let named = |of_task: bool| {
+        let names = last.metrics.iter().map(|metric| metric.name.as_str());
+        names.filter(move |name| metric::is_of_tokens(name) != of_task).find_map(move |name| {
+            let higher = metric::higher_is_better(name)?;
+            let series = |point: &EvalPoint| value(point, name);
+            disagreement(eval, standing.best, standing.last, name, higher, of_task, &series)
+        })
     };
-    let task = last.metrics.iter().find_map(|metric| of_metric(&metric.name));
-    let tokens = || {
+    let own = || {
         let series = |point: &EvalPoint| point.token_accuracy;
         disagreement(eval, standing.best, standing.last, "token accuracy", true, false, &series)
     };
-    let evidence = Evidence::Disagreement(task.or_else(tokens)?);
+    let evidence = Evidence::Disagreement(named(true).or_else(own).or_else(|| named(false))?);
     Some(Finding { severity: Severity::None, evidence })
 }
 
@@ -137,24 +110,5 @@ impl Words for Disagreement {
             self.at_best,
             places.at(self.metric_step)
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_tell_which_way_is_better() {
-        for (name, expected) in [
-            ("eval_accuracy", Some(true)),
-            ("eval_f1_macro", Some(true)),
-            ("rougeL", Some(true)),
-            ("wer", Some(false)),
-            ("eval_runtime", None),
-            ("samples_per_second", None),
-        ] {
-            assert_eq!(higher_is_better(name), expected, "{name}");
-        }
     }
 }

@@ -319,7 +319,7 @@ pub fn above(rise: f64, noise: Option<f64>, assumed: bool) -> String {
 pub(super) fn unit(unit: LossUnit) -> &'static str {
     match unit {
         LossUnit::NatsPerToken => " nats per token",
-        LossUnit::Unknown => "",
+        LossUnit::Surrogate | LossUnit::Unknown => "",
     }
 }
 

@@ -3,16 +3,16 @@
 //! A train loss near zero is no sickness where the eval loss is near zero too, or still falling.
 
 use super::{Case, Evidence, Finding, Severity, finding};
-
-/// Trainers whose losses are of no text.
-pub(super) const TABULAR: &[&str] = &["xgboost", "lightgbm", "catboost"];
+use crate::event::LossUnit;
+use crate::event::trainer::Losses;
 
 /// Train loss near zero while the eval loss has hardly improved since.
 pub fn rule(case: &Case) -> Option<Finding> {
     let (standing, limits, eval) = (case.standing.as_ref()?, case.limits, &case.curves.eval);
     // Of a loss that is not a token's, near zero means nothing.
-    let comparable = case.run.train_loss.comparable(case.run.eval_loss);
-    if !comparable || TABULAR.contains(&case.run.trainer.as_str()) || standing.finite < limits.min_evals {
+    let (train, held_out) = (case.run.train_loss, case.run.eval_loss);
+    let comparable = train.comparable(held_out) && train.unit != LossUnit::Surrogate;
+    if !comparable || case.losses() == Losses::Tabular || standing.finite < limits.min_evals {
         return None;
     }
     let near_zero = |index: &usize| eval[*index].train_loss.is_some_and(|loss| loss < limits.near_zero_train);

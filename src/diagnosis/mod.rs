@@ -29,6 +29,7 @@ pub use finding::{Evidence, Finding, Severity, Verdict};
 pub use limits::Limits;
 
 use crate::curve::{Curves, EvalPoint};
+use crate::event::trainer::{self, Losses};
 use crate::event::{Places, RunInfo, StepKind};
 use standing::Standing;
 
@@ -38,6 +39,13 @@ struct Case<'a> {
     run: &'a RunInfo,
     limits: &'a Limits,
     standing: Option<Standing>,
+}
+
+impl Case<'_> {
+    /// What the losses of the run's trainer are.
+    fn losses(&self) -> Losses {
+        trainer::of(&self.run.trainer).map_or(Losses::Any, |trainer| trainer.losses)
+    }
 }
 
 /// One rule looks for one sickness.

@@ -4,10 +4,10 @@
 //! blown up; whether a right loss is a good one is for the other rules.
 
 use super::finding::Words;
-use super::memorise::TABULAR;
 use super::{Case, Evidence, Finding, Severity};
 use crate::curve::EvalPoint;
-use crate::event::{BestPoint, Places};
+use crate::event::trainer::Losses;
+use crate::event::{BestPoint, LossUnit, Places, metric};
 use serde::Serialize;
 use std::fmt;
 
@@ -41,29 +41,30 @@ pub struct ExactZeros {
 
 /// `ln` of a vocabulary larger than any in use, some 1.2 million tokens.
 const LARGEST_CHANCE: f64 = 14.0;
-/// Trainers whose loss is that of a language model, in nats a token, by construction.
-const LANGUAGE: &[&str] = &[
-    "tune",
-    "hf-trainer",
-    "trl",
-    "mlx-lm",
-    "llama.cpp",
-    "torchtune",
-    "nanogpt",
-    "litgpt",
-    "llama-factory",
-    "ms-swift",
-];
+/// A train loss of so many times the first has blown up.
+const BLOWN: f64 = 2.0;
 
-/// Whether the eval losses are those of a language model, in nats a token.
-pub fn is_language(case: &Case) -> bool {
-    let known = case.run.eval_loss.unit == crate::event::LossUnit::NatsPerToken;
-    known || LANGUAGE.contains(&case.run.trainer.as_str())
+/// Whether the eval losses are those of a language model, in nats a token: by their unit, by their trainer, or by the
+/// accuracy of single tokens beside them.
+fn is_language(case: &Case) -> bool {
+    let unit = case.run.eval_loss.unit;
+    let of_tokens = |point: &EvalPoint| point.metrics.iter().any(|m| metric::is_of_tokens(&m.name));
+    unit == LossUnit::NatsPerToken
+        || unit == LossUnit::Unknown
+            && (case.losses() == Losses::Language || case.curves.eval.last().is_some_and(of_tokens))
 }
 
 /// More than half of the evaluations are above chance.
 pub fn above_chance(case: &Case) -> Option<Finding> {
-    if !is_language(case) {
+    // What is a language model as a rule is taken for one where its losses have blown up.
+    let blown = || {
+        let mut train = case.curves.train.iter().map(|step| step.loss).filter(|loss| loss.is_finite());
+        let first = train.next().unwrap_or(f64::INFINITY);
+        case.losses() == Losses::MostlyLanguage
+            && case.run.eval_loss.unit == LossUnit::Unknown
+            && train.any(|loss| loss > BLOWN * first)
+    };
+    if !is_language(case) && !blown() {
         return None;
     }
     let vocab = case.run.model.as_ref().map(|model| model.vocab).filter(|vocab| *vocab > 1);
@@ -110,8 +111,8 @@ fn zeros_from(len: usize, loss: impl Fn(usize) -> f64, near_zero: f64, may_be_ma
 /// The newest losses are exactly zero, and were not nearly so before: no cross entropy is. A filter of NaN
 /// writes 0, and so does a batch whose every token is masked.
 pub fn exact_zeros(case: &Case) -> Option<Finding> {
-    // A share of wrong answers may be none.
-    if TABULAR.contains(&case.run.trainer.as_str()) {
+    // A share of wrong answers may be none, and so may what is no cross entropy.
+    if case.losses() == Losses::Tabular || case.run.train_loss.unit == LossUnit::Surrogate {
         return None;
     }
     let (train, eval, near_zero) = (&case.curves.train, &case.curves.eval, case.limits.near_zero_train);

@@ -1,7 +1,9 @@
 //! The rules, each on a run that it must speak of and on one that it must not.
 
 use super::*;
-use crate::event::{EvalStats, Event, ExampleLoss, Generated, Metric, Places, Settings, Split, StepStats};
+use crate::event::{
+    EvalStats, Event, ExampleLoss, Generated, LossMeaning, Metric, Places, Settings, Split, StepStats,
+};
 
 mod guards;
 mod said;
@@ -50,21 +52,20 @@ fn falling_train(step: u64) -> f64 {
 
 #[test]
 fn a_task_metric_that_still_improves_tempers_the_alarm_and_token_accuracy_does_not() {
-    let with = |metric: fn(usize) -> f64, task: bool| {
+    let with = |metric: fn(usize) -> f64, name: Option<&str>| {
         let mut curves = curves(falling_train, &RISING);
         for (index, loss) in RISING.iter().enumerate() {
             let mut stats = eval(index as u64 * EVERY, *loss);
-            if task {
-                stats.metrics = vec![Metric { name: "eval_f1".into(), value: metric(index) }];
-            } else {
-                stats.token_accuracy = Some(metric(index));
+            match name {
+                Some(name) => stats.metrics = vec![Metric { name: name.into(), value: metric(index) }],
+                None => stats.token_accuracy = Some(metric(index)),
             }
             curves.apply(0.0, &Event::Eval(stats));
         }
         judge(&curves)
     };
     let better = |index| 0.5 + 0.04 * index as f64;
-    let parted = with(better, true);
+    let parted = with(better, Some("eval_f1"));
     assert_eq!((parted.verdict, parted.severity), (Verdict::Overfitting, Severity::Watch));
     assert_eq!(kinds(&parted.remarks), ["disagreement"]);
     assert!(
@@ -72,12 +73,18 @@ fn a_task_metric_that_still_improves_tempers_the_alarm_and_token_accuracy_does_n
         "{}",
         parted.remarks[0].message(Places::default())
     );
-    assert_eq!(with(|index| 0.9 - 0.04 * index as f64, true).severity, Severity::Severe);
-    let tokens = with(better, false);
-    assert_eq!(
-        (tokens.severity, kinds(&tokens.remarks)),
-        (Severity::Severe, vec!["disagreement".to_string()])
-    );
+    assert_eq!(with(|index| 0.9 - 0.04 * index as f64, Some("eval_f1")).severity, Severity::Severe);
+    // Our own, and as TRL logs it.
+    for name in [None, Some("eval_mean_token_accuracy")] {
+        let tokens = with(better, name);
+        assert_eq!(
+            (tokens.severity, kinds(&tokens.remarks)),
+            (Severity::Severe, vec!["disagreement".to_string()])
+        );
+    }
+    // A counter says nothing.
+    let counted = with(|index| 1000.0 * index as f64, Some("accumulated_steps"));
+    assert_eq!((counted.severity, kinds(&counted.remarks)), (Severity::Severe, vec![]));
 }
 
 #[test]
@@ -204,6 +211,22 @@ fn losses_that_cannot_be_right_are_named() {
     assert_eq!(judge(&curves(|_| 90.0, &above)).verdict, Verdict::Diverged);
     let foreign = diagnose(&curves(|_| 90.0, &above), &RunInfo::default(), &Limits::DEFAULT);
     assert_eq!(foreign.verdict, Verdict::Healthy, "a loss of unknown unit may be large");
+    let of = |trainer: &str, loss| {
+        let run =
+            RunInfo { trainer: trainer.into(), train_loss: loss, eval_loss: loss, ..RunInfo::default() };
+        let zeros = curves(|_| 0.0, &[1.0, 0.9, 0.8, 0.7]);
+        [above, [20.0; 7]]
+            .map(|evals| diagnose(&curves(|_| 90.0, &evals), &run, &Limits::DEFAULT).verdict)
+            .into_iter()
+            .chain([diagnose(&zeros, &run, &Limits::DEFAULT).verdict])
+            .map(|verdict| verdict == Verdict::Diverged)
+            .collect::<Vec<_>>()
+    };
+    let unknown = LossMeaning::default();
+    assert_eq!(of("mlx-lm", unknown), [true, true, true]);
+    // A regression may have such a loss, and training on rewards begins with zeros.
+    assert_eq!(of("hf-trainer", unknown), [false, false, true]);
+    assert_eq!(of("trl", LossMeaning::SURROGATE), [false, false, false]);
 }
 
 #[test]

@@ -4,10 +4,12 @@
 //! the dashboard replays them. Nothing here reads a clock, a file or a configuration: time is added
 //! by [`record::Record`], and [`sink::Sink`] says where events go.
 
+pub mod metric;
 pub mod num;
 mod places;
 pub mod record;
 pub mod sink;
+pub mod trainer;
 
 pub use places::{Places, StepKind};
 
@@ -183,6 +185,9 @@ pub struct LossMeaning {
 }
 
 impl LossMeaning {
+    /// Of training on preferences or rewards.
+    pub const SURROGATE: Self = Self { unit: LossUnit::Surrogate, weighting: Weighting::Unknown };
+
     /// Cross entropy in nats, averaged over all tokens that carry loss: what `tune` itself reports.
     pub const NATS_PER_TOKEN: Self = Self { unit: LossUnit::NatsPerToken, weighting: Weighting::Token };
 
@@ -196,6 +201,8 @@ impl LossMeaning {
 #[serde(rename_all = "snake_case")]
 pub enum LossUnit {
     NatsPerToken,
+    /// Of preferences or rewards: margins, or a surrogate that is 0 while nothing has changed. No cross entropy.
+    Surrogate,
     /// A foreign trainer's loss: taken to be of one unit throughout its own log.
     #[default]
     Unknown,

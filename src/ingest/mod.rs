@@ -11,8 +11,9 @@
 //!
 //! # Another trainer
 //!
-//! A file that implements [`Format`] for one line at a time, its line in `text::formats`, and a log of
-//! it under `tests/logs/<trainer>/<case>/` with its `truth.json`. The names of columns (`val_loss`,
+//! A file that implements [`Format`] for one line at a time, its line in `text::formats`, its name and what its
+//! losses are in [`crate::event::trainer`], and a log of it under `tests/logs/<trainer>/<case>/` with its
+//! `truth.json`. Where it has options that advice should name, they are a line in `diagnosis::advice`. The names of columns (`val_loss`,
 //! `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
 
 mod boosting;
@@ -85,32 +86,6 @@ pub trait Reader: Send {
     /// Who wrote the stream, as far as it can be told yet; else what holds it (`text`, `csv`).
     fn trainer(&self) -> &'static str;
 }
-
-/// Every name that a source may go by: trainers, then what holds figures where the trainer is not known.
-pub const TRAINERS: &[&str] = &[
-    "tune",
-    "hf-trainer",
-    "trl",
-    "mlx-lm",
-    "llama.cpp",
-    "torchtune",
-    "lightning",
-    "keras",
-    "fastai",
-    "nanogpt",
-    "litgpt",
-    "llama-factory",
-    "ms-swift",
-    "xgboost",
-    "lightgbm",
-    "catboost",
-    "tensorboard",
-    "wandb",
-    "mlflow",
-    "csv",
-    "jsonl",
-    "text",
-];
 
 /// What the user says of a source, where it cannot say so itself.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,8 @@
 //! A name is cut into its words. Only what is known to be lower for a better model counts as a loss;
 //! everything else is a metric at most, so that an accuracy is never read upside down.
 
+use crate::event::metric;
+
 /// Which rows a figure is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -65,6 +67,11 @@ pub fn of_trl(name: &[u8]) -> bool {
     )
 }
 
+/// Whether only training on preferences or rewards has a figure of this name: DPO, GRPO and the like.
+pub fn of_reward(name: &[u8]) -> bool {
+    words(name).iter().any(|word| word == "reward" || word == "rewards")
+}
+
 /// The longest name that is looked into.
 const LONGEST: usize = 120;
 
@@ -79,42 +86,10 @@ pub fn side(word: &str) -> Option<Side> {
     }
 }
 
-/// Words of figures that rise as a model gets better.
-pub(super) const RISING: &[&str] = &[
-    "acc",
-    "accuracy",
-    "accuracies",
-    "auc",
-    "auroc",
-    "f1",
-    "precision",
-    "recall",
-    "match",
-    "em",
-    "bleu",
-    "sacrebleu",
-    "chrf",
-    "meteor",
-    "rouge",
-    "rouge1",
-    "rouge2",
-    "rougel",
-    "rougelsum",
-    "mcc",
-    "map",
-    "ndcg",
-    "r2",
-    "pearson",
-    "spearman",
-    "reward",
-    "rewards",
-    "pass",
-];
-
 /// Whether a name is that of a figure which is known to rise as a model gets better.
 pub fn rises(name: &[u8]) -> bool {
     let is_loss = matches!(read(name).what, What::Loss(_) | What::Perplexity);
-    !is_loss && words(name).iter().any(|word| RISING.contains(&word.as_str()))
+    !is_loss && words(name).iter().any(|word| metric::word_rises(word) == Some(true))
 }
 
 /// Cuts a name into words: at everything that is neither letter nor digit, where small letters turn

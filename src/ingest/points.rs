@@ -7,7 +7,8 @@
 use super::{Parsed, Skipped};
 use crate::event::record::Record;
 use crate::event::{
-    EvalStats, Event, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StepKind, StepStats, StopReason,
+    EvalStats, Event, LossMeaning, Note, NoteLevel, Resumed, RunEnded, RunInfo, Split, StepKind, StepStats,
+    StopReason,
 };
 
 /// Evaluation sets whose order is followed.
@@ -151,6 +152,11 @@ impl Points {
     /// What is known of the run; a change after the first point is announced with the next run only.
     pub fn info(&mut self) -> &mut RunInfo {
         &mut self.info
+    }
+
+    /// What the losses are.
+    pub fn means(&mut self, meaning: LossMeaning) {
+        (self.info.train_loss, self.info.eval_loss) = (meaning, meaning);
     }
 
     /// Who writes the log, as far as it is known; for every line, so it must cost nothing.

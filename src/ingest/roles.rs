@@ -5,6 +5,7 @@
 //! whose loss they are. Nothing is counted and nothing is grouped here.
 
 use super::names;
+use crate::event::metric;
 
 /// What a scalar is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(super) fn series_of_folder(name: &str) -> Option<(String, Side)> {
 
 /// Whether a word of the name of an evaluation figure says that it is about how good the answers are.
 fn is_metric(word: &str) -> bool {
-    names::RISING.contains(&word) || matches!(word, "wer" | "cer")
+    metric::word_rises(word).is_some()
 }
 
 /// What the scalar called `name` is, in a file about `side`.

@@ -6,7 +6,7 @@
 use super::names::{self, Name, Side, What};
 use super::points::{At, Train};
 use super::{Map, Points, scan};
-use crate::event::{EvalStats, Metric, Split};
+use crate::event::{EvalStats, LossMeaning, Metric, Split};
 
 /// Names that are remembered; a log has a few dozen at most.
 const MOST_NAMES: usize = 128;
@@ -43,6 +43,8 @@ pub struct Rows {
     last_decides: bool,
     /// The side of names that do not say it.
     side: Option<Side>,
+    /// What the losses are, by the figures beside them.
+    meaning: LossMeaning,
     row: Row,
 }
 
@@ -199,6 +201,9 @@ impl Rows {
         let index = self.known.iter().position(is).unwrap_or_else(|| {
             if self.known.len() < MOST_NAMES {
                 self.known.push((name.to_vec(), self.understand(name)));
+                if names::of_reward(name) {
+                    self.meaning = LossMeaning::SURROGATE;
+                }
                 self.known.len() - 1
             } else {
                 MOST_NAMES
@@ -263,6 +268,7 @@ impl Rows {
         if !self.is_point() {
             return false;
         }
+        points.means(self.meaning);
         let summary = self.is_summary();
         let row = &mut self.row;
         // What is never ahead of the step is a count so far by the name of a total.

@@ -9,7 +9,7 @@ use super::names;
 use super::points::is_again;
 use super::roles::{Grain, Role, Side, is_objective, role};
 use crate::event::record::{FORMAT, Record};
-use crate::event::{EvalStats, Event, Metric, RunInfo, Split, StepStats};
+use crate::event::{EvalStats, Event, LossMeaning, Metric, RunInfo, Split, StepStats};
 use std::collections::HashMap;
 
 /// Names that are looked at; what a log has more of is passed over.
@@ -41,6 +41,8 @@ pub(super) struct Scalars {
     names: Names,
     /// Who writes names like these, and how surely.
     trainer: Option<(u8, &'static str)>,
+    /// What the losses are, by the names beside them.
+    meaning: LossMeaning,
     /// When the first figure was taken.
     start: Option<f64>,
     group: Group,
@@ -107,6 +109,7 @@ impl Scalars {
             container,
             names: Names::default(),
             trainer: None,
+            meaning: LossMeaning::default(),
             start: None,
             group: Group::default(),
             grains: Grains::default(),
@@ -214,6 +217,9 @@ impl Scalars {
             };
         }
         self.trainer = self.trainer.max(writer(name));
+        if names::of_reward(name.as_bytes()) {
+            self.meaning = LossMeaning::SURROGATE;
+        }
         self.names.add(bytes, found)
     }
 
@@ -235,7 +241,14 @@ impl Scalars {
         let (t, step, epoch) = (group.t, group.step, group.epoch);
         let says = group.loss.is_some() || group.test.is_some() || !group.evals.is_empty();
         if says && !std::mem::replace(&mut self.begun, true) {
-            let run = RunInfo { format: FORMAT, trainer: self.trainer().into(), ..RunInfo::default() };
+            let (trainer, meaning) = (self.trainer().into(), self.meaning);
+            let run = RunInfo {
+                format: FORMAT,
+                trainer,
+                train_loss: meaning,
+                eval_loss: meaning,
+                ..RunInfo::default()
+            };
             out.push(Record { t: 0.0, event: Event::RunStarted(Box::new(run)) });
         }
         let group = &self.group;

@@ -114,7 +114,7 @@ fn mode(snapshot: &Snapshot<'_>, ui: &Ui, theme: Theme) -> (String, ratatui::sty
     let unit = match (snapshot.run.eval_loss.unit, ui.unit) {
         (_, Unit::Perplexity) => "perplexity",
         (LossUnit::NatsPerToken, _) => "loss, nats/token",
-        (LossUnit::Unknown, _) => "loss",
+        (LossUnit::Surrogate | LossUnit::Unknown, _) => "loss",
     };
     let log = if ui.y == Scale::Log { ", log" } else { "" };
     let latest = if matches!(ui.window, Window::Latest(_)) { ", the latest" } else { "" };

@@ -6,7 +6,7 @@
 use super::{Advice, exponent, more_data};
 use crate::diagnosis::finding::{ExactZeros, Rise};
 use crate::diagnosis::{Diagnosis, Epochs, Evidence};
-use crate::event::{BestPoint, RunInfo};
+use crate::event::{BestPoint, RunInfo, trainer};
 
 /// How a trainer names what advice is about; `None` where it has no such option, or one that is only
 /// in the user's own code.
@@ -159,11 +159,6 @@ const UNKNOWN: Options = Options {
     evaluate: None,
 };
 
-/// Trainers whose evaluation at step 0 is one before all training; others may have taken their first step, or grown
-/// their first tree, by then.
-const BEFORE: [&str; 8] =
-    ["hf-trainer", "trl", "llama-factory", "ms-swift", "torchtune", "mlx-lm", "nanogpt", "litgpt"];
-
 /// What to do, most useful first.
 pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
     let options = options_of(run);
@@ -253,7 +248,8 @@ fn best_of(rise: &Rise) -> BestPoint {
 /// Which checkpoint to take, by the loss of `set` where it has a name.
 fn use_best(options: &Options, best: BestPoint, set: Option<&str>, epochs: Epochs, run: &RunInfo) -> String {
     let places = run.places();
-    if best.step == 0 && !epochs.from_zero && BEFORE.contains(&run.trainer.as_str()) {
+    let first = trainer::of(&run.trainer).is_some_and(|trainer| trainer.evaluates_first);
+    if best.step == 0 && !epochs.from_zero && first {
         return format!(
             "Use the model as it was before the training: eval loss was lowest then ({:.3}).",
             best.loss
