@@ -65,7 +65,7 @@
 //! - No tensor in [`data`]. No cuda but in [`device`] and [`kernel`], no terminal library but in
 //!   [`dashboard`], no argument parser but in [`cli`].
 //! - No `unsafe` but in `kernel::cpu`, in the two calls of `model::weights` that deal with a memory map and in `main.rs`.
-//! - No finding without evidence. No advice in a rule: the words are in [`diagnosis::advice`].
+//! - No finding without evidence. What to change in a job is said in [`diagnosis::advice`] alone.
 //! - No loss without its meaning ([`event::LossMeaning`]); unlike losses are never subtracted.
 //! - No bare float in the log: JSON has no NaN, and a run that diverged must be able to say so
 //!   ([`event::num`]).
@@ -77,11 +77,12 @@
 //! To read, in this order: [`event`], [`train`], [`diagnosis`], [`monitor`], [`dashboard::view`].
 //!
 //! Where would this go?
-//! - *Another rule*: its evidence and its kind in `diagnosis/finding.rs`, a file in `diagnosis/` that
-//!   makes a `Finding` of curves, its line in the list of rules, its words in `diagnosis/advice.rs`, and curves in `tests/curves/` that it must and must not
-//!   find.
-//! - *Another trainer's log*: a file in `ingest/` and a log with its truth in `tests/logs/`; [`ingest`]
-//!   says how.
+//! - *Another rule*: a file in `diagnosis/` with its evidence, the function that makes a `Finding` of curves, and its
+//!   words; its variant in `diagnosis/finding.rs`, from where the compiler leads to every place that must know of it
+//!   (verdict, kind, step, advice); its line in the list of rules; and curves in `tests/curves/` that it must and must
+//!   not find.
+//! - *Another trainer's log*: a file in `ingest/`, its line in [`event::trainer`], and a log with its truth in
+//!   `tests/logs/`; [`ingest`] says how.
 //! - *Another model family*: one file in `model/family/`, its line in the list there, and its fixture,
 //!   which `tests/fixtures/models/make.py` makes with transformers and `tests/it/families.rs` holds it to.
 //! - *Native CUDA kernels*: `kernel/cuda/`, one more variant of [`kernel::Kernels`], measured against

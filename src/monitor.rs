@@ -10,7 +10,7 @@ pub mod settings;
 
 use crate::curve::{Curves, TrainPoint};
 use crate::diagnosis::advice::{self, Advice};
-use crate::diagnosis::{Diagnosis, Evidence, Limits, diagnose};
+use crate::diagnosis::{Diagnosis, Limits, diagnose};
 use crate::event::record::Record;
 use crate::event::{CheckpointRole, CheckpointSaved, Event, RunEnded, RunInfo, Split, StepStats, StopReason};
 use pace::Pace;
@@ -32,6 +32,8 @@ pub struct Monitor {
     ended: Option<RunEnded>,
     /// Steps from before the newest evaluation have come since the run was judged.
     behind: bool,
+    /// Whether the newest step had a number that is none.
+    unwell: bool,
 }
 
 /// A run as it stands: everything that there is to show.
@@ -131,6 +133,7 @@ impl Monitor {
             earliest_saved: None,
             ended: None,
             behind: false,
+            unwell: false,
         }
     }
 
@@ -163,8 +166,9 @@ impl Monitor {
                 (self.progress.step, self.progress.epoch) = (stats.step, stats.epoch);
                 // A foreign trainer may go on after what looked like its end.
                 self.ended.take_if(|ended| stats.step > ended.step);
-                // The first step is news, and so is a number that is none, or is one again.
-                let news = self.curves.train.len() == 1 || !is_finite(stats) || self.is_broken();
+                // The first step is news, and so is a number that is none after one that was, or the other way round.
+                let news = self.curves.train.len() == 1 || is_finite(stats) == self.unwell;
+                self.unwell = !is_finite(stats);
                 let (newest, step) = (self.curves.eval.last().map(|eval| eval.step), Some(stats.step));
                 // Steps that come late change what the evaluation is compared with; they are judged together.
                 let behind = self.behind && step > newest;
@@ -228,11 +232,6 @@ impl Monitor {
             earliest_saved: self.earliest_saved,
             ended: self.ended.as_ref(),
         }
-    }
-
-    fn is_broken(&self) -> bool {
-        let broken = |evidence: &Evidence| matches!(evidence, Evidence::NonFinite(_));
-        self.diagnosis.findings.iter().any(|finding| broken(&finding.evidence))
     }
 
     /// No more comes for now: what was put off is judged.

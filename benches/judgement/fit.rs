@@ -219,7 +219,8 @@ impl Runs {
         let alone: Vec<f64> = self.tenth.iter().map(|runs| missed(runs, 0, false)).collect();
         let (fifth, scheduled) = (missed(&self.fifth, 1, true), missed(&self.scheduled, 0, true));
         let f1 = [10, 20, 40].map(|evals| histories::verdict_f1(&self.histories, evals, limits, true));
-        let (kept, delay) = histories::stopped(&self.histories[..FOLLOWED], limits, 1);
+        let histories::Stopped { kept: [kept, _], delay } =
+            histories::stopped(&self.histories[..FOLLOWED], limits, 1);
         let right =
             |(run, expected): &&(Vec<Pair>, [bool; 2])| judged(run, true).map(|said| said.end) == *expected;
         let wrong = self.development.iter().filter(|curve| !right(curve)).count();

@@ -54,10 +54,8 @@ pub fn simulated(seeds: std::ops::Range<u64>) -> Vec<History> {
 pub struct Score {
     /// Macro-F1 of our verdict by [`RESOLUTIONS`].
     pub f1: [f64; RESOLUTIONS.len()],
-    /// The share of runs whose best evaluation is kept.
-    pub kept: f64,
-    /// Median number of evaluations from the best to the stop.
-    pub delay: f64,
+    /// By stopping at the first warning.
+    pub stopped: Stopped,
 }
 
 /// Scores simulated histories.
@@ -110,35 +108,52 @@ fn report(histories: &[History]) -> Score {
         }
         println!();
     }
-    let stops = [(0, "watch"), (1, "warn")].map(|(level, name)| {
-        let (kept, delay) = stopped(histories, &limits, level);
+    let [_, warned] = [(0, "watch"), (1, "warn")].map(|(level, name)| {
+        let stopped = stopped(histories, &limits, level);
         println!(
-            "stopping at the first {name}: best evaluation kept in {:.1} %, median delay {delay} evaluations",
-            100.0 * kept
+            "stopping at the first {name}: best evaluation kept in {:.1} % of those that overfit and {:.1} % of the \
+             others; median delay where they overfit {} evaluations",
+            100.0 * stopped.kept[0],
+            100.0 * stopped.kept[1],
+            stopped.delay
         );
-        (kept, delay)
+        stopped
     });
-    Score { f1, kept: stops[1].0, delay: stops[1].1 }
+    Score { f1, stopped: warned }
 }
 
-/// What stopping at the first finding of a level comes to: the share of runs whose best evaluation is kept,
-/// and the median number of evaluations from the best so far to the stop.
-pub fn stopped(histories: &[History], limits: &Limits, level: usize) -> (f64, f64) {
-    let (mut kept, mut delays) = (0, Vec::new());
+/// What stopping at the first finding of a level comes to.
+pub struct Stopped {
+    /// The share of the runs that overfit whose best evaluation is kept, and of the others; one that is not stopped
+    /// keeps it.
+    pub kept: [f64; 2],
+    /// The median number of evaluations from the best so far to the stop, of the runs that overfit; infinite for one
+    /// that is not stopped.
+    pub delay: f64,
+}
+
+/// Stops every run at its first finding of a level: 0 for watch, 1 for warn.
+pub fn stopped(histories: &[History], limits: &Limits, level: usize) -> Stopped {
     let stops =
         crate::on_all_cores(histories, |history| ours::said(&history.run, limits, true).0[level].first);
-    for (history, stop) in histories.iter().zip(stops) {
-        let lowest = |run: &[Pair]| {
-            let finite = run.iter().enumerate().filter(|(_, pair)| pair.eval.is_finite());
-            finite.min_by(|a, b| a.1.eval.total_cmp(&b.1.eval)).map(|(index, _)| index)
-        };
-        let seen = &history.run[..stop.map_or(history.run.len(), |stop| stop + 1)];
-        kept += usize::from(lowest(seen) == lowest(&history.run));
-        delays.extend(stop.zip(lowest(seen)).map(|(stop, best)| stop - best));
-    }
-    delays.sort_unstable();
-    let delay = delays.get(delays.len() / 2).map_or(f64::INFINITY, |delay| *delay as f64);
-    (kept as f64 / histories.len() as f64, delay)
+    let lowest = |run: &[Pair]| {
+        let finite = run.iter().enumerate().filter(|(_, pair)| pair.eval.is_finite());
+        finite.min_by(|a, b| a.1.eval.total_cmp(&b.1.eval)).map(|(index, _)| index)
+    };
+    let seen = |run: &[Pair], stop: Option<usize>| lowest(&run[..stop.map_or(run.len(), |stop| stop + 1)]);
+    let kept = [true, false].map(|overfit| {
+        let those = histories.iter().zip(&stops).filter(|(history, _)| history.overfit == overfit);
+        let kept: Vec<bool> =
+            those.map(|(history, stop)| seen(&history.run, *stop) == lowest(&history.run)).collect();
+        kept.iter().filter(|kept| **kept).count() as f64 / kept.len().max(1) as f64
+    });
+    let overfit = histories.iter().zip(&stops).filter(|(history, _)| history.overfit);
+    let delay = |(history, stop): (&History, &Option<usize>)| {
+        stop.zip(seen(&history.run, *stop)).map_or(f64::INFINITY, |(stop, best)| (stop - best) as f64)
+    };
+    let mut delays: Vec<f64> = overfit.map(delay).collect();
+    delays.sort_unstable_by(f64::total_cmp);
+    Stopped { kept, delay: delays.get(delays.len() / 2).copied().unwrap_or(f64::INFINITY) }
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {

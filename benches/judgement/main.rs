@@ -196,7 +196,10 @@ fn overfits(tenth: u64) -> Vec<Target> {
             let near = |onset: Option<usize>| onset.is_some_and(|onset| onset.abs_diff(*turn) <= 2);
             let tenth: Vec<_> = (0..runs).map(|seed| run(0.1, 0, seed)).collect();
             let fifth: Vec<_> = (0..runs).map(|seed| run(0.2, 8, seed)).collect();
-            let by_eighth = |first: Option<usize>| first.is_some_and(|first| first <= turn + RISE_EVALS);
+            // What was said before the turn was not about the rise.
+            let by_eighth = |first: Option<usize>| {
+                first.is_some_and(|first| (*turn..=turn + RISE_EVALS).contains(&first))
+            };
             [
                 share(tenth.iter().filter(|(said, _)| by_eighth(said[0].first)).count()),
                 share(fifth.iter().filter(|(said, _)| said[1].end).count()),
@@ -244,6 +247,7 @@ fn histories(tenth: u64) -> Vec<Target> {
     let score = histories::score_simulated(SEED..SEED + 400 / tenth);
     let lowest = score.f1.iter().copied().fold(1.0, f64::min);
     let at_40 = score.f1[2];
+    let [overfit, other] = score.stopped.kept;
     vec![
         (
             "macro-F1 of simulated histories at least 0.93 at every resolution".into(),
@@ -253,13 +257,13 @@ fn histories(tenth: u64) -> Vec<Target> {
         ("macro-F1 of simulated histories at least 0.96 at 40".into(), format!("{at_40:.3}"), at_40 >= 0.96),
         (
             "the best evaluation of simulated histories kept in 95 %".into(),
-            format!("{:.1} %", 100.0 * score.kept),
-            score.kept >= 0.95,
+            format!("{:.1} % of those that overfit, {:.1} % of the others", 100.0 * overfit, 100.0 * other),
+            overfit.min(other) >= 0.95,
         ),
         (
             "a median delay under 15 evaluations from there to the first warning".into(),
-            format!("{}", score.delay),
-            score.delay < 15.0,
+            format!("{}, of those that overfit", score.stopped.delay),
+            score.stopped.delay < 15.0,
         ),
     ]
 }

@@ -59,7 +59,7 @@ impl TrainPoint {
     fn new(t: f64, stats: &StepStats) -> Self {
         Self {
             step: stats.step,
-            loss: stats.loss,
+            loss: as_single(stats.loss),
             tokens: u32::try_from(stats.tokens).unwrap_or(u32::MAX),
             t: t as f32,
             epoch: stats.epoch.unwrap_or(f64::NAN) as f32,
@@ -211,7 +211,7 @@ impl Curves {
             step: stats.step,
             epoch: stats.epoch,
             t,
-            loss: stats.loss,
+            loss: as_single(stats.loss),
             tokens: stats.tokens,
             token_accuracy: stats.token_accuracy,
             metrics: stats.metrics.clone(),
@@ -295,6 +295,17 @@ pub fn measured(points: &[EvalPoint]) -> impl Iterator<Item = usize> {
         let point = &points[*index];
         is_loss(point) || *index >= zeros && point.loss == 0.0
     })
+}
+
+/// A loss in the range of an `f32`, in which trainers compute: what is larger is a sentinel or an overflow, infinite
+/// here, and what is smaller is 0. So no share of two losses, nor its square, leaves the range of an `f64`.
+fn as_single(loss: f64) -> f64 {
+    let smallest = f64::from(f32::from_bits(1));
+    match loss.abs() {
+        size if size > f64::from(f32::MAX) => f64::INFINITY.copysign(loss),
+        size if size < smallest => 0.0,
+        _ => loss,
+    }
 }
 
 /// Mean over the tokens of several steps, or over the steps where the tokens are not known.

@@ -16,6 +16,7 @@
 
 use super::Example;
 use super::error::RowFault;
+use super::guard;
 use super::read::{Body, Message, Role};
 use super::template::ChatTemplate;
 use rayon::prelude::*;
@@ -81,7 +82,7 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(files: TokenizerFiles) -> Result<Self, TokenizerError> {
-        let mut tokenizer = Tokenizer::from_bytes(files.tokenizer).map_err(|e| {
+        let mut tokenizer = guard::load(files.tokenizer).map_err(|e| {
             unusable("tokenizer.json", &e, "a file written by the tokenizers library is expected")
         })?;
         // What a file may ask for by default would cut or pad rows unseen.
@@ -294,8 +295,7 @@ impl Encoder {
     /// The tokens of `text`, each with the byte at which it starts, leading spaces aside; with `frame`,
     /// also those that the post-processor adds, which start nowhere.
     fn tokens(&self, text: &str, frame: bool) -> Result<Vec<(u32, Option<usize>)>, RowFault> {
-        let fault = |e: tokenizers::Error| RowFault::Tokenizer(e.to_string());
-        let plain = self.tokenizer.encode(text, false).map_err(fault)?;
+        let plain = guard::encode(&self.tokenizer, text).map_err(RowFault::Tokenizer)?;
         let start = |&(start, end): &(usize, usize)| {
             let token = text.get(start..end).unwrap_or_default();
             let spaces = token.len() - token.trim_start().len();
@@ -304,7 +304,9 @@ impl Encoder {
         let mut starts: Vec<_> = plain.get_offsets().iter().map(start).collect();
         let framed = match &self.post_processor {
             Some(post_processor) if frame => {
-                let framed = post_processor.process(plain, None, true).map_err(fault)?;
+                let framed = post_processor
+                    .process(plain, None, true)
+                    .map_err(|e| RowFault::Tokenizer(e.to_string()))?;
                 let mut own = starts.into_iter();
                 let place = |&added: &u32| if added == 1 { None } else { own.next().flatten() };
                 starts = framed.get_special_tokens_mask().iter().map(place).collect();

@@ -12,6 +12,7 @@ mod csv;
 pub mod encode;
 pub mod error;
 mod foreign;
+mod guard;
 pub mod near;
 pub mod read;
 pub mod split;

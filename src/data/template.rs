@@ -17,6 +17,9 @@ const CHATML: &str = "{% for message in messages %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 const NAME: &str = "chat";
+/// Instructions that one rendering may take: a loop without an end is an error. A conversation of a thousand turns
+/// takes some hundred thousand.
+const FUEL: u64 = 20_000_000;
 
 /// A compiled chat template.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ impl ChatTemplate {
         let mut env = Environment::new();
         env.set_trim_blocks(true);
         env.set_lstrip_blocks(true);
+        env.set_fuel(Some(FUEL));
         env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         env.add_function("raise_exception", |message: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -314,5 +318,8 @@ mod tests {
     #[test]
     fn a_broken_template_is_refused() {
         assert!(ChatTemplate::new("{% if %}", "", "").unwrap_err().contains("syntax error"));
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+        let endless = ChatTemplate::new(endless, "", "").unwrap();
+        assert!(endless.render(&[], false).unwrap_err().to_string().contains("fuel"));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
-use crate::curve::EvalPoint;
+use crate::curve::{EvalPoint, smooth};
 use crate::event::{Places, metric};
 use serde::Serialize;
 use std::fmt;
@@ -30,6 +30,8 @@ pub struct Disagreement {
 /// A change of a metric that is no news, as a share of the room to its best possible value, or of
 /// itself where it has none.
 const NEWS: f64 = 0.02;
+/// ... nor is one of fewer standard deviations of its noise than this, of which two values differ by the root of two.
+const CHANCE: f64 = 3.0;
 
 /// The value of a metric at an evaluation.
 fn value(point: &EvalPoint, name: &str) -> Option<f64> {
@@ -74,10 +76,12 @@ fn disagreement(
     let gain = if higher { now - then } else { then - now };
     // Shares are measured by the room they leave, so that .90 to .95 is half of what was missing.
     let room = if higher && then < 1.0 && now <= 1.0 { 1.0 - then } else { then.abs() };
-    if gain < NEWS * room || gain <= 0.0 {
+    let known = eval.iter().filter_map(|point| Some((point.step, series(point)?)));
+    let values: Vec<f64> = known.clone().map(|(_, value)| value).collect();
+    let noise = smooth::noise(&values).unwrap_or(0.0);
+    if gain < (NEWS * room).max(CHANCE * noise) || gain <= 0.0 {
         return None;
     }
-    let known = eval.iter().filter_map(|point| Some((point.step, series(point)?)));
     let better =
         |a: &(u64, f64), b: &(u64, f64)| if higher { a.1.total_cmp(&b.1) } else { b.1.total_cmp(&a.1) };
     // Of equals the first.

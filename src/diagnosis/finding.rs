@@ -239,7 +239,17 @@ impl Finding {
             Evidence::FewRows(_) => "few_rows".into(),
             Evidence::NewestAbove(_) => "newest_above".into(),
             Evidence::StillFalling(_) => "still_falling".into(),
-            _ => self.verdict().to_string(),
+            Evidence::Rise(_)
+            | Evidence::SetRise(_)
+            | Evidence::NearZeroTrain(_)
+            | Evidence::Recited(_)
+            | Evidence::Staircase(_)
+            | Evidence::NonFinite(_)
+            | Evidence::Explosion(_)
+            | Evidence::Thrown(_)
+            | Evidence::AboveChance(_)
+            | Evidence::ExactZeros(_)
+            | Evidence::NothingLearnt(_) => self.verdict().to_string(),
         }
     }
 

@@ -210,7 +210,9 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
     let never_one =
         |finding: &Finding| matches!(&finding.evidence, Evidence::ExactZeros(at) if at.throughout);
     findings.sort_by_key(|finding| (!never_one(finding), std::cmp::Reverse(finding.severity)));
-    let undecided = too_little(curves, limits).or_else(|| too_few(&remarks, case.standing.as_ref()));
+    let undecided = too_little(curves, limits)
+        .or_else(|| too_few(&remarks, case.standing.as_ref()))
+        .or_else(|| below_zero(curves));
     if undecided.is_some() {
         remarks.retain(|remark| !matches!(remark.evidence, Evidence::NewestAbove(_)));
     }
@@ -270,6 +272,13 @@ fn too_few(remarks: &[Finding], standing: Option<&Standing>) -> Option<String> {
         )),
         _ => None,
     })
+}
+
+/// Why losses cannot be shares of their best.
+fn below_zero(curves: &Curves) -> Option<String> {
+    let lowest = curves.eval[curves.best()?].loss;
+    let why = "a rise is judged as a share of the best, and losses below zero have none";
+    (lowest < 0.0).then(|| format!("the lowest eval loss is {lowest:.3}: {why}"))
 }
 
 /// Why a trend cannot be judged yet.

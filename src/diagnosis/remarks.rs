@@ -66,8 +66,11 @@ pub struct Gap {
 pub struct NewestAbove {
     pub step: u64,
     pub loss: f64,
-    /// How far it is above the best, as a share of the best.
+    /// How far it is above the best, as a share of the best, and how far the highest since the best is.
     pub above: f64,
+    pub highest: f64,
+    /// Standard deviation of one evaluation, as a share of the best, where enough of them have shown it.
+    pub noise: Option<f64>,
 }
 
 fn remark(evidence: Evidence) -> Finding {
@@ -155,14 +158,24 @@ pub fn tie(case: &Case) -> Option<Finding> {
 
 /// A newest evaluation so far above the best is not left without a word beside `healthy`.
 const NEWEST_ABOVE: f64 = 0.05;
+/// What was higher by this factor is coming back.
+const COMING_BACK: f64 = 1.5;
+/// Standard deviations of its noise that chance takes an evaluation above the best of them.
+const BY_CHANCE: f64 = 5.0;
 
 /// Whether the newest evaluation is far above the best; to be said where no rule has found a rise.
 pub fn newest_above(case: &Case) -> Option<Finding> {
     let standing = case.standing.as_ref()?;
     let (best, last) = (&case.curves.eval[standing.best], &case.curves.eval[standing.last]);
     let above = last.loss / best.loss - 1.0;
-    (standing.finite >= case.limits.min_evals && above > NEWEST_ABOVE)
-        .then(|| remark(Evidence::NewestAbove(NewestAbove { step: last.step, loss: last.loss, above })))
+    if standing.finite < case.limits.min_evals || above <= NEWEST_ABOVE {
+        return None;
+    }
+    let since = case.curves.eval[standing.best..=standing.last].iter().map(|point| point.loss);
+    let highest = since.filter(|loss| loss.is_finite()).fold(last.loss, f64::max) / best.loss - 1.0;
+    let noise = (standing.finite >= smooth::NOISE_MIN_POINTS).then_some(standing.climb.noise);
+    let newest = NewestAbove { step: last.step, loss: last.loss, above, highest, noise };
+    Some(remark(Evidence::NewestAbove(newest)))
 }
 
 /// Growth of the gap since the best evaluation that is worth a word, in shares of the best loss.
@@ -193,7 +206,7 @@ impl Words for LeakSign {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
-            "after {:.0} epochs eval loss ({:.3}) is no higher than train loss ({:.3}): the task is easy, or \
+            "after {:.0} epochs eval loss ({:.3}) is hardly above that of trained rows ({:.3}): the task is easy, or \
              held-out rows are among the trained ones (`tune data` finds them)",
             self.epoch, self.eval_loss, self.train_loss
         )
@@ -253,12 +266,26 @@ impl Words for NewestAbove {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "the newest eval loss ({:.3} at {}) is {} the best: within what this log's noise, or its \
-             few evaluations, can do by chance",
+            "the newest eval loss ({:.3} at {}) is {} the best",
             self.loss,
             places.at(self.step),
             finding::above(self.above, None, false)
-        )
+        )?;
+        if self.highest > COMING_BACK * self.above {
+            return write!(
+                f,
+                ", and was {} it: it is coming back",
+                finding::above(self.highest, None, false)
+            );
+        }
+        match self.noise.filter(|noise| self.above > BY_CHANCE * noise) {
+            Some(noise) => write!(
+                f,
+                ", far more than this log's noise ({:.1} %): so few evaluations convict nobody, the next ones will",
+                100.0 * noise
+            ),
+            None => f.write_str(": within what this log's noise, or its few evaluations, can do by chance"),
+        }
     }
 }
 

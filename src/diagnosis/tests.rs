@@ -185,6 +185,17 @@ fn a_healthy_run_whose_newest_evaluation_is_far_above_the_best_is_remarked_on() 
         found.remarks
     );
     assert_eq!(kinds(&of(2.08).remarks), [""; 0]);
+    let noise: Vec<f64> = (0..20).map(|i| 2.0 + 0.004 * f64::from(i * 7 % 5)).collect();
+    let words = |end: &[f64]| {
+        let found = judge(&curves(|_| 1.9, &[&noise[..], end].concat()));
+        found.remarks.iter().map(|remark| remark.message(Places::default())).collect::<Vec<_>>().join("; ")
+    };
+    assert!(words(&[3.6]).contains("far more than this log's noise"), "{}", words(&[3.6]));
+    assert!(
+        words(&[2.4, 2.15]).contains("and was 20.0 % above it: it is coming back"),
+        "{}",
+        words(&[2.4, 2.15])
+    );
     // Of fewer nobody knows.
     let few = judge(&curves(falling_train, &[2.5, 2.0, 2.3]));
     assert_eq!(

@@ -25,8 +25,10 @@ pub struct NothingLearnt {
 
 /// Evaluations that all must lie where the first one does.
 const EVALS: usize = 4;
-/// How far apart these may lie, as a share of the first.
+/// How far from their median these may lie, as a share of it...
 const FLAT: f64 = 0.01;
+/// ... or in standard deviations of their noise.
+const SPREAD: f64 = 3.5;
 /// How far the train loss may move, which is noisier.
 const TRAIN_FLAT: f64 = 0.04;
 /// Training steps that a third of the run must have for its median to mean something.
@@ -36,9 +38,17 @@ const STEPS: usize = 3;
 pub fn rule(case: &Case) -> Option<Finding> {
     let finite: Vec<_> = case.curves.eval.iter().filter(|point| point.loss.is_finite()).collect();
     let (first, last) = (finite.first()?, finite.last()?);
-    let flat = finite.iter().all(|point| (point.loss / first.loss - 1.0).abs() < FLAT);
+    let losses: Vec<f64> = finite.iter().map(|point| point.loss).collect();
+    let middle_of = |losses: &[f64]| smooth::median(losses.iter().copied());
+    let middle = middle_of(&losses)?;
+    // Noise is no learning: it is allowed for, but not to hide a trend.
+    let noise = smooth::noise(&losses).unwrap_or(0.0) / middle;
+    let (room, part) = (FLAT.max(SPREAD * noise), losses.len() / 3);
+    let flat = losses.iter().all(|loss| (loss / middle - 1.0).abs() < room);
+    let trend =
+        |part: usize| Some(middle_of(&losses[losses.len() - part..])? / middle_of(&losses[..part])? - 1.0);
     let third = case.curves.train.len() / 3;
-    if finite.len() < EVALS || !flat || third < STEPS {
+    if finite.len() < EVALS || !flat || third < STEPS || trend(part.max(1))?.abs() > FLAT.max(noise) {
         return None;
     }
     let train = &case.curves.train;

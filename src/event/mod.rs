@@ -138,6 +138,9 @@ pub struct ModelInfo {
     pub vocab: usize,
     /// Where and how it computes, for example `cpu f32 (avx512)`.
     pub device: String,
+    /// Checksum of the base's weights; 0 where unknown.
+    #[serde(default)]
+    pub checksum: u32,
 }
 
 /// How much data there is on each side of the split.

@@ -19,7 +19,8 @@ impl Dropout {
     /// Nothing is dropped.
     pub const OFF: Self = Self { threshold: 0, scale: 1.0, key: 0 };
 
-    /// Drops each element with probability `p`. Different keys give unrelated masks.
+    /// Drops each element with probability `p`. The masks of different keys are windows of one cycle of 2^32: two of a
+    /// million elements overlap, shifted against each other, in one pair of two thousand.
     pub fn new(p: f64, key: u32) -> Self {
         if p <= 0.0 {
             return Self::OFF;

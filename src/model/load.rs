@@ -82,6 +82,7 @@ fn build(
     let kernels = Kernels::for_device(device);
     let dtype = precision(dtype, &weights, kernels, device);
     weights.declare(spec.dtype);
+    let checksum = weights.checksum();
     let mut matrix = |name: &str, (out, input): (usize, usize)| -> Result<Weight> {
         let name = format!("{name}.weight");
         Ok(Weight { matrix: weights.take(&name, &[out, input], dtype, device)? })
@@ -139,7 +140,18 @@ fn build(
     }
     weights.finish()?;
     let rope = rope_table(&spec, max_length, device)?;
-    Ok(CausalLm { spec, device: device.clone(), kernels, dtype, embedding, layers, norm, head, rope })
+    Ok(CausalLm {
+        spec,
+        device: device.clone(),
+        kernels,
+        dtype,
+        checksum,
+        embedding,
+        layers,
+        norm,
+        head,
+        rope,
+    })
 }
 
 /// How the frozen matrices of a model would be kept; its weights are not read.

@@ -36,6 +36,8 @@ pub struct CausalLm {
     pub kernels: Kernels,
     /// Precision of the frozen matrices.
     pub dtype: DType,
+    /// Of the weights as they are stored; see [`weights::Weights::checksum`].
+    pub checksum: u32,
     /// `(vocab, h)`
     embedding: Weight,
     layers: Vec<Layer>,

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub struct Options(Map<String, Value>);
 
 /// No dimension of a model that fits this program is larger: a bound on what a file may claim.
-const LARGEST: u64 = 1 << 24;
+pub const LARGEST: u64 = 1 << 24;
 
 /// For values that no model has.
 pub const ANEW: &str = "\n  hint: config.json is not as its model came; take it anew from there";
@@ -91,6 +91,15 @@ impl Options {
                 _ => bail!("{key} = {value} is not a size\n  hint: give a whole number up to {LARGEST}"),
             },
         }
+    }
+
+    /// A size that may be 0 too.
+    pub fn optional_count(&mut self, key: &str) -> Result<Option<usize>> {
+        if self.0.get(key).is_some_and(|value| value.as_u64() == Some(0)) {
+            self.take(key);
+            return Ok(Some(0));
+        }
+        self.optional_size(key)
     }
 
     pub fn size(&mut self, key: &str) -> Result<usize> {

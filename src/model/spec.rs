@@ -6,7 +6,7 @@
 
 use super::family::Family;
 use super::lora::{Module, PerModule};
-use super::options::{ANEW, Options};
+use super::options::{ANEW, LARGEST, Options};
 use crate::kernel::Heads;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::DType;
@@ -143,6 +143,10 @@ fn heads(options: &mut Options, hidden: usize) -> Result<Heads> {
         );
         hidden / query
     };
+    ensure!(
+        (query * dim) as u64 <= LARGEST,
+        "num_attention_heads = {query} heads of head_dim = {dim} are too wide\n  hint: {LARGEST} numbers are the most"
+    );
     ensure!(dim.is_multiple_of(2), "head_dim = {dim} is odd: rotary embeddings need pairs{ANEW}");
     Ok(Heads { query, key_value, dim, window: None })
 }

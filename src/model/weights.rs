@@ -45,6 +45,9 @@ struct Entry {
     range: Range<usize>,
 }
 
+/// Bytes of a tensor, at its beginning and in its middle, that its checksum is of.
+const SAMPLE: usize = 1024;
+
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -118,6 +121,21 @@ impl Weights {
     /// The tensors that nobody has taken yet.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
+    }
+
+    /// Checksum (CRC-32) of the names, the shapes and some bytes of every tensor: cheap, and another one for another
+    /// training of the same model, which moves all of its matrices.
+    pub fn checksum(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        for (name, entry) in &self.entries {
+            crc.update(name.as_bytes());
+            entry.shape.iter().for_each(|length| crc.update(&(*length as u64).to_le_bytes()));
+            let bytes = &self.files[entry.file].bytes()[entry.range.clone()];
+            for from in [0, bytes.len() / 2] {
+                crc.update(&bytes[from..bytes.len().min(from + SAMPLE)]);
+            }
+        }
+        crc.finalize()
     }
 
     /// Whether all floating-point tensors are stored as bf16.
@@ -309,6 +327,20 @@ mod tests {
             left.contains("2 tensors do not belong to this architecture, the first is a\n  hint: "),
             "{left}"
         );
+    }
+
+    #[test]
+    fn weights_that_were_trained_on_have_another_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SINGLE);
+        write(&path, &[("a", &[2, 3]), ("b", &[4])]);
+        let checksum = || Weights::open(dir.path()).unwrap().checksum();
+        let (whole, before) = (std::fs::read(&path).unwrap(), checksum());
+        assert_eq!(checksum(), before);
+        let mut moved = whole;
+        *moved.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, moved).unwrap();
+        assert_ne!(checksum(), before);
     }
 
     #[test]

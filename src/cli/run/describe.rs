@@ -39,6 +39,7 @@ pub(super) fn describe(
             trainable: adapter.parameters(),
             layers: model.spec.layers,
             vocab: model.spec.vocab,
+            checksum: model.checksum,
             device: format!("{}, {}", model.kernels.describe(&model.device), model.dtype.as_str()),
         }),
         data: Some(DataInfo {
@@ -86,8 +87,10 @@ pub(super) fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<
         return Ok(());
     }
     let size = |info: &RunInfo| info.model.as_ref().map(|model| (model.params, model.vocab, model.trainable));
-    for (what, same) in [("the rows have", now.data == then.data), ("the model has", size(now) == size(then))]
-    {
+    let checksum = |info: &RunInfo| info.model.as_ref().map(|model| model.checksum).filter(|sum| *sum != 0);
+    let weights = checksum(then).is_none_or(|then| checksum(now) == Some(then));
+    let model = size(now) == size(then) && weights;
+    for (what, same) in [("the rows have", now.data == then.data), ("the model has", model)] {
         if !same {
             return Err(Failure::usage(anyhow!(
                 "{}: {what} changed since this run began\n  hint: put the old files back, or start anew with tune run",
@@ -116,5 +119,32 @@ fn audited(dataset: &Dataset) -> DataAudit {
     DataAudit {
         sides: sides.into_iter().filter(|(_, side)| side.rows > 0).map(side).collect(),
         warnings: warnings(dataset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_with_its_own_model_and_rows_only() {
+        let of = |vocab, checksum, train_checksum| RunInfo {
+            format: FORMAT,
+            model: Some(ModelInfo { vocab, checksum, ..ModelInfo::default() }),
+            data: Some(DataInfo { train_checksum, ..DataInfo::default() }),
+            ..RunInfo::default()
+        };
+        let goes_on =
+            |now, then| same_inputs(&now, &then, Path::new("runs/one")).map_err(|f| f.error.to_string());
+        assert!(goes_on(of(10, 1, 7), of(10, 1, 7)).is_ok());
+        // A log of a version that noted no checksum.
+        assert!(goes_on(of(10, 1, 7), of(10, 0, 7)).is_ok());
+        let refused =
+            [of(10, 2, 7), of(11, 1, 7), of(10, 1, 8)].map(|now| goes_on(now, of(10, 1, 7)).unwrap_err());
+        assert!(
+            refused[..2].iter().all(|why| why.starts_with("runs/one: the model has changed since")),
+            "{refused:?}"
+        );
+        assert!(refused[2].starts_with("runs/one: the rows have changed since"), "{refused:?}");
     }
 }

@@ -189,7 +189,15 @@ pub(super) fn advise(diagnosis: &Diagnosis, run: &RunInfo) -> Vec<Advice> {
         Evidence::AboveChance(_) => against_divergence(options, run.settings.learning_rate, None),
         Evidence::ExactZeros(found) => against_zeros(options, found, found.best.map(keep), run),
         Evidence::NothingLearnt(found) => against_underfitting(options, found.learning_rate),
-        _ => Vec::new(),
+        Evidence::Disagreement(_)
+        | Evidence::LeakSign(_)
+        | Evidence::OtherScale(_)
+        | Evidence::Flat(_)
+        | Evidence::Tie(_)
+        | Evidence::NewestAbove(_)
+        | Evidence::StillFalling(_)
+        | Evidence::Gap(_)
+        | Evidence::FewRows(_) => Vec::new(),
     });
     // As for our own runs: the gravest that has a cure.
     cures.into_iter().find(|advice| !advice.is_empty()).unwrap_or_default()

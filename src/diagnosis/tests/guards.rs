@@ -125,3 +125,74 @@ fn many_evaluations_have_shown_their_noise_and_need_less_strength() {
     // Few have not.
     assert_eq!(of(8, 0.06, &sure(0.1)), Severity::None);
 }
+
+#[test]
+fn losses_beyond_all_measure_are_judged_without_a_panic() {
+    let values = [
+        1.0,
+        f64::MAX,
+        -f64::MAX,
+        1e308,
+        f64::MIN_POSITIVE,
+        5e-324,
+        0.0,
+        -1.0,
+        f64::NAN,
+        f64::INFINITY,
+        3e38,
+        1e-45,
+    ];
+    // Every pair of them, again and again in one order and in another.
+    for (a, b) in values.iter().flat_map(|a| values.iter().map(move |b| (*a, *b))) {
+        for order in [[a, b, b, b, b, b, b, b, b, b], [a, b, a, b, 1.0, b, a, a, 2.0, b]] {
+            let mut curves = curves(|_| b, &order);
+            for (index, loss) in order.iter().enumerate() {
+                let row = |i: u32| ExampleLoss { nats: loss * f64::from(i), tokens: i };
+                let examples = (1..20).map(row).collect();
+                let metrics = vec![Metric { name: "eval_f1".into(), value: *loss }];
+                let stats = EvalStats { metrics, examples, ..eval(index as u64 * EVERY, *loss) };
+                curves.apply(0.0, &Event::Eval(stats));
+                let found = judge(&curves);
+                found.findings.iter().chain(&found.remarks).for_each(|f| drop(f.message(Places::default())));
+            }
+        }
+    }
+    assert_eq!(judge(&curves(|_| 1.0, &[2.0, 1.5, f64::MAX])).verdict, Verdict::Diverged);
+}
+
+#[test]
+fn losses_below_zero_are_not_called_healthy() {
+    let falls_and_rises: Vec<f64> = (0..20).map(|i| -1.0 + 0.004 * f64::from((i - 8) * (i - 8))).collect();
+    let found = judge(&curves(|step| -(step as f64), &falls_and_rises));
+    assert_eq!(found.verdict, Verdict::Undecided);
+    assert!(found.undecided.is_some_and(|why| why.starts_with("the lowest eval loss is -1.000: ")));
+}
+
+/// Noise of about this standard deviation, the same every time.
+fn wobble(index: usize, deviation: f64) -> f64 {
+    deviation * [0.3, -1.2, 0.9, -0.4, 1.4, -0.8, 0.1, 1.1, -1.5, 0.5, -0.2][index % 11]
+}
+
+#[test]
+fn a_run_that_learns_nothing_is_told_through_its_noise() {
+    let evals = |slope: f64| -> Vec<f64> {
+        (0..20).map(|i| 3.0 * (1.0 - slope * i as f64 + wobble(i, 0.01))).collect()
+    };
+    let verdict = |slope: f64| judge(&curves(|_| 3.0, &evals(slope))).verdict;
+    assert_eq!(verdict(0.0), Verdict::Underfitting);
+    assert_eq!(verdict(0.005), Verdict::Healthy);
+}
+
+#[test]
+fn a_metric_must_be_better_by_more_than_its_noise_to_temper_an_alarm() {
+    let with = |deviation: f64| {
+        let mut curves = curves(falling_train, &RISING);
+        for (index, loss) in RISING.iter().enumerate() {
+            let value = 0.7 + wobble(index, deviation) + 0.04 * (index as f64 - 3.0);
+            let metrics = vec![Metric { name: "val_accuracy".into(), value }];
+            curves.apply(0.0, &Event::Eval(EvalStats { metrics, ..eval(index as u64 * EVERY, *loss) }));
+        }
+        judge(&curves).severity
+    };
+    assert_eq!((with(0.001), with(0.12)), (Severity::Watch, Severity::Severe));
+}

@@ -41,6 +41,8 @@ vectorized! {
     fn cross_entropy_row(row: &mut [f32], target: usize, grad_scale: Option<f32>) -> (f32, bool) {
         let logit = row[target];
         let top = max(row);
+        // Of equals the first counts, as `argmax` has it.
+        let first = logit >= top && row[..target].iter().all(|other| *other < logit);
         let total = exp_shifted(row, top);
         let nats = top + total.ln() - logit;
         if let Some(scale) = grad_scale {
@@ -52,6 +54,6 @@ vectorized! {
         }
         // A row with a NaN has no maximum: its loss must not come out as a number.
         let broken = !total.is_finite() || top == f32::NEG_INFINITY;
-        (if broken { f32::NAN } else { nats }, logit >= top && !broken)
+        (if broken { f32::NAN } else { nats }, first && !broken)
     }
 }

@@ -93,9 +93,15 @@ fn add(dtype: Dtype, shape: &[usize], bytes: &[u8], lora: &Lora) -> Result<Vec<u
     let update = on_host(&lora.b)?.matmul(&on_host(&lora.a)?)?.affine(f64::from(lora.scale), 0.0)?;
     let sum: Vec<f32> =
         (Tensor::from_vec(floats, shape, &Device::Cpu)? + update)?.flatten_all()?.to_vec1()?;
+    let finite = match dtype {
+        Dtype::F16 => sum.iter().all(|x| f16::from_f32(*x).is_finite()),
+        Dtype::BF16 => sum.iter().all(|x| bf16::from_f32(*x).is_finite()),
+        _ => sum.iter().all(|x| x.is_finite()),
+    };
     ensure!(
-        sum.iter().all(|x| x.is_finite()),
-        "base and adapter do not add up to finite numbers\n  hint: take the adapter of a run that has not diverged"
+        finite,
+        "base and adapter do not add up to numbers that {dtype:?} can hold\n  \
+         hint: take the adapter of a run that has not diverged"
     );
     Ok(match dtype {
         Dtype::F16 => sum.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),

@@ -87,3 +87,19 @@ impl PartialEq for Family {
         self.architecture == other.architecture
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_has_a_fixture() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models");
+        let configs =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().join("config.json"));
+        let held: String = configs.filter_map(|config| std::fs::read_to_string(config).ok()).collect();
+        for family in FAMILIES {
+            assert!(held.contains(&format!("\"{}\"", family.architecture)), "no fixture of {family:?}");
+        }
+    }
+}

@@ -33,8 +33,8 @@ fn read(options: &mut Options, spec: &mut Spec) -> Result<()> {
 pub(super) fn windows(options: &mut Options, layers: usize) -> Result<Vec<Option<usize>>> {
     let used = options.flag("use_sliding_window")?.unwrap_or(false);
     let size = options.optional_size("sliding_window")?.filter(|_| used);
-    // Unlike other sizes it may be 0: a window in every layer.
-    let without = options.take("max_window_layers").and_then(|n| n.as_u64()).unwrap_or(28) as usize;
+    // With 0 every layer has a window.
+    let without = options.optional_count("max_window_layers")?.unwrap_or(28);
     let Some(kinds) = options.texts("layer_types")? else {
         return Ok((0..layers).map(|layer| size.filter(|_| layer >= without)).collect());
     };

@@ -147,6 +147,9 @@ fn figures_that_cannot_be_are_refused() {
             .contains("at most 4096")
     );
     assert!(refused(&config(r#", "head_dim": 7"#)).contains("head_dim = 7 is odd"));
+    assert!(refused(&config(r#", "head_dim": 16777216"#)).contains("are too wide"));
+    let qwen = config(r#", "max_window_layers": -1"#).replace("Llama", "Qwen2").replace("llama", "qwen2");
+    assert!(refused(&qwen).starts_with("max_window_layers = -1 is not a size"), "{}", refused(&qwen));
     assert!(refused(r#"{"model_type": "llama"}"#).starts_with("hidden_size is missing\n  hint: "));
     assert!(
         refused(&config(r#", "rope_theta": -1"#)).starts_with("rope_theta = -1 is not a positive number")

@@ -28,6 +28,7 @@ fn info() -> RunInfo {
             layers: 6,
             vocab: 4096,
             device: "cpu f32 (avx512)".into(),
+            checksum: 0,
         }),
         data: Some(DataInfo {
             train_rows: 450,
