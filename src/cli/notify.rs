@@ -149,7 +149,15 @@ pub(super) fn relay(
     loop {
         let patience = match updates.recv_timeout(CALM) {
             Ok(update) => {
+                // A run begins anew or goes on from before: nobody will see again how it stood.
+                let turned = turned(&update).filter(|id| current.contains(id));
+                if let Some(id) = turned {
+                    look(&mut notifier, &runs, id);
+                }
                 runs.apply(update.clone());
+                if let Some(id) = turned {
+                    look(&mut notifier, &runs, id);
+                }
                 match update {
                     Update::Run { id, .. } => {
                         notifier.forget(id);
@@ -178,8 +186,8 @@ pub(super) fn relay(
             Err(RecvTimeoutError::Disconnected) => LAST_WAIT,
         };
         looked = Instant::now();
-        for run in runs.list().iter().filter(|run| current.contains(&run.id())) {
-            notifier.look(run.id(), &run.name, &run.monitor.snapshot(), false);
+        for id in &current {
+            look(&mut notifier, &runs, *id);
         }
         for (id, text) in notifier.troubles(patience) {
             let run = runs.position(id).and_then(|index| runs.get(index));
@@ -189,6 +197,21 @@ pub(super) fn relay(
         if !patience.is_zero() {
             return;
         }
+    }
+}
+
+/// Of which run an update takes something back.
+fn turned(update: &Update) -> Option<usize> {
+    match update {
+        Update::Run { id, .. } => Some(*id),
+        Update::Record { id, record } => matches!(record.event, Event::RunResumed(_)).then_some(*id),
+        _ => None,
+    }
+}
+
+fn look(notifier: &mut Notifier, runs: &Runs, id: usize) {
+    if let Some(run) = runs.position(id).and_then(|index| runs.get(index)) {
+        notifier.look(id, &run.name, &run.monitor.snapshot(), false);
     }
 }
 
@@ -344,6 +367,26 @@ mod tests {
         relay(&updates, &to, notifier, false);
         let told = told(&file);
         assert!(told.len() == 1 && told[0].starts_with("new severe new: overfitting"), "{told:?}");
+    }
+
+    #[test]
+    fn a_run_that_begins_anew_at_once_is_told_of_with_the_one_before() {
+        let place = tempfile::tempdir().unwrap();
+        let (file, notifier) = teller(&place);
+        let (sender, updates) = channel();
+        for _ in 0..2 {
+            send_overfit(&sender, 0, "twice");
+        }
+        // From a checkpoint it takes the same way again.
+        let resumed = Event::RunResumed(crate::event::Resumed { step: 6 });
+        sender.send(Update::Record { id: 0, record: Record { t: 17.0, event: resumed } }).unwrap();
+        for step in 7..=16 {
+            sender.send(Update::Record { id: 0, record: eval(step, loss(step)) }).unwrap();
+        }
+        drop(sender);
+        let (to, _) = std::sync::mpsc::sync_channel(0);
+        relay(&updates, &to, notifier, true);
+        assert_eq!(told(&file).len(), 3, "{:?}", told(&file));
     }
 
     #[test]
