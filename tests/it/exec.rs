@@ -59,7 +59,12 @@ fn text(bytes: &[u8]) -> String {
 fn what_the_trainer_prints_and_how_it_ends_is_passed_on() {
     let out = exec(&place(), &[], "printf 'one\\ntwo'; echo three >&2; exit 7");
     assert_eq!((text(&out.stdout).as_str(), out.status.code()), ("one\ntwo", Some(7)));
-    assert!(text(&out.stderr).starts_with("three\ntune: Verdict: undecided"), "{}", text(&out.stderr));
+    assert!(
+        text(&out.stderr)
+            .starts_with("three\ntune: the trainer ended with exit code 7\ntune: Verdict: undecided"),
+        "{}",
+        text(&out.stderr)
+    );
     let out = exec(&place(), &["-q"], "kill -KILL $$");
     assert_eq!((out.status.code(), text(&out.stderr).as_str()), (Some(128 + 9), ""));
 }
@@ -113,7 +118,12 @@ fn without_a_level_nothing_is_stopped() {
 fn a_trainer_that_does_not_heed_is_killed_in_the_end() {
     let script = format!("trap '' INT TERM\n{}while :; do sleep 0.05; done", trainer(""));
     let out = exec(&place(), &["--stop-on", "warn", "--grace", "0"], &script);
-    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    for signal in ["TERM", "KILL"] {
+        assert!(said.contains(&format!("\ntune: it did not end within 0 s: SIG{signal}\n")), "{said}");
+    }
+    assert!(said.contains("\ntune: the trainer was killed by signal 9\ntune: overfitting ("), "{said}");
 }
 
 #[test]

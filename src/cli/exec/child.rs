@@ -39,6 +39,17 @@ pub(super) enum Ask {
     Kill,
 }
 
+impl Ask {
+    /// What is sent to a trainer that did not heed the request before.
+    pub(super) fn insists(self) -> Option<&'static str> {
+        match self {
+            Self::Interrupt => None,
+            Self::Terminate => Some("SIGTERM"),
+            Self::Kill => Some("SIGKILL"),
+        }
+    }
+}
+
 /// A child that runs.
 pub(super) struct Child {
     pub(super) happenings: Receiver<Happening>,
@@ -127,6 +138,16 @@ pub(super) fn code(status: ExitStatus) -> u8 {
         return 128u8.wrapping_add(signal as u8);
     }
     status.code().map_or(super::super::code::FAILED, |code| code as u8)
+}
+
+/// How a child ended, in words, where it did not end well.
+pub(super) fn failure(status: ExitStatus) -> Option<String> {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return Some(format!("was killed by signal {signal}"));
+    }
+    let code = status.code().filter(|code| *code != 0)?;
+    Some(format!("ended with exit code {code}"))
 }
 
 /// Reads a stream to its end, on a thread of its own.

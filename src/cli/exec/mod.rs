@@ -243,7 +243,7 @@ impl Keeper {
             };
             let bad = self.figures.best().map(|(run, _)| run).filter(|run| bad(run));
             self.convicted = bad.is_some();
-            if let (Some(run), true) = (bad, self.passes) {
+            if let (Some(run), true) = (bad, self.passes && !self.quiet) {
                 say(&format!("tune: stopping the trainer: {}", reason(run)));
             }
             if !self.convicted && !self.wished.load(Ordering::SeqCst) {
@@ -257,6 +257,18 @@ impl Keeper {
             child.ask(ask);
         }
     }
+            if let Some(signal) = ask.insists() {
+                self.remark(format!("it did not end within {patience} s: {signal}"));
+            }
+        }
+    }
+
+    /// Says something of our own where it can be read now.
+    fn remark(&self, text: String) {
+        if !self.passes {
+            self.figures.note(text);
+        } else if !self.quiet {
+            say(&format!("tune: {text}"));
 }
 
 /// Puts updates aside; someone listens.
@@ -277,6 +289,9 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
     kept.troubles.iter().for_each(|trouble| say(&format!("tune: {trouble}")));
     let Some((run, file)) = kept.figures.best() else { return code };
     if args.quiet {
+    if let Some(ended) = child::failure(kept.status).filter(|_| !args.quiet) {
+        say(&format!("tune: the trainer {ended}"));
+    }
         return code;
     }
     let snapshot = run.monitor.snapshot();
