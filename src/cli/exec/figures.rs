@@ -56,8 +56,7 @@ impl Screen {
 impl Figures {
     /// Before the trainer is started: what is there already is not its work.
     pub(super) fn new(args: &ExecArgs, options: &Options, screen: Option<Sender<Update>>) -> Self {
-        let program = args.command.first().map(Path::new).and_then(Path::file_name);
-        let name = program.map_or_else(String::new, |name| name.display().to_string());
+        let name = super::name::name(&args.command);
         let first = OUTPUT + 1;
         let logs = if args.logs.is_empty() {
             Sources::written(places(&args.command), options.clone(), first)

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod child;
 mod figures;
+mod name;
 mod places;
 mod stop;
 
@@ -254,9 +255,8 @@ impl Keeper {
         if let Some((since, stop)) = &mut self.stop
             && let Some(ask) = stop.ask(since.elapsed(), self.grace)
         {
+            let patience = since.elapsed().as_secs();
             child.ask(ask);
-        }
-    }
             if let Some(signal) = ask.insists() {
                 self.remark(format!("it did not end within {patience} s: {signal}"));
             }
@@ -269,6 +269,8 @@ impl Keeper {
             self.figures.note(text);
         } else if !self.quiet {
             say(&format!("tune: {text}"));
+        }
+    }
 }
 
 /// Puts updates aside; someone listens.
@@ -287,11 +289,11 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
         kept.figures.last_words(LAST_WORDS).for_each(say);
     }
     kept.troubles.iter().for_each(|trouble| say(&format!("tune: {trouble}")));
-    let Some((run, file)) = kept.figures.best() else { return code };
-    if args.quiet {
     if let Some(ended) = child::failure(kept.status).filter(|_| !args.quiet) {
         say(&format!("tune: the trainer {ended}"));
     }
+    let Some((run, file)) = kept.figures.best() else { return code };
+    if args.quiet {
         return code;
     }
     let snapshot = run.monitor.snapshot();
