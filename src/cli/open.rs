@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::data::encode::{Encoder, TokenizerFiles};
 use crate::device::{self, Chosen};
 use crate::model::{BUILTIN, CausalLm, base, no_folder};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use std::path::Path;
 
 /// How the model reads text.
@@ -18,9 +18,21 @@ pub(super) fn encoder(config: &Config) -> Result<Encoder> {
             chat_template: None,
         })?);
     }
-    let folder = Path::new(&config.model.path);
-    ensure!(folder.is_dir(), "{}", no_folder(&config.model.path));
-    Ok(Encoder::open(folder)?)
+    Ok(Encoder::open(folder(&config.model.path)?)?)
+}
+
+/// The model's folder.
+pub(super) fn folder(path: &str) -> Result<&Path> {
+    let folder = Path::new(path);
+    if let Some(parent) = folder.parent().filter(|_| folder.is_file()) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        bail!(
+            "model.path = {path:?}: a file, not a folder\n  hint: name its folder: {:?}",
+            parent.display().to_string()
+        );
+    }
+    ensure!(path == BUILTIN || folder.is_dir(), "{}", no_folder(path));
+    Ok(folder)
 }
 
 /// The device that an argument asks for.

@@ -634,6 +634,10 @@ fn mistakes_in_the_model() {
          then model.path = \"Llama-3.2-1B\"",
     );
     place.model();
+    place.refuses(
+        &["--set", "model.path=model/model.safetensors"],
+        "model.path = \"model/model.safetensors\": a file, not a folder\n  hint: name its folder: \"model\"",
+    );
     let output = place.tune(&["run", "job.toml", "--plain", "--out", "whole", "--set", "model.path=model"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 
