@@ -3,15 +3,19 @@
 //! The steps are the trainer's own, on random rows; nothing is written. What a step is, and what the
 //! figures mean, is said in the help, so that other trainers can be measured in the same way.
 
-use super::{Failure, Outcome, Output, code, print, say};
+use super::plan::size;
+use super::{Failure, Outcome, Output, code, meter, open, print, say};
 use crate::config::{self, Config, Dtype, Schedule};
 use crate::data::Example;
-use crate::device;
-use crate::model::CausalLm;
+use crate::device::{self, Chosen};
+use crate::kernel::Kernels;
 use crate::model::lora::{Adapter, AdapterConfig};
+use crate::model::plan::{Memory, Size};
+use crate::model::spec::Spec;
+use crate::model::{CausalLm, precision_of};
 use crate::train::optim::AdamW;
 use crate::train::plan::Plan;
-use crate::train::step::Stepper;
+use crate::train::step::{Stepper, keep};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use rand::{Rng, SeedableRng};
@@ -87,8 +91,8 @@ pub(super) fn bench(args: &BenchArgs) -> Outcome {
             .context("the threads cannot be started")
             .map_err(Failure::failed)?;
     }
-    let chosen = device::choose(&args.device).map_err(Failure::usage)?;
-    if let Some(remark) = chosen.remark.filter(|_| !args.output.quiet) {
+    let mut chosen = device::choose(&args.device).map_err(Failure::usage)?;
+    if let Some(remark) = chosen.remark.take().filter(|_| !args.output.quiet) {
         say(&remark);
     }
     let dtype = match args.dtype {
@@ -96,21 +100,66 @@ pub(super) fn bench(args: &BenchArgs) -> Outcome {
         Precision::F32 => Dtype::F32,
         Precision::Bf16 => Dtype::Bf16,
     };
+    fits(args, dtype, &chosen, meter::free()).map_err(Failure::usage)?;
     let model = CausalLm::load(&args.model, dtype, args.seq as usize, &chosen.device);
     let figures = measure(args, &model.map_err(Failure::usage)?).map_err(Failure::failed)?;
     print(&if args.output.json { figures.json() } else { figures.text() });
     Ok(code::FINE)
 }
 
-fn measure(args: &BenchArgs, model: &CausalLm) -> Result<Figures> {
+/// The configuration by which steps are taken.
+fn config(args: &BenchArgs) -> Config {
     let mut config = Config::default();
     config.train.batch_size = args.batch as usize;
     config.train.steps = Some(WARM_UP + u64::from(args.steps));
     config.train.gradient_checkpointing = args.checkpointing;
     config.train.schedule = Schedule::Constant;
     config.train.learning_rate = 2e-4;
-    let lora = config::Lora { r: args.rank as usize, alpha: 16.0, dropout: 0.05, ..config::Lora::default() };
-    let mut adapter = Adapter::new(AdapterConfig::new(&lora)?, &model.spec, 0, &model.device)?;
+    config.lora =
+        config::Lora { r: args.rank as usize, alpha: 16.0, dropout: 0.05, ..config::Lora::default() };
+    config
+}
+
+/// Bytes of a random token: its id, and whether it carries loss.
+const OF_TOKEN: usize = 5;
+
+/// Fails where rows are longer than the model knows positions, or would not fit the `free` bytes.
+fn fits(args: &BenchArgs, dtype: Dtype, chosen: &Chosen, free: Option<u64>) -> Result<()> {
+    open::folder(&args.model)?;
+    let spec = Spec::of(&args.model)?;
+    let (batch, length) = (args.batch as usize, args.seq as usize);
+    ensure!(
+        length <= spec.max_positions,
+        "--seq {length}: the model knows {0} positions\n  hint: --seq {0}",
+        spec.max_positions
+    );
+    let Some(free) = free else { return Ok(()) };
+    let config = config(args);
+    let tokens = batch.saturating_mul(length);
+    let row = std::mem::size_of::<Example>() + OF_TOKEN * length;
+    let rows = BATCHES.saturating_mul(batch).saturating_mul(row) as u64;
+    let mut needed = rows;
+    // Rows that fit are few enough for the rest to be counted. A device has memory of its own.
+    if rows <= free && chosen.device.is_cpu() {
+        let bytes = precision_of(&args.model, dtype, &chosen.device)?.size_in_bytes() as u64;
+        let (adapter, kernels) = (AdapterConfig::new(&config.lora)?, Kernels::for_device(&chosen.device));
+        let size = Size { tokens, targets: tokens };
+        needed += Memory::of(&spec, &adapter, kernels, keep(&config.train), size, bytes).total();
+    }
+    ensure!(
+        needed <= free,
+        "--batch {batch} with --seq {length} takes {}{}, and {} are free\n  \
+         hint: a smaller --batch, --seq or --rank, or --checkpointing, takes less",
+        size(needed),
+        if needed == rows { " for the rows alone" } else { "" },
+        size(free)
+    );
+    Ok(())
+}
+
+fn measure(args: &BenchArgs, model: &CausalLm) -> Result<Figures> {
+    let config = config(args);
+    let mut adapter = Adapter::new(AdapterConfig::new(&config.lora)?, &model.spec, 0, &model.device)?;
     let mut optimiser = AdamW::new(&adapter, config.train.weight_decay)?;
     let rows = random_rows(BATCHES * args.batch as usize, args.seq as usize, model.spec.vocab as u32);
     let plan = Plan::new(&config, rows.len());

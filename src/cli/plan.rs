@@ -92,7 +92,7 @@ fn short_of(free: u64, needed: u64, least: u64, asked: bool) -> String {
 }
 
 /// `1.2 GiB`, `34.5 MiB`.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1000.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }

@@ -39,10 +39,20 @@ fn mistakes_are_named() {
         (["nowhere", "--rank", "4"], "error: model.path = \"nowhere\": no such folder"),
         (["builtin", "--rank", "0"], "error: invalid value '0' for '--rank <N>'"),
         (["builtin", "--device", "gpu"], "error: "),
+        (["builtin", "--rank", "400000000"], "error: --batch 2 with --seq 16 takes "),
     ] {
         let output = bench(&arguments);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(message.starts_with(expected), "{message}");
+    }
+    for (option, expected) in [
+        (["--batch", "100000000"], "error: --batch 100000000 with --seq 128 takes "),
+        (["--seq", "2000"], "error: --seq 2000: the model knows 1024 positions\n  hint: --seq 1024\n"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tune"));
+        let output = command.args(["bench", "builtin"]).args(option).output().expect("the program starts");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && message.contains(expected), "{message}");
     }
 }
