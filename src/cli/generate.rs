@@ -10,6 +10,7 @@ use crate::data::read::{self, Body};
 use crate::model::CausalLm;
 use crate::model::generate::{Continuation, Listener, Sampling, generate as write_on};
 use crate::model::lora::{Adapter, Module};
+use crate::model::spec::Spec;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use serde_json::json;
@@ -120,9 +121,11 @@ fn from_stdin() -> Result<String> {
 
 fn pair(args: &GenerateArgs, sampling: Sampling) -> Result<Pair, Failure> {
     let dir = open_run(&args.run)?;
-    let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
+    let mut config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let device = open::device(&args.device, &args.output).map_err(Failure::usage)?;
     let encoder = open::encoder(&config).map_err(Failure::usage)?;
+    // How long the rows were that it learnt from is no limit to what it is asked.
+    config.data.max_length = Spec::of(&config.model.path).map_err(Failure::usage)?.max_positions;
     let model = open::model(&config, &encoder, &device).map_err(Failure::usage)?;
     let fresh = run::fresh_state(&config, &model).map_err(Failure::usage)?;
     let saved = run::folders(&config, &dir).load(fresh).map_err(Failure::usage)?;
@@ -147,6 +150,14 @@ fn like(config: &Config) -> Body {
 /// One question, both answers.
 fn one(pair: &Pair, question: &str, args: &GenerateArgs, brake: &Brake) -> Outcome {
     let ids = pair.encoder.ask(question, &pair.like).map_err(Failure::usage)?;
+    let positions = pair.model.max_length();
+    if ids.len() >= positions {
+        return Err(Failure::usage(anyhow!(
+            "the prompt is {} tokens long, and the model knows {positions} positions\n  \
+             hint: shorten it: the answer needs some of them",
+            ids.len()
+        )));
+    }
     brake.arm();
     let sides =
         [(format!("best adapter, step {}", pair.step), &pair.adapter), ("base model".to_owned(), &pair.none)];

@@ -58,7 +58,13 @@ fn mistakes_are_named() {
     told(&[OUT, "-p", "?", "--top-p", "0"], "error: --top-p 0: out of range\n  hint: ");
     told(&[OUT, "-p", "?", "--temperature=-1"], "error: --temperature -1: out of range\n  hint: ");
     place.whole(&["--set", "train.steps=1"]);
-    told(&[OUT, "-p", &"long ".repeat(100)], "error: the prompt is ");
+    // Longer than the rows that it learnt from.
+    let output = place.tune(&["generate", OUT, "-p", &"long ".repeat(100), "--max-tokens", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let long = place.tune(&["generate", OUT, "-p", &"long ".repeat(1100)]);
+    let error = stderr(&long);
+    assert!(long.status.code() == Some(2) && error.starts_with("error: the prompt is "), "{error}");
+    assert!(error.contains(", and the model knows 1024 positions\n  hint: shorten it: "), "{error}");
     std::fs::remove_dir_all(place.path(OUT).join("state")).expect("removed");
     told(&[OUT, "-p", "?"], "error: runs/one: no adapter was saved yet\n  hint: ");
 }
