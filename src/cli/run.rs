@@ -4,6 +4,7 @@
 //! that a mistake leaves nothing behind.
 
 mod describe;
+mod ended;
 
 use super::data::{holdout, warn};
 use super::detach;
@@ -17,9 +18,9 @@ use super::{Failure, Outcome, Output, code, has_screen, open, open_run, print, s
 use crate::config::{self, Config, Holdout};
 use crate::dashboard::{self, Capabilities, Exit};
 use crate::data::{self, Augmenter, Dataset, Encoder};
-use crate::diagnosis::{Finding, Limits, advice};
+use crate::diagnosis::{Finding, Limits};
 use crate::event::record::Record;
-use crate::event::{BestPoint, Event, Resumed, RunEnded, RunInfo, StopReason};
+use crate::event::{Event, Resumed, RunEnded, RunInfo, StopReason};
 use crate::model::lora::{Adapter, AdapterConfig};
 use crate::model::{BUILTIN, CausalLm};
 use crate::monitor::Monitor;
@@ -31,7 +32,7 @@ use crate::train::{Job, train};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use describe::{describe, same_inputs};
-use serde::Serialize;
+use ended::{broken, conclusion, going_on, replayed};
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -88,20 +89,6 @@ struct Prepared {
     /// `Some` when the run goes on from a saved state.
     past: Option<(Monitor, Past)>,
     info: RunInfo,
-}
-
-/// The last line of `--json`: where the run is and what came of it.
-#[derive(Serialize)]
-struct Concluded<'a> {
-    run: &'a Path,
-    ended: StopReason,
-    step: u64,
-    verdict: String,
-    severity: String,
-    best: Option<BestPoint>,
-    message: Option<String>,
-    /// The run again, with what is advised.
-    command: Option<String>,
 }
 
 /// How a run was left, and all that was seen of it.
@@ -185,31 +172,6 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
         }
         StopReason::Finished | StopReason::EarlyStopping => code::FINE,
     })
-}
-
-/// Says how a run goes on that was ended before its time.
-fn going_on(why: &str, dir: &RunDir) {
-    say(&format!(
-        "{why}, everything is saved\n  hint: go on with tune run --resume {}",
-        dir.root().display()
-    ));
-}
-
-/// The last line of `--json`.
-fn conclusion(dir: &RunDir, ended: &RunEnded, monitor: &Monitor) -> String {
-    let snapshot = monitor.snapshot();
-    let diagnosis = snapshot.diagnosis;
-    let line = Concluded {
-        run: dir.root(),
-        ended: ended.reason,
-        step: ended.step,
-        verdict: diagnosis.verdict.to_string(),
-        severity: diagnosis.severity.to_string(),
-        best: ended.best,
-        message: diagnosis.findings.first().map(|finding| finding.message(snapshot.run.places())),
-        command: advice::command(snapshot.run, snapshot.advice),
-    };
-    serde_json::to_string(&line).map_or_else(|_| String::new(), |line| line + "\n")
 }
 
 /// The arguments by which this run is trained in the background.
@@ -382,7 +344,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
     let wire = Wire::new(log, &dir, view, &config.early_stopping, &past, aides);
     if !dashboard {
         let ended = train_on(wire, job, state, resumed).map_err(|error| broken(&error, &dir))?;
-        return Ok(Driven { ended, monitor: super::replay(&dir)?, detached: false });
+        return Ok(Driven { ended, monitor: replayed(&dir)?, detached: false });
     }
     let meter = Meter::start(meter::own);
     let measure = || meter.read();
@@ -415,7 +377,7 @@ fn drive(args: &RunArgs, prepared: Prepared, wishes: &Wishes) -> Result<Driven, 
         let ended = trained.map_err(|error| broken(&error, &dir))?;
         let detached = outcome.as_ref().is_some_and(|outcome| outcome.exit == Exit::Detached);
         let seen = outcome.and_then(|outcome| outcome.runs.into_monitor(OWN));
-        Ok(Driven { ended, monitor: seen.map_or_else(|| super::replay(&dir), Ok)?, detached })
+        Ok(Driven { ended, monitor: seen.map_or_else(|| replayed(&dir), Ok)?, detached })
     })
 }
 
@@ -430,14 +392,6 @@ fn watched(dashboard: impl FnOnce() -> Result<dashboard::Outcome>) -> Option<das
         }
     }
     None
-}
-
-/// A run that the disk or the device ended.
-fn broken(error: &anyhow::Error, dir: &RunDir) -> Failure {
-    Failure::failed(anyhow!(
-        "{error:#}\n  hint: what was saved is whole; when the cause is gone, go on with tune run --resume {}",
-        dir.root().display()
-    ))
 }
 
 fn train_on(mut wire: Wire, job: Job, state: State, resumed: bool) -> Result<RunEnded> {

@@ -1,4 +1,5 @@
-//! Runs in the background, what other processes ask of a trainer, and a reader of stdout that leaves.
+//! Runs in the background, what other processes ask of a trainer, and what goes away while it trains: a reader of
+//! stdout, the run folder.
 
 use crate::cli::{OUT, Place, stderr, stdout};
 use serde_json::Value;
@@ -180,4 +181,20 @@ fn a_reader_of_stdout_that_leaves_does_not_end_the_run() {
         assert_eq!(log(&place).last().unwrap()["reason"], "finished");
         assert!(place.path(OUT).join("report.html").exists());
     }
+}
+
+#[test]
+fn a_run_whose_folder_is_moved_away_has_failed() {
+    let place = Place::new();
+    let arguments = ["run", "job.toml", "--plain", "--out", OUT, "--set", "train.steps=300"];
+    let child = place.command(&arguments).spawn().expect("tune starts");
+    wait_until("a step", || last_step(&place) > 0);
+    std::fs::rename(place.path(OUT), place.path("elsewhere")).expect("it is moved");
+    let output = child.wait_with_output().expect("it ends");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("error: ") && said.contains("\n  hint: the run folder runs/one was removed"),
+        "{said}"
+    );
 }
