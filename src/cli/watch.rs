@@ -79,10 +79,16 @@ pub(super) fn watch(args: &WatchArgs) -> Outcome {
         std::thread::spawn(move || read_stdin(&options, &sender, &side))
     });
     let once = args.once;
+    // On a screen a run that has ended is still looked at, and may be resumed.
+    let until = match (once, screen) {
+        (true, _) => Until::Read,
+        (false, false) => Until::Over,
+        (false, true) => Until::Left,
+    };
     let trainers = Trainers::default();
     let followed = trainers.clone();
     // That nobody listens any more ends it, and is no failure.
-    std::thread::spawn(move || drop(follow(sources, &followed, once, &sender)));
+    std::thread::spawn(move || drop(follow(sources, &followed, until, &sender)));
     let (updates, relay) = if args.notify.command.is_some() {
         let (relayed, received) = sync_channel(UNDERWAY);
         let notifier = Notifier::new(&args.notify);
@@ -239,11 +245,22 @@ fn read_stdin(options: &Options, sender: &SyncSender<Update>, side: &Side) {
     }
 }
 
-/// Reads on and on; to the end of what is there, if only `once`.
+/// How long sources are followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// To the end of what is there.
+    Read,
+    /// Until nothing more will come.
+    Over,
+    /// Until nobody listens any more.
+    Left,
+}
+
+/// Reads on and on, `until` then.
 fn follow(
     mut sources: Sources,
     trainers: &Trainers,
-    once: bool,
+    until: Until,
     sender: &SyncSender<Update>,
 ) -> Result<(), Left> {
     let mut send = |update| sender.send(update).is_ok();
@@ -255,7 +272,7 @@ fn follow(
     sources.begin(&mut send)?;
     loop {
         let any = sources.turn(&mut send)?;
-        if !once && listened.is_none_or(|at| at.elapsed() > LISTEN) {
+        if until != Until::Read && listened.is_none_or(|at| at.elapsed() > LISTEN) {
             listened = Some(Instant::now());
             if !trainers.look(sources.runs(), &mut send) {
                 return Err(Left);
@@ -264,7 +281,7 @@ fn follow(
         if any {
             continue;
         }
-        if once {
+        if until == Until::Read || until == Until::Over && sources.are_over() {
             return sources.finish(&mut send);
         }
         std::thread::sleep(PAUSE * (1 + sources.pass()));

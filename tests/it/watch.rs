@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const TUNE: &str = env!("CARGO_BIN_EXE_tune");
@@ -220,6 +221,33 @@ fn train_losses_that_come_after_their_evaluation_are_judged_together() {
             // The first of them alone is no sign of anything.
             let loss = if step % 10 == 1 || eval < 4 { 0.3 } else { 0.001 };
             let _ = writeln!(log, "step {step} loss {loss}");
+#[test]
+fn a_run_of_our_own_that_is_over_is_not_waited_for() {
+    let place = place();
+    let run = place.path().join("one");
+    std::fs::create_dir(&run).expect("a folder");
+    std::fs::write(run.join("config.toml"), "").expect("a configuration");
+    let event = |t: u32, event: &str| format!("{{\"t\":{t}.0,\"event\":{{{event}}}}}\n");
+    let whole = event(0, r#""kind":"run_started","format":1,"name":"one","trainer":"tune","total_steps":1"#)
+        + &event(1, r#""kind":"eval","step":1,"loss":2.5,"tokens":9"#)
+        + &event(2, r#""kind":"run_ended","reason":"finished","step":1,"best":null,"restored_best":true"#);
+    std::fs::write(run.join("run.jsonl"), whole).expect("a log");
+    for source in ["one", "one/run.jsonl"] {
+        let mut command = Command::new(TUNE);
+        command.args(["watch", source, "--plain", "--notify", "true"]).current_dir(place.path());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("tune starts");
+        let start = Instant::now();
+        while child.try_wait().expect("a state").is_none() && start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let status = child.try_wait().expect("a state");
+        child.kill().expect("it is ended");
+        let output = child.wait_with_output().expect("it has ended");
+        assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains("eval 2.500"), "{}", text(&output.stdout));
+    }
+}
+
         }
     }
     let path = place.path().join("late.log");

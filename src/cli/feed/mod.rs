@@ -12,12 +12,14 @@ pub(super) use sources::Sources;
 pub(super) use stream::Stream;
 
 use crate::dashboard::Update;
-use crate::event::Event;
 use crate::event::record::Record;
+use crate::event::{Event, StopReason};
 use crate::ingest::{Opener, Options, Parsed, Reader, Skipped};
+use crate::store::RunDir;
 use crate::store::follow::{Follower, News};
+use crate::store::log::is_being_written;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Turns for which a file that has just grown is looked at in each one.
 const FRESH: u32 = 50;
@@ -26,6 +28,8 @@ const FRESH: u32 = 50;
 const PATIENCE: u32 = 3000;
 /// The most turns that a file lets pass.
 const LONGEST: u32 = 24;
+/// A run that is sent into the background ends as interrupted, and within this time it goes on.
+const HANDOVER: Duration = Duration::from_secs(10);
 
 /// The files of one run.
 pub(super) struct Run {
@@ -39,6 +43,8 @@ pub(super) struct Run {
     dated: bool,
     /// Whether anything has come of it.
     given: bool,
+    /// Why it has ended, if it has.
+    ended: Option<StopReason>,
     started: Instant,
 }
 
@@ -167,6 +173,7 @@ impl Run {
             announced: false,
             dated: false,
             given: false,
+            ended: None,
             started: Instant::now(),
         }
     }
@@ -250,6 +257,17 @@ impl Run {
         heard(send(Update::Written { id: self.id, age }))
     }
 
+    /// Whether this is a run of our own that has ended, and no process is about to go on with it.
+    fn is_over(&self) -> bool {
+        let Some(log) = self.first().filter(|log| is_own(log)) else { return false };
+        let rests = || {
+            let written = log.metadata().and_then(|data| data.modified()).ok();
+            written.and_then(|at| at.elapsed().ok()).is_none_or(|age| age > HANDOVER)
+        };
+        let ended = self.ended.is_some_and(|reason| reason != StopReason::Interrupted || rests());
+        ended && !is_being_written(log)
+    }
+
     /// Turns until one of its files is looked at.
     fn resting(&self) -> u32 {
         self.files.iter().map(|file| file.rest).min().unwrap_or(0)
@@ -304,11 +322,21 @@ impl Run {
                 }
                 self.files[index].begun = true;
             }
+            match &record.event {
+                Event::RunEnded(end) => self.ended = Some(end.reason),
+                Event::RunStarted(_) | Event::RunResumed(_) => self.ended = None,
+                _ => {}
+            }
             self.given = true;
             heard(send(Update::Record { id: self.id, record }))?;
         }
         Ok(())
     }
+}
+
+/// Whether a file is the log of a run folder of ours.
+fn is_own(log: &Path) -> bool {
+    log.parent().and_then(|folder| RunDir::open(folder).ok()).is_some_and(|run| run.log() == log)
 }
 
 fn heard(heard: bool) -> Result<(), Left> {

@@ -8,6 +8,8 @@ use crate::dashboard::Update;
 use crate::ingest::Options;
 use crate::ingest::discover::{Found, discover, discover_among, no_log};
 use std::collections::{BTreeMap, HashMap};
+use crate::store::RunDir;
+use std::cmp::Reverse;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -87,6 +89,14 @@ impl Sources {
     }
 
     /// Looks for runs that are new, and for new files of those that are known.
+    /// Whether nothing more will come: every place that was named is a single run of our own, and has ended.
+    pub(in crate::cli) fn are_over(&self) -> bool {
+        let single = |source: &PathBuf| source.is_file() || RunDir::open(source).is_ok();
+        self.named.len() == self.runs.len()
+            && self.named.iter().all(single)
+            && self.runs.iter().all(Run::is_over)
+    }
+
     pub(in crate::cli) fn search(&mut self) {
         for source in &self.named {
             let found = source.is_dir();
