@@ -98,8 +98,16 @@ impl RowFault {
     }
 
     /// What would be right.
-    pub fn hint(&self) -> &'static str {
+    ///
+    /// Of a `table` the way is another one than of JSON Lines.
+    pub fn hint(&self, table: bool) -> &'static str {
         match self {
+            Self::NotUtf8 if table => {
+                "save the file as UTF-8, as in iconv -f WINDOWS-1252 -t UTF-8 FILE > rows.csv"
+            }
+            Self::UnknownForm { .. } if table => {
+                "rename the columns, in the first line: to prompt and completion, or instruction and output, or text"
+            }
             Self::Array => "write one object a line (JSON Lines): jq -c '.[]' FILE > rows.jsonl",
             Self::ChatTemplate(_) => "bring the roles into the order that the model's chat template asks for",
             Self::CutAway { .. } => "raise data.max_length, or shorten what comes before the completion",
@@ -166,13 +174,14 @@ struct RowList<'a> {
 
 impl fmt::Display for RowList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let table = super::csv::is_table(self.file);
         let shown = &self.faults[..self.faults.len().min(SHOWN)];
         for (i, (line, fault)) in shown.iter().enumerate() {
             let newline = if i == 0 { "" } else { "\n" };
             write!(f, "{newline}{}:{line}: {fault}", self.file.display())?;
             // A hint that the next fault repeats is given once, after the last of them.
-            if shown.get(i + 1).is_none_or(|(_, next)| next.hint() != fault.hint()) {
-                write!(f, "\n  hint: {}", fault.hint())?;
+            if shown.get(i + 1).is_none_or(|(_, next)| next.hint(table) != fault.hint(table)) {
+                write!(f, "\n  hint: {}", fault.hint(table))?;
             }
         }
         match self.faults.len() - shown.len() {

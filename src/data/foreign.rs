@@ -1,5 +1,7 @@
 //! Files that hold no rows: what they are, told by their first bytes, and how rows come of them.
 
+use super::read::is_header;
+
 /// What a file is, and the command or the way that makes rows of it.
 type Kind = (&'static str, &'static str);
 
@@ -22,14 +24,25 @@ const MAGIC: &[(&[u8], Kind)] = &[
     (b"\x1f\x8b", ("compressed by gzip", "unpack it: gunzip -k FILE")),
     (b"\x28\xb5\x2f\xfd", ("compressed by zstd", "unpack it: unzstd FILE")),
     (b"PK\x03\x04", ("a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV")),
-    (b"\xff\xfe", ("UTF-16 text", "save it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > rows.jsonl")),
-    (b"\xfe\xff", ("UTF-16 text", "save it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > rows.jsonl")),
+];
+
+/// How UTF-16 begins, in either order of its bytes.
+const WIDE: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+const OF_WIDE: [&str; 2] = [
+    "save it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > rows.jsonl",
+    "save it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > rows.csv",
 ];
 
 /// What the file is, if it is no file of rows. A `table` may begin with any text.
 pub(super) fn kind(bytes: &[u8], table: bool) -> Option<Kind> {
     if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Some(*kind);
+    }
+    if WIDE.iter().any(|mark| bytes.starts_with(mark)) {
+        return Some(("UTF-16 text", OF_WIDE[usize::from(table)]));
+    }
+    if !table && bytes.split(|byte| *byte == b'\n').next().is_some_and(is_header) {
+        return Some(("CSV by its first line", "give it a name that says so: mv FILE rows.csv"));
     }
     let mut lines =
         bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
@@ -59,6 +72,11 @@ mod tests {
             let error = told("d", bytes);
             assert!(error.starts_with(expected), "{error}");
         }
+        let named =
+            "d.jsonl: CSV by its first line, not rows\n  hint: give it a name that says so: mv FILE rows.csv";
+        assert_eq!(told("d.jsonl", b"prompt,completion\nHow,So\n"), named);
+        assert!(told("d.csv", b"\xff\xfep\0").ends_with(" FILE > rows.csv"));
+        assert!(told("d.csv", b"text\n\xff\n").ends_with(" FILE > rows.csv"));
         assert!(told("d.csv", b"PK\x03\x04").contains("a spreadsheet"), "a table by its name alone");
         assert!(
             told("d", b"Dear\n{\"text\": \"a\"}\n").starts_with("d:1: not valid JSON"),
