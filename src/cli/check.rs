@@ -2,9 +2,8 @@
 
 mod forms;
 
-use super::source::{self, HEAD, Judged, Source, other_figures};
+use super::source::{self, HEAD, Judged, Source, is_rows, other_figures};
 use super::{Failure, Outcome, Output, Reading, code, print};
-use crate::data::read::is_row;
 use crate::diagnosis::Severity;
 use crate::ingest::{MADE_OF_A_LOG, Map};
 use anyhow::anyhow;
@@ -158,11 +157,3 @@ fn mentions(path: &Path, name: &str) -> bool {
 
 /// What is said of a file without a loss, where no more is known of it.
 const NOTHING: &str = "no losses were found in it";
-
-/// Whether a file begins with a row to train on, in JSON Lines.
-fn is_rows(path: &Path) -> bool {
-    let mut line = Vec::new();
-    let read = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
-    let read = read.map(|file| BufReader::new(file.take(HEAD)).read_until(b'\n', &mut line));
-    matches!(read, Some(Ok(_))) && is_row(&line)
-}

@@ -1,6 +1,7 @@
 //! Any source, read to its end and judged once: what `check` and others make of a file or a folder.
 
 use crate::curve::Curves;
+use crate::data::read::{is_header, is_row};
 use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Limits, diagnose};
 use crate::event::record::Record;
@@ -8,7 +9,7 @@ use crate::event::{Event, NoteLevel, RunInfo};
 use crate::ingest::names::{self, Side, rises};
 use crate::ingest::{self, Opener, Options, Parsed, Skipped, seen};
 use crate::monitor::Monitor;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// Bytes that are read at a time: what is made of them stays in the nearer caches.
@@ -247,6 +248,15 @@ impl Fold {
         }
         self.curves.apply(record.t, &record.event);
     }
+}
+
+/// Whether a file begins as rows to train on do, in JSON Lines or as a table. What has a loss beside them is a log.
+pub(super) fn is_rows(path: &Path) -> bool {
+    let mut line = Vec::new();
+    let read = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
+    let read = read.map(|file| BufReader::new(file.take(HEAD)).read_until(b'\n', &mut line));
+    let begins = matches!(read, Some(Ok(_))) && (is_row(&line) || is_header(&line));
+    begins && memchr::memmem::find(&line, b"loss").is_none()
 }
 
 /// What to do about a file whose figures have names of which none is known for a loss.
