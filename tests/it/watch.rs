@@ -161,10 +161,21 @@ fn a_folder_is_all_the_runs_that_lie_in_it() {
         let whole: String = (1..=9).map(iter_lines).collect();
         std::fs::write(place.path().join(name), whole).expect("a log");
     }
+    std::fs::write(place.path().join("rows.jsonl"), "{\"prompt\": \"a\", \"completion\": \"b\"}\n")
+        .expect("rows");
     let output = tune(&place, &["watch", "--once", "."]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let passed = "passed over: rows.jsonl: rows to train on, no log\n";
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), passed));
     let said = text(&output.stdout);
     assert!(said.contains("a.log: ") && said.contains("b.log: ") && !said.contains("notes.md"), "{said}");
+    for newest in ["a.log", "b.log"] {
+        let log = std::fs::File::options().append(true).open(place.path().join(newest)).expect("a log");
+        log.set_modified(std::time::SystemTime::now() + Duration::from_secs(9)).expect("it is newer");
+        let said = text(&tune(&place, &["watch", "--once", "."]).stdout);
+        let first = said.lines().find_map(|line| line.split_once(": ")).expect("a line");
+        assert_eq!(first.0, newest, "{said}");
+        log.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("it is older");
+    }
     assert_eq!(said.matches("best   eval 1.000 at step 4").count(), 2, "{said}");
     std::fs::create_dir(place.path().join("empty")).expect("a folder");
     let output = tune(&place, &["watch", "--once", "empty"]);
@@ -211,17 +222,6 @@ fn a_watch_ends_where_a_check_does() {
 }
 
 #[test]
-fn train_losses_that_come_after_their_evaluation_are_judged_together() {
-    let place = place();
-    let mut log = String::new();
-    for eval in 1..=16 {
-        let height = if eval < 4 { 2.5 - 0.4 * f64::from(eval) } else { 1.3 };
-        let _ = writeln!(log, "step {} eval_loss {height:.3}", 10 * eval);
-        for step in 10 * eval - 9..10 * eval {
-            // The first of them alone is no sign of anything.
-            let loss = if step % 10 == 1 || eval < 4 { 0.3 } else { 0.001 };
-            let _ = writeln!(log, "step {step} loss {loss}");
-#[test]
 fn a_run_of_our_own_that_is_over_is_not_waited_for() {
     let place = place();
     let run = place.path().join("one");
@@ -248,6 +248,17 @@ fn a_run_of_our_own_that_is_over_is_not_waited_for() {
     }
 }
 
+#[test]
+fn train_losses_that_come_after_their_evaluation_are_judged_together() {
+    let place = place();
+    let mut log = String::new();
+    for eval in 1..=16 {
+        let height = if eval < 4 { 2.5 - 0.4 * f64::from(eval) } else { 1.3 };
+        let _ = writeln!(log, "step {} eval_loss {height:.3}", 10 * eval);
+        for step in 10 * eval - 9..10 * eval {
+            // The first of them alone is no sign of anything.
+            let loss = if step % 10 == 1 || eval < 4 { 0.3 } else { 0.001 };
+            let _ = writeln!(log, "step {step} loss {loss}");
         }
     }
     let path = place.path().join("late.log");

@@ -4,12 +4,13 @@
 //! clock: whoever calls decides how often.
 
 use super::{Left, Run};
+use crate::cli::source::is_rows;
 use crate::dashboard::Update;
 use crate::ingest::Options;
 use crate::ingest::discover::{Found, discover, discover_among, no_log};
-use std::collections::{BTreeMap, HashMap};
 use crate::store::RunDir;
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -88,7 +89,6 @@ impl Sources {
         self.named.iter().any(|source| !source.is_file())
     }
 
-    /// Looks for runs that are new, and for new files of those that are known.
     /// Whether nothing more will come: every place that was named is a single run of our own, and has ended.
     pub(in crate::cli) fn are_over(&self) -> bool {
         let single = |source: &PathBuf| source.is_file() || RunDir::open(source).is_ok();
@@ -97,10 +97,14 @@ impl Sources {
             && self.runs.iter().all(Run::is_over)
     }
 
+    /// Looks for runs that are new, and for new files of those that are known.
     pub(in crate::cli) fn search(&mut self) {
         for source in &self.named {
             let found = source.is_dir();
-            for (name, files) in runs_in(source, self.before.as_ref()) {
+            let mut runs = runs_in(source, self.before.as_ref());
+            // What is being written, or was last, is what is looked for among many.
+            runs.sort_by_cached_key(|(_, files)| Reverse(written(files)));
+            for (name, files) in runs {
                 if self.passed.contains_key(&name) {
                     continue;
                 }
@@ -109,7 +113,7 @@ impl Sources {
                     if self.before.is_some() && self.runs.iter().any(|run| run.is_in(&files)) {
                         continue;
                     }
-                    if let Some(why) = files.first().filter(|_| found).and_then(|file| no_log(file)) {
+                    if let Some(why) = files.first().filter(|_| found).and_then(|file| why_none(file)) {
                         self.passed.insert(name, why);
                         continue;
                     }
@@ -158,6 +162,11 @@ impl Sources {
     }
 }
 
+/// Why a file that was found is not followed.
+fn why_none(file: &Path) -> Option<&'static str> {
+    no_log(file).or_else(|| is_rows(file).then_some("rows to train on, no log"))
+}
+
 /// The runs at a place, each with its name and its files; not those that were there before.
 fn runs_in(source: &Path, before: Option<&HashMap<PathBuf, Stamp>>) -> Vec<(String, Vec<PathBuf>)> {
     let found = match before {
@@ -175,15 +184,18 @@ fn runs_in(source: &Path, before: Option<&HashMap<PathBuf, Stamp>>) -> Vec<(Stri
     found.into_iter().filter_map(named).collect()
 }
 
+/// When any of these files was written to last.
+fn written(files: &[PathBuf]) -> Option<SystemTime> {
+    files.iter().filter_map(|file| file.metadata().ok()?.modified().ok()).max()
+}
+
 /// Of the places where a run's figures may be, the one to follow: the most structured, unless that is
 /// a document which is written now and then, and another one has gone on since.
 fn choose(places: Vec<Vec<PathBuf>>) -> Option<Vec<PathBuf>> {
     let is_document =
         |files: &Vec<PathBuf>| files[0].extension().is_some_and(|extension| extension == "json");
-    let written =
-        |files: &Vec<PathBuf>| files.iter().filter_map(|file| file.metadata().ok()?.modified().ok()).max();
     let places: Vec<Vec<PathBuf>> = places.into_iter().filter(|files| !files.is_empty()).collect();
-    let first = places.first().filter(|files| is_document(files)).and_then(written);
+    let first = places.first().filter(|files| is_document(files)).and_then(|files| written(files));
     let newer = |files: &&Vec<PathBuf>| {
         !is_document(files) && first.zip(written(files)).is_some_and(|(first, other)| other > first + LAG)
     };
