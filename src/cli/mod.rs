@@ -331,6 +331,17 @@ fn is_dumb() -> bool {
 
 /// The run folder that an argument names.
 fn open_run(path: &Path) -> Result<crate::store::RunDir, Failure> {
+    if path.is_file() {
+        let folder = path.parent().filter(|folder| crate::store::RunDir::open(folder).is_ok());
+        let hint = folder.map_or_else(
+            || "give a folder that tune run has made; tune watch and tune check take logs, several at once, too, tune report takes one".into(),
+            |folder| format!("name its folder: {}", folder.display()),
+        );
+        return Err(Failure::usage(anyhow::anyhow!(
+            "{}: a file, not a run folder\n  hint: {hint}",
+            path.display()
+        )));
+    }
     crate::store::RunDir::open(path).map_err(Failure::usage)
 }
 

@@ -138,6 +138,14 @@ fn mistakes_are_answered_by_what_is_near() {
     assert_eq!(said(&["eval", "builtin", "--data", "x"]), (Some(2), expected.into()));
     let expected = "error: none/r.html: no such folder: none\n  hint: make it, or name another\n";
     assert_eq!(said(&["report", "train.log", "-o", "none/r.html"]), (Some(2), expected.into()));
+    let (code, text) = said(&["compare", "train.log", "train.log"]);
+    let expected =
+        "error: train.log: a file, not a run folder\n  hint: give a folder that tune run has made; ";
+    assert!(code == Some(2) && text.starts_with(expected), "{text}");
+    // A table of rows is told from a log as one of lines is.
+    std::fs::write(place.path().join("rows.csv"), "Prompt,Completion\na,b\n").unwrap();
+    let (_, text) = said(&["check", "rows.csv"]);
+    assert!(text.ends_with("\n  hint: these are rows to train on: tune data looks at them\n"), "{text}");
 }
 
 #[test]
