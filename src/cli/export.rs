@@ -2,7 +2,7 @@
 //!
 //! A folder is filled beside its place and moved there, so that one of that name is never half made.
 
-use super::{Failure, Outcome, Output, code, open_run, print, say};
+use super::{Failure, Outcome, Output, code, open_run, print, replay, say};
 use crate::config;
 use crate::device;
 use crate::model::BUILTIN;
@@ -107,6 +107,11 @@ pub(super) fn export(args: &ExportArgs) -> Outcome {
     let base = &config.model.path;
     let spec = Spec::of(base).map_err(Failure::usage)?;
     let folder = args.checkpoint.folder(&dir).map_err(Failure::usage)?;
+    if args.checkpoint == Which::Best && !args.output.quiet && has_learnt_nothing(&dir) {
+        say(
+            "warning: the best evaluation is the one before the first step: this adapter has learnt nothing\n  hint: --checkpoint last is the newest adapter",
+        );
+    }
     let host = device::choose("cpu").map_err(Failure::usage)?;
     let adapter = peft::read(&folder, &spec, &host.device).map_err(Failure::usage)?;
     let path = args.out.clone().unwrap_or_else(|| dir.root().join(args.to.name()));
@@ -127,6 +132,15 @@ pub(super) fn export(args: &ExportArgs) -> Outcome {
         }
     }
     Ok(code::FINE)
+}
+
+/// Whether no evaluation of the run is better than that of the base model. Of a log that cannot be read nobody knows.
+fn has_learnt_nothing(dir: &RunDir) -> bool {
+    replay(dir).is_ok_and(|monitor| {
+        let snapshot = monitor.snapshot();
+        let best = snapshot.diagnosis.best.and_then(|index| snapshot.curves.eval.get(index));
+        best.is_some_and(|best| best.step == 0)
+    })
 }
 
 fn write(format: Format, path: &Path, adapter: &Adapter, spec: &Spec, base: &str, name: &str) -> Result<()> {

@@ -81,6 +81,23 @@ fn what_is_handed_over_is_the_same_model() {
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(place.path(OUT).join(file).is_file(), "{file}");
     }
+    // Had nothing been better than the base model, it would say so.
+    let log = place.path(OUT).join("run.jsonl");
+    let spoil = |line: &str| {
+        let mut record: Value = serde_json::from_str(line).expect("a record");
+        let event = &mut record["event"];
+        if event["kind"] == "eval" && event["split"] == "valid" && event["step"] == 0 {
+            event["loss"] = 0.001.into();
+        }
+        record.to_string() + "\n"
+    };
+    let lines = std::fs::read_to_string(&log).expect("a log");
+    for (lines, warned) in [(lines.clone(), false), (lines.lines().map(spoil).collect(), true)] {
+        std::fs::write(&log, lines).expect("a log");
+        let _ = std::fs::remove_file(place.path(OUT).join("export.gguf"));
+        let said = stderr(&place.tune(&["export", OUT, "--to", "gguf"]));
+        assert_eq!(said.contains("this adapter has learnt nothing\n  hint: "), warned, "{said}");
+    }
     let left: Vec<_> = std::fs::read_dir(place.path(OUT))
         .expect("a folder")
         .filter_map(Result::ok)
