@@ -101,6 +101,22 @@ pub(super) fn eval(args: &EvalArgs) -> Outcome {
     )))
 }
 
+/// Keys of the configuration that matter here.
+const USED: [&str; 5] =
+    ["model.path", "model.dtype", "data.max_length", "data.mask_prompt", "eval.batch_size"];
+
+/// Fails where a key is set that changes nothing here: who sets it thinks that it does.
+fn matter(overrides: &[String]) -> Result<(), Failure> {
+    let key = |set: &String| set.split('=').next().unwrap_or_default().trim().to_owned();
+    let Some(idle) = overrides.iter().map(key).find(|key| !USED.contains(&key.as_str())) else {
+        return Ok(());
+    };
+    Err(Failure::usage(anyhow!(
+        "--set {idle}: changes nothing of how a model is judged\n  hint: these do: {}",
+        USED.join(", ")
+    )))
+}
+
 /// The configuration that says how, and the adapter that is judged.
 fn asked(args: &EvalArgs) -> Result<(Config, Option<PathBuf>), Failure> {
     if let Some(run) = &args.run {
@@ -111,6 +127,7 @@ fn asked(args: &EvalArgs) -> Result<(Config, Option<PathBuf>), Failure> {
         }
         let dir = open_run(run)?;
         let config = config::load::load(&dir.config(), &args.overrides).map_err(Failure::usage)?;
+        matter(&args.overrides)?;
         if !dir.best().is_dir() {
             return Err(Failure::usage(anyhow!(
                 "{}: no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
@@ -120,6 +137,7 @@ fn asked(args: &EvalArgs) -> Result<(Config, Option<PathBuf>), Failure> {
         return Ok((config, Some(dir.best())));
     }
     let mut config = config::load::defaults(&args.overrides).map_err(Failure::usage)?;
+    matter(&args.overrides)?;
     if let Some(model) = &args.model {
         config.model.path.clone_from(model);
     }

@@ -119,6 +119,8 @@ fn mistakes_are_named() {
         assert_eq!(output.stdout, b"");
     };
     refuses(&["eval", OUT, "--data", "none.jsonl"], "none.jsonl: cannot be read: ");
+    let idle = "--set lora.r: changes nothing of how a model is judged\n";
+    refuses(&["eval", OUT, "--data", "valid.jsonl", "--set", "lora.r=3"], idle);
     refuses(&["eval", "nowhere", "--data", "valid.jsonl"], "nowhere: no such folder\n");
     refuses(
         &["eval", "--model", "nowhere", "--data", "valid.jsonl"],
