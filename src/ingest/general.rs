@@ -3,14 +3,11 @@
 //! A number is named by the words before it. Only lines that speak of a loss are read; a line that
 //! gives no more than an epoch or a step is the place of those after it.
 
+use super::figures::{LONGEST, Piece, pieces};
+use super::names::{self, Side};
 use super::points::At;
 use super::rows::{Cell, Rows};
-use super::{Format, Map, Points, names, scan};
-use memchr::memchr;
-use names::{Side, What};
-
-/// A longer line is prose or data.
-const LONGEST: usize = 2000;
+use super::{Format, Map, Points, scan};
 
 pub(super) struct General {
     rows: Rows,
@@ -45,7 +42,7 @@ impl General {
 
 /// Whether any of these three letters, small ones, occur in either case. All are looked for at once and
 /// without a branch, so that the compiler takes many places at a time.
-fn has_any<const N: usize>(line: &[u8], letters: &[[u8; 3]; N]) -> bool {
+pub(super) fn has_any<const N: usize>(line: &[u8], letters: &[[u8; 3]; N]) -> bool {
     let near = line.iter().zip(line.get(1..).unwrap_or_default()).zip(line.get(2..).unwrap_or_default());
     let found = near.fold(0, |found, ((first, second), third)| {
         letters.iter().fold(found, |found, [a, b, c]| {
@@ -89,7 +86,7 @@ impl Format for General {
                 b"test" if after_loss => rows.cell(b"test loss", Cell::Number(value)),
                 _ => rows.cell(name, Cell::Number(value)),
             }
-            after_loss = name.split(|byte| !byte.is_ascii_alphanumeric()).any(names::speaks_of_loss);
+            after_loss = names::any_of_loss(name);
         });
         if self.rows.is_point() {
             self.heading = None;
@@ -135,182 +132,6 @@ fn spoken_side(line: &[u8]) -> Option<Side> {
         }
     }
     None
-}
-
-/// A part of a line.
-enum Piece<'a> {
-    /// A number that words stand before, and those words.
-    Figure(&'a [u8], f64),
-    /// The side of what follows: `[valid]`, `val: {`, `Train |`.
-    Side(Side),
-}
-
-/// The side that the words between two separators name, if they do nothing else.
-fn heading(words: &[u8]) -> Option<Side> {
-    const LONGEST_OF_THESE: usize = 12;
-    let words = trim(words);
-    if words.len() > LONGEST_OF_THESE || !words.first()?.is_ascii_alphabetic() {
-        return None;
-    }
-    let word = std::str::from_utf8(words).ok()?.to_ascii_lowercase();
-    names::side(&word)
-}
-
-/// The side in brackets right behind a figure, which is that of the figure: `loss 1.3 (val), loss 1.2 (train)`.
-fn bracketed(rest: &[u8]) -> Option<Side> {
-    let inner = rest.trim_ascii_start().strip_prefix(b"(")?;
-    heading(&inner[..inner.iter().position(|byte| *byte == b')')?])
-}
-
-/// Calls `each` with every figure of the line, and with the sides that are named between them.
-fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
-    let mut from = 0;
-    let mut at = 0;
-    while at < line.len() {
-        let byte = line[at];
-        // Nearly all are letters within words.
-        if byte.is_ascii_alphabetic() && !matches!(byte, b'n' | b'N' | b'i' | b'I') {
-            at += 1;
-            continue;
-        }
-        let opens = || {
-            at == 0
-                || matches!(
-                    line[at - 1],
-                    b' ' | b'\t'
-                        | b','
-                        | b':'
-                        | b'='
-                        | b'['
-                        | b'('
-                        | b'\''
-                        | b'"'
-                        | b'<'
-                        | b'>'
-                        | b'#'
-                        | b'@'
-                        | b'-'
-                )
-        };
-        let assigned = || {
-            let before = line[..at].trim_ascii_end();
-            before.ends_with(b"loss") || matches!(before.last(), Some(b':' | b'='))
-        };
-        let numeric = || {
-            byte.is_ascii_digit()
-                || matches!(byte, b'-' | b'+' | b'.')
-                    && line.get(at + 1).is_some_and(|next| next.is_ascii_digit() || *next == b'.')
-                || matches!(byte, b'n' | b'N' | b'i' | b'I' | b'-') && assigned()
-        };
-        if opens() && numeric() {
-            let name = trim(&line[from..at]);
-            let named = name.iter().any(u8::is_ascii_alphabetic);
-            // Dates and the like need not be read.
-            let number = if named { scan::number(&line[at..]) } else { Some((0.0, 1)) };
-            if let Some((value, length)) = number {
-                let comma = if named { decimal_comma(name, &line[at..], length) } else { None };
-                let (value, length) = comma.unwrap_or_else(|| {
-                    let (value, more) = thousands(value, &line[at + length..]);
-                    (value, length + more)
-                });
-                at += length;
-                // Times like `12:30:01` are no figures; a unit or a `/10` after it is passed over.
-                let clock = line.get(at) == Some(&b':') && line.get(at + 1).is_some_and(u8::is_ascii_digit);
-                if named && !clock {
-                    if let Some(side) = bracketed(&line[at..]) {
-                        each(Piece::Side(side));
-                    }
-                    each(Piece::Figure(name, value));
-                }
-                at += line[at..]
-                    .iter()
-                    .take_while(|byte| !matches!(byte, b' ' | b'\t' | b',' | b'|' | b';' | b']' | b')'))
-                    .count();
-                from = at;
-                continue;
-            }
-        }
-        let followed = line.get(at + 1).is_some_and(u8::is_ascii_digit);
-        let separates = matches!(byte, b'|' | b',' | b';' | b'\t' | b']' | b')' | b'}' | b'{')
-            || matches!(byte, b'[' | b'(') && !followed;
-        if separates {
-            if let Some(side) = heading(&line[from..at]) {
-                each(Piece::Side(side));
-            }
-            from = at + 1;
-        }
-        at += 1;
-    }
-}
-
-/// Calls `each` with the name of every figure of the line, be it a loss or not.
-pub(super) fn figures(line: &[u8], mut each: impl FnMut(&[u8])) {
-    if line.len() <= LONGEST {
-        pieces(line, |piece| {
-            if let Piece::Figure(name, _) = piece {
-                each(name);
-            }
-        });
-    }
-}
-
-/// A figure as half of the world writes it, `2,5`, and how long that is: of those that do not come in thousands.
-fn decimal_comma(name: &[u8], text: &[u8], whole: usize) -> Option<(f64, usize)> {
-    let (head, rest) = text.split_at(whole);
-    let [b',', first, ..] = rest else { return None };
-    let small = || match names::read(name).what {
-        What::Loss(rank) => rank < 2,
-        What::LearningRate | What::GradNorm | What::Perplexity | What::Epoch => true,
-        _ => false,
-    };
-    if !first.is_ascii_digit() || head.contains(&b'.') || !small() {
-        return None;
-    }
-    let (value, length) = scan::decimal_comma(text, whole)?;
-    // A list of numbers is none, nor are thousands with a part of one.
-    let list = matches!(text[length..], [b',' | b'.', next, ..] if next.is_ascii_digit());
-    (length > whole + 1 && !list).then_some((value, length))
-}
-
-/// A number with what follows it taken for its thousands, as in `1,200`; and how long that is.
-fn thousands(value: f64, mut rest: &[u8]) -> (f64, usize) {
-    let (mut whole, before) = (value, rest.len());
-    while whole.fract() == 0.0
-        && (1.0..1e12).contains(&whole)
-        && (before > rest.len() || whole < 1000.0)
-        && let [b',', digits @ ..] = rest
-        && let Some((next, 3)) = scan::whole(digits)
-        && !matches!(digits.get(3), Some(b'.'))
-    {
-        whole = whole * 1000.0 + next as f64;
-        rest = &digits[3..];
-    }
-    (whole, before - rest.len())
-}
-
-/// The words of a name without what separates it from its number.
-fn trim(mut name: &[u8]) -> &[u8] {
-    let edge = |byte: &u8| {
-        matches!(
-            byte,
-            b' ' | b'\t' | b':' | b'=' | b'[' | b'(' | b'"' | b'\'' | b'-' | b'#' | b'@' | b'<' | b'>' | b'*'
-        )
-    };
-    while let [first, rest @ ..] = name
-        && edge(first)
-    {
-        name = rest;
-    }
-    while let [rest @ .., last] = name
-        && edge(last)
-    {
-        name = rest;
-    }
-    // `Epoch 3 - loss` leaves a dash; a colon inside belongs to the words before.
-    match memchr(b'\n', name) {
-        Some(end) => &name[..end],
-        None => name,
-    }
 }
 
 #[cfg(test)]

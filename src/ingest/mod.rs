@@ -16,12 +16,14 @@
 //! `truth.json`. Where it has options that advice should name, they are a line in `diagnosis::advice`. The names of columns (`val_loss`,
 //! `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
 
+mod between;
 mod boosting;
 mod dict;
 pub mod discover;
 mod document;
 mod ending;
 mod fastai;
+mod figures;
 mod general;
 mod hf;
 mod jsonl;

@@ -278,6 +278,11 @@ pub fn speaks_of_loss(word: &[u8]) -> bool {
     })
 }
 
+/// Whether any word of a name stands for a loss.
+pub fn any_of_loss(name: &[u8]) -> bool {
+    name.split(|byte| !byte.is_ascii_alphanumeric()).any(speaks_of_loss)
+}
+
 /// A loss by any of its names, else a metric.
 fn loss(rest: &[&str], mut found: Name) -> Name {
     let mut rank = None;

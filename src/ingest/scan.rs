@@ -124,6 +124,19 @@ pub fn whole(text: &[u8]) -> Option<(u64, usize)> {
     Some((value, digits))
 }
 
+/// The whole number that `text` begins with, whose thousands may be set apart by commas (`1,200`), and its length.
+pub fn grouped(text: &[u8]) -> Option<(u64, usize)> {
+    let (mut value, mut length) = whole(text)?;
+    while length <= 15
+        && let Some([b',', digits @ ..]) = text.get(length..)
+        && let Some((next, 3)) = whole(digits)
+    {
+        value = value * 1000 + next;
+        length += 4;
+    }
+    Some((value, length))
+}
+
 /// What follows the first `needle`.
 #[inline(always)]
 pub fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
@@ -167,6 +180,31 @@ pub fn bar(line: &[u8]) -> Option<(u64, u64)> {
     let (done, digits) = whole(rest)?;
     let (all, _) = whole(rest[digits..].strip_prefix(b"/")?)?;
     Some((done, all))
+}
+
+/// The words of a name without what separates it from its number.
+pub fn trim(mut name: &[u8]) -> &[u8] {
+    let edge = |byte: &u8| {
+        matches!(
+            byte,
+            b' ' | b'\t' | b':' | b'=' | b'[' | b'(' | b'"' | b'\'' | b'-' | b'#' | b'@' | b'<' | b'>' | b'*'
+        )
+    };
+    while let [first, rest @ ..] = name
+        && edge(first)
+    {
+        name = rest;
+    }
+    while let [rest @ .., last] = name
+        && edge(last)
+    {
+        name = rest;
+    }
+    // `Epoch 3 - loss` leaves a dash; a colon inside belongs to the words before.
+    match memchr(b'\n', name) {
+        Some(end) => &name[..end],
+        None => name,
+    }
 }
 
 fn trim_quotes(text: &[u8]) -> &[u8] {

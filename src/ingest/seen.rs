@@ -3,7 +3,7 @@
 
 use super::names::{self, What};
 use super::rows::Cell;
-use super::{dict, general};
+use super::{dict, figures};
 use memchr::memchr;
 
 /// Names that are told; a line of more of them is hardly read.
@@ -31,7 +31,7 @@ pub fn figures(head: &[u8]) -> Vec<String> {
             }
         };
         if !dict::pairs(line, number) {
-            general::figures(line, |name| found.take(name));
+            figures::figures(line, |name| found.take(name));
         }
     }
     // What stands in one line only is no figure of a curve.
