@@ -156,7 +156,7 @@ fn with_commas(name: &[u8], text: &[u8], value: f64, length: usize) -> (f64, usi
     let is_place = !before.is_empty() && (place(last).is_some() || is_joint(last));
     let what = if is_place { What::Step(1) } else { names::read(name).what };
     decimal_comma(what, text, length).unwrap_or_else(|| {
-        let parts = false;
+        let parts = matches!(what, What::Loss(_) | What::Perplexity);
         let (value, more) = thousands(value, &text[length..], parts);
         (value, length + more)
     })
@@ -259,8 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn thousands_have_commas() {
+    fn thousands_have_commas_and_a_loss_of_them_a_part_behind() {
         for (line, expected) in [
+            ("step 1,000 loss 11,059.25", "step 1000, loss 11059.25"),
             ("loss 1,059,200", "loss 1059200"),
             ("loss 2,91", "loss 2.91"),
             ("loss 1,945", "loss 1.945"),
