@@ -19,14 +19,44 @@ impl Format for NanoGpt {
             return false;
         }
         let Some(rest) = scan::after(line, b"step ") else { return false };
-        let Some((step, digits)) = scan::whole(rest) else { return false };
+        let Some((step, digits)) = scan::grouped(rest) else { return false };
         let Some(rest) = rest[digits..].strip_prefix(b": train loss ") else { return false };
-        let Some((train, length)) = scan::number(rest) else { return false };
-        let Some(rest) = rest[length..].strip_prefix(b", val loss ") else { return false };
-        let Some((val, _)) = scan::number(rest) else { return false };
+        let losses = scan::number(rest).and_then(|(train, length)| {
+            let (val, _) = scan::number(rest[length..].strip_prefix(b", val loss ")?)?;
+            Some((train, val))
+        });
+        let Some((train, val)) = losses else {
+            // A line of nobody's before the first one of its own.
+            if points.started() {
+                points.skip("a loss that is no number");
+            }
+            return false;
+        };
         let at = At::step(step);
         points.train(Train { at, loss: train, ..Train::default() });
         points.eval(at, EvalStats { loss: val, ..EvalStats::default() });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::ingest::Parsed;
+
+    #[test]
+    fn a_step_may_have_its_thousands_apart() {
+        let (mut points, mut parsed) = (Points::new("nanogpt"), Parsed::default());
+        for step in ["900", "1,000", "1,200,300"] {
+            let line = format!("step {step}: train loss 1.2345, val loss 1.3456");
+            assert!(NanoGpt.line(line.as_bytes(), &mut points), "{line}");
+        }
+        assert!(!NanoGpt.line(b"step 1,400: train loss one, val loss two", &mut points));
+        points.drain(&mut parsed);
+        let step = |event: &Event| if let Event::Eval(eval) = event { Some(eval.step) } else { None };
+        let steps: Vec<u64> = parsed.records.iter().filter_map(|record| step(&record.event)).collect();
+        assert_eq!(steps, [900, 1000, 1_200_300]);
+        assert_eq!(parsed.skipped.total(), 1);
     }
 }
