@@ -1,5 +1,5 @@
 //! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), what
-//! `TensorBoard` lets one download as CSV, the columns that fastai prints, and tables between bars, of Markdown or
+//! `TensorBoard` lets one download as CSV, columns that blanks align as fastai prints them, and tables between bars, of Markdown or
 //! of box-drawing characters.
 //!
 //! A header has no number, and names a loss beside something else; the rows after it have as many
@@ -66,10 +66,7 @@ impl Table {
             .into_iter()
             .find(|&byte| memchr(byte, line).is_some())
             .map_or(Separator::Blank, Separator::Byte);
-        let start = line.trim_ascii_start();
-        // The names of scikit-learn have blanks in them.
-        let wide = start.starts_with(b"Iter ") && scan::has(start, b"Train Loss");
-        if separator == Separator::Blank && !wide && !start.starts_with(b"epoch ") {
+        if separator == Separator::Blank && !self.may_be_columns(line) {
             return false;
         }
         // Prose and dictionaries have commas too, but no tabs.
@@ -78,8 +75,8 @@ impl Table {
             return false;
         }
         separator.cut(line, &mut self.cells);
-        if wide {
-            join_words(&mut self.cells);
+        if separator == Separator::Blank {
+            self.join_names(line);
         }
         let mut cells: Vec<&[u8]> = self.cells.iter().map(|cell| &line[cell.clone()]).collect();
         // CatBoost's have no loss by that name, only the function that is minimised.
@@ -110,8 +107,11 @@ impl Table {
             |cell: &&[u8]| matches!(names::read(cell).what, What::Loss(_) | What::Perplexity) || mapped(cell);
         let is_place = |cell: &&[u8]| matches!(names::read(cell).what, What::Step(_) | What::Epoch);
         let losses = cells.iter().filter(|cell| is_loss(cell)).count();
-        let enough = losses > 1 || losses == 1 && cells.iter().any(is_place);
-        if !enough {
+        let place = cells.iter().any(is_place);
+        // Prose has blanks too; what is a table begins with the place.
+        let led = separator != Separator::Blank || is_place(&cells[0]) || self.is_step(cells[0]);
+        let enough = losses > 1 || losses == 1 && place;
+        if !enough || !led {
             return false;
         }
         self.trainer = if is_scalar { "tensorboard" } else { author(&cells, separator, self.side) };
@@ -125,6 +125,55 @@ impl Table {
 }
 
 impl Table {
+    /// Whether the user has said that this column holds the step.
+    fn is_step(&self, name: &[u8]) -> bool {
+        self.map.step.as_ref().is_some_and(|step| step.as_bytes() == name)
+    }
+
+    /// Whether a line without any separator but blanks may be a header; most are turned away by their first word.
+    fn may_be_columns(&self, line: &[u8]) -> bool {
+        const LONGEST_HEADER: usize = 400;
+        let first =
+            line.trim_ascii_start().split(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
+        let known: [&[u8]; 7] = [b"epoch", b"step", b"iter", b"iteration", b"global_step", b"ep", b"batch"];
+        let mapped = || self.map.step.as_ref().is_some_and(|step| step.as_bytes().starts_with(first));
+        line.len() < LONGEST_HEADER
+            && (known.iter().any(|known| first.eq_ignore_ascii_case(known)) || !first.is_empty() && mapped())
+    }
+
+    /// Puts the words together that are one name: `Training Loss`, what the user has named, and, where columns are
+    /// two blanks or more apart, those that are one apart.
+    fn join_names(&mut self, line: &[u8]) {
+        let mut wide = self.cells.clone();
+        join_words(&mut wide);
+        let losses = |cell: &Range<usize>| {
+            line[cell.clone()].split(|byte| *byte == b' ').filter(|word| names::speaks_of_loss(word)).count()
+        };
+        if wide.len() > 1 && wide.iter().all(|cell| losses(cell) < 2) {
+            self.cells = wide;
+            return;
+        }
+        let map = &self.map;
+        let mapped = |name: &[u8]| {
+            [&map.eval, &map.train, &map.step].into_iter().flatten().any(|known| known.as_bytes() == name)
+        };
+        let (words, mut joined) = (std::mem::take(&mut self.cells), Vec::new());
+        let mut rest = words.as_slice();
+        while let [first, after @ ..] = rest {
+            let of_side = |next: &Range<usize>| {
+                let side = std::str::from_utf8(&line[first.clone()]).ok().map(str::to_ascii_lowercase);
+                side.is_some_and(|word| names::side(&word).is_some()) && losses(next) == 1
+            };
+            let more = (1..rest.len().min(5))
+                .rev()
+                .find(|&more| mapped(&line[first.start..rest[more].end]))
+                .unwrap_or_else(|| usize::from(after.first().is_some_and(of_side)));
+            joined.push(first.start..rest[more].end);
+            rest = &rest[more + 1..];
+        }
+        self.cells = joined;
+    }
+
     /// Takes the cells of a row; how many are numbers, where there are as many cells as columns.
     fn row(&mut self, line: &[u8]) -> Option<u32> {
         self.rows.begin();
@@ -164,8 +213,13 @@ impl Table {
             }
             Separator::Blank => {
                 self.separator.cut(line, &mut self.cells);
-                for cell in &self.cells {
-                    take(Cell::of(&line[cell.clone()]))?;
+                for (index, cell) in self.cells.iter().enumerate() {
+                    let cell = Cell::of(&line[cell.clone()]);
+                    // A sentence of as many words begins with another.
+                    if index == 0 && !matches!(cell, Cell::Number(_)) {
+                        return None;
+                    }
+                    take(cell)?;
                 }
             }
         }
@@ -185,7 +239,8 @@ fn scalar_of(stem: &str) -> &str {
 /// Who wrote a table, by its columns.
 fn author(cells: &[&[u8]], separator: Separator, side: Option<Side>) -> &'static str {
     let has = |name: &str| cells.contains(&name.as_bytes());
-    if separator == Separator::Byte(b'|') || cells[0] == b"Iter" {
+    let fastai = cells[0] == b"epoch" && has("train_loss");
+    if separator == Separator::Byte(b'|') || separator == Separator::Blank && !fastai {
         "text"
     } else if separator == Separator::Blank || has("train_loss") && has("valid_loss") && has("time") {
         "fastai"
@@ -301,6 +356,9 @@ impl Table {
             // A row that is cut short is one of a table all the same.
             if points.started() && matches!(self.separator, Separator::Byte(end) if end != b'|') {
                 points.skip("a row with another number of cells than the header");
+            } else if headlike && self.separator == Separator::Blank {
+                // Words that only look like a header must not hide the one after them.
+                self.begins(line);
             }
             return false;
         };
@@ -310,5 +368,51 @@ impl Table {
         }
         points.written_by(self.trainer);
         self.rows.give(At::default(), points)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::ingest::Parsed;
+
+    /// The points of some lines, as `T step loss` and `E step loss`.
+    fn read(map: &Map, lines: &[&str]) -> String {
+        let (mut table, mut points) = (Table::new(map, "a.log", None), Points::new("text"));
+        for line in lines {
+            table.line(line.as_bytes(), &mut points);
+        }
+        let mut parsed = Parsed::default();
+        points.drain(&mut parsed);
+        let point = |event: &Event| match event {
+            Event::Step(step) => Some(format!("T{} {}", step.step, step.loss)),
+            Event::Eval(eval) => Some(format!("E{} {}", eval.step, eval.loss)),
+            _ => None,
+        };
+        parsed.records.iter().filter_map(|record| point(&record.event)).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn names_of_two_words_over_columns_that_blanks_align() {
+        for lines in [
+            [" Epoch   Train Loss   Valid Loss   Time", "   1       2.7000     2.9000   00:12"],
+            ["Epoch Training Loss Validation Loss Accuracy", "1 2.7 2.9 0.712"],
+            ["Epoch  Train Loss Valid Loss  Time", "1  2.7 2.9  0.12"],
+            ["step   train_loss   val_loss", "   1       2.7000     2.9000"],
+            ["Step  Grad Norm  Train Loss  Val Loss", "1   0.5   2.7   2.9"],
+        ] {
+            assert_eq!(read(&Map::default(), &lines), "T1 2.7, E1 2.9", "{lines:?}");
+        }
+        let map = Map { eval: Some("Dev Score".into()), train: Some("My Own Score".into()), step: None };
+        for header in ["Epoch My Own Score Dev Score", "Epoch   My Own Score   Dev Score"] {
+            assert_eq!(read(&map, &[header, "1 2.7 2.9"]), "T1 2.7, E1 2.9", "{header}");
+        }
+    }
+
+    #[test]
+    fn prose_is_no_header_and_hides_none() {
+        let lines = ["Step loss is written below", "Step train_loss val_loss", "1 2.7 2.9", "saving model 3"];
+        assert_eq!(read(&Map::default(), &lines), "T1 2.7, E1 2.9");
     }
 }
