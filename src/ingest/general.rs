@@ -142,6 +142,11 @@ mod tests {
 
     /// The points of some lines, as `T step loss` and `E step loss`.
     fn read(lines: &[&str]) -> String {
+        events(lines).trim_start_matches("S, ").to_owned()
+    }
+
+    /// As [`read`], with `S` where a run starts and `R step` where it goes on.
+    fn events(lines: &[&str]) -> String {
         let (mut general, mut points) = (General::new(&Map::default()), Points::new("text"));
         for line in lines {
             general.line(line.as_bytes(), &mut points);
@@ -151,6 +156,8 @@ mod tests {
         let point = |event: &Event| match event {
             Event::Step(step) => Some(format!("T{} {}", step.step, step.loss)),
             Event::Eval(eval) => Some(format!("E{} {}", eval.step, eval.loss)),
+            Event::RunResumed(resumed) => Some(format!("R{}", resumed.step)),
+            Event::RunStarted(_) => Some("S".into()),
             _ => None,
         };
         parsed.records.iter().filter_map(|record| point(&record.event)).collect::<Vec<_>>().join(", ")
@@ -233,5 +240,16 @@ mod tests {
             "ppl: 9.0, loss: 2.2",
         ];
         assert_eq!(read(&lines), "T1 2.3, E1 2.5, T2 2, E2 2.2");
+    }
+
+    #[test]
+    fn a_run_goes_on_from_a_step_that_it_has_or_begins_anew() {
+        let lines = |steps: &[u64]| {
+            let lines: Vec<String> = steps.iter().map(|step| format!("step {step} loss 2")).collect();
+            events(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        assert_eq!(lines(&[10, 20, 30, 40, 30]), "S, T10 2, T20 2, T30 2, T40 2, R20, T30 2");
+        assert_eq!(lines(&[1, 10, 20, 20, 10]), "S, T1 2, T10 2, T20 2, T20 2, S, T10 2");
+        assert_eq!(lines(&[1, 2, 3, 2]), "S, T1 2, T2 2, T3 2, R1, T2 2");
     }
 }

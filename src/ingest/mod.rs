@@ -47,6 +47,7 @@ pub mod rows;
 mod scalars;
 pub mod scan;
 pub mod seen;
+mod steps;
 mod table;
 mod text;
 pub mod tfevents;

@@ -4,6 +4,7 @@
 //! point; a step that is not written is worked out, and a note says how; a train or eval series that
 //! steps back is a resumed run, or, from its first step on, another run.
 
+use super::steps::Steps;
 use super::{Parsed, Skipped};
 use crate::event::record::Record;
 use crate::event::{
@@ -113,6 +114,8 @@ pub struct Points {
     /// Whether there was a train point after the last evaluation.
     train_since_eval: bool,
     sets: Vec<Followed>,
+    /// The steps of train points, and of evaluations.
+    steps: [Steps; 2],
     /// Evaluations of the set that has the most.
     evaluated: u64,
     /// The whole epoch of the last point with a written step, to tell steps that begin anew in every epoch.
@@ -265,6 +268,7 @@ impl Points {
             learning_rate: train.learning_rate,
             grad_norm: train.grad_norm,
         }));
+        self.steps[0].add(step);
         let before = self.last_train.replace(step);
         self.first_train = self.first_train.or(Some(step));
         if let Some(before) = before.filter(|before| *before < step) {
@@ -294,6 +298,7 @@ impl Points {
             if self.turn_back(step, first, last) {
                 step = self.step(at, false);
             }
+            self.steps[1].add(step);
             // Another run may have begun.
             let room = self.sets.len() < MOST_SETS;
             match self.sets.iter_mut().find(|known| known.set == stats.set) {
@@ -357,7 +362,7 @@ impl Points {
         }
     }
 
-    /// A series that steps back was resumed, or, from its first step on, is of another run.
+    /// A series that steps back was resumed, from the last step that stays, or, from its first step on, is of another run.
     ///
     /// True where it is another run, whose steps may be written otherwise.
     fn turn_back(&mut self, step: u64, first: Option<u64>, last: Option<u64>) -> bool {
@@ -365,11 +370,15 @@ impl Points {
         if step >= last || !self.started {
             return false;
         }
-        if step <= first {
+        let kept = self.steps.iter().filter_map(|steps| steps.before(step)).max();
+        // Many write their very first step, and then one in so many: nobody goes on from that.
+        let anew = kept.is_some_and(|kept| kept <= 1 && step > kept + 1);
+        if step <= first || anew {
             self.restart();
             return true;
         }
-        let kept = step - 1;
+        let kept = kept.unwrap_or(step - 1);
+        self.steps.iter_mut().for_each(|steps| steps.cut(kept));
         self.push(Event::RunResumed(Resumed { step: kept }));
         self.last_train = self.last_train.map(|last| last.min(kept));
         for set in &mut self.sets {
