@@ -51,6 +51,8 @@ pub struct Name {
     pub set: Option<String>,
     /// Whether the figure is the mean of an epoch (`train_loss_epoch`), which is preferred.
     pub of_epoch: bool,
+    /// Whether the figure is the decimal logarithm of what it is called (`log10_val_loss`).
+    pub log10: bool,
 }
 
 /// Whether only TRL's trainers have a figure of this name, among those that are Hugging Face's.
@@ -116,7 +118,7 @@ fn words(name: &[u8]) -> Vec<String> {
 
 /// Understands a name.
 pub fn read(name: &[u8]) -> Name {
-    let other = |what| Name { what, side: None, set: None, of_epoch: false };
+    let other = |what| Name { what, side: None, set: None, of_epoch: false, log10: false };
     match name {
         b"loss" => return Name { side: None, ..other(What::Loss(0)) },
         b"eval_loss" => return Name { side: Some(Side::Valid), ..other(What::Loss(0)) },
@@ -287,6 +289,8 @@ pub fn any_of_loss(name: &[u8]) -> bool {
 fn loss(rest: &[&str], mut found: Name) -> Name {
     let mut rank = None;
     let mut set: Vec<&str> = Vec::new();
+    let has = |word: &str| rest.contains(&word);
+    let of_bits = has("bits") && (found.side.is_some() || has("per"));
     for (index, word) in rest.iter().enumerate() {
         let named = match *word {
             "entropy" if index > 0 && rest[index - 1] == "cross" => Some(What::Loss(1)),
@@ -294,6 +298,13 @@ fn loss(rest: &[&str], mut found: Name) -> Name {
                 found.of_epoch = true;
                 continue;
             }
+            "log10" => {
+                found.log10 = true;
+                continue;
+            }
+            // `val_bits`, `bits_per_byte`: how many of them are set aside for a weight is a setting.
+            "bits" | "bit" if of_bits => Some(What::Loss(1)),
+            "per" | "byte" | "char" | "character" | "word" if of_bits => continue,
             // Words that change nothing.
             "s" | "mean" | "avg" | "average" | "running" | "step" | "cross" | "binary" | "multi" | "log"
             | "set" | "the" | "is" | "and" | "of" | "lm" | "token" | "metrics" | "info" | "root"
@@ -309,7 +320,8 @@ fn loss(rest: &[&str], mut found: Name) -> Name {
         }
     }
     let Some(what) = rank else { return found };
-    found.what = what;
+    // A loss that is written plainly beside it is the better one.
+    found.what = if found.log10 && matches!(what, What::Loss(_)) { What::Loss(4) } else { what };
     if !set.is_empty() {
         match found.side {
             Some(Side::Valid | Side::Test) => found.set = Some(set.join("_")),
@@ -351,6 +363,9 @@ mod tests {
         check("eval-rmse, valid's l2, valid_l2, validation-mae", What::Loss(2), valid, None);
         check("eval-logloss, valid's binary_logloss, val_nll, val cross entropy", What::Loss(1), valid, None);
         check("validation_0-logloss, valid_0's binary_logloss", What::Loss(1), valid, Some("0"));
+        check("val_bits, val_bits_per_byte, eval/bits_per_char", What::Loss(1), valid, None);
+        check("log10_val_loss", What::Loss(4), valid, None);
+        check("log10_train_loss", What::Loss(4), Some(Side::Train), None);
         check("val_ppl, validation perplexity, val loss PPL", What::Perplexity, valid, None);
         check("loss, avg_loss, Loss", What::Loss(0), None, None);
         check(
@@ -376,7 +391,7 @@ mod tests {
         check("eval_runtime, eval_samples_per_second", What::Pace, Some(Side::Valid), None);
         check("train_runtime, train_samples_per_second", What::Pace, Some(Side::Train), None);
         check("train_speed(iter/s), memory(GiB), tok/sec", What::Aside, None, None);
-        check("entropy, accuracy", What::Metric, None, None);
+        check("entropy, accuracy, bits, quant_bits", What::Metric, None, None);
         check("total_steps", What::Total, None, None);
         check("eval_iters, eval_steps", What::Metric, Some(Side::Valid), None);
     }

@@ -155,7 +155,9 @@ impl Rows {
             What::Epoch => row.epoch = Some(value),
             What::LearningRate => row.learning_rate = Some(value),
             What::GradNorm => row.grad_norm = Some(value),
-            What::Loss(rank) => self.loss(index, side, rank, value),
+            What::Loss(rank) => {
+                self.loss(index, side, rank, if found.log10 { 10_f64.powf(value) } else { value });
+            }
             // The worst rank: only where there is no loss.
             What::Perplexity => self.loss(index, side, 5, value.ln()),
             What::Pace => row.paced |= found.side == Some(Side::Train),
@@ -217,8 +219,8 @@ impl Rows {
     fn understand(&self, name: &[u8]) -> Name {
         let mapped =
             |column: &Option<String>| column.as_ref().is_some_and(|column| column.as_bytes() == name);
-        let plain = |what, side| Name { what, side, set: None, of_epoch: false };
         let read = names::read(name);
+        let plain = |what, side| Name { what, side, set: None, of_epoch: false, log10: read.log10 };
         let loss = if read.what == What::Perplexity { read.what } else { What::Loss(0) };
         if mapped(&self.map.eval) {
             Name { set: read.set, ..plain(loss, Some(Side::Valid)) }
@@ -337,5 +339,35 @@ impl Rows {
             );
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::ingest::Parsed;
+
+    #[test]
+    fn the_decimal_logarithm_of_a_loss_is_taken_back() {
+        let map = Map { eval: Some("log10_score".into()), ..Map::default() };
+        for (map, name, plain, loss) in [
+            (Map::default(), "log10_val_loss", None, 100.0),
+            (Map::default(), "log10_val_loss", Some(5.0), 5.0),
+            (Map::default(), "val_loss", None, 2.0),
+            (map, "log10_score", None, 100.0),
+        ] {
+            let (mut rows, mut points, mut parsed) = (Rows::new(&map), Points::new("csv"), Parsed::default());
+            rows.begin();
+            rows.cell(name.as_bytes(), Cell::Number(2.0));
+            if let Some(plain) = plain {
+                rows.cell(b"val_loss", Cell::Number(plain));
+            }
+            rows.give(At::step(1), &mut points);
+            points.drain(&mut parsed);
+            let read = |event: &Event| if let Event::Eval(eval) = event { Some(eval.loss) } else { None };
+            let losses: Vec<f64> = parsed.records.iter().filter_map(|record| read(&record.event)).collect();
+            assert_eq!(losses, [loss], "{name}");
+        }
     }
 }
