@@ -2,7 +2,8 @@
 //! one line with progress bars.
 //!
 //! The dictionary says no step. The bar does, which is drawn anew right after the dictionary, so a
-//! figure is held back for one piece of the line. Without bars the step follows from the epoch and
+//! figure is held back for one piece of the line; where the bar has gone on by then, the one before the figure is its
+//! own, and the first figure tells which of the two it is. Without bars the step follows from the epoch and
 //! the numbers that the trainer prints as it starts.
 
 use super::points::At;
@@ -18,9 +19,10 @@ pub(super) struct Hf {
     waits: bool,
     /// Optimiser steps in all, by the bar.
     total: Option<u64>,
-    /// The step of the newest bar, and whether there was one.
-    bar: u64,
-    drawn: bool,
+    /// The newest bar: its step, and of how many.
+    bar: Option<(u64, u64)>,
+    /// Whether figures are of the bar before them, and not of the one after.
+    of_bar_before: bool,
     /// Steps in one epoch, from a bar and an epoch that belong together.
     per_epoch: Option<f64>,
     /// `Num Epochs` and `Total optimization steps`, as they are printed at the start.
@@ -35,8 +37,8 @@ impl Hf {
             trainer: "hf-trainer",
             waits: false,
             total: None,
-            bar: 0,
-            drawn: false,
+            bar: None,
+            of_bar_before: false,
             per_epoch: None,
             epochs: None,
             steps: None,
@@ -68,6 +70,8 @@ impl Hf {
             return;
         }
         let (_, epoch) = self.rows.place();
+        self.of_bar_before |= self.total.is_none() && self.is_of_bar_before(bar, epoch);
+        let bar = if self.of_bar_before { self.bar } else { bar };
         let bar = bar.filter(|(_, total)| self.total.is_none_or(|known| known == *total));
         let hint = match (bar, epoch) {
             (Some((step, total)), Some(epoch)) if self.fits(step, epoch) => {
@@ -80,10 +84,30 @@ impl Hf {
             }
             (Some((step, _)), None) => At { step: Some(step), from_bar: true, epoch: None },
             (_, Some(epoch)) => At { step: self.by_epoch(epoch, points), from_bar: true, epoch: None },
-            (None, None) => At { step: self.total.map(|_| self.bar), from_bar: true, epoch: None },
+            (None, None) => {
+                At { step: self.total.and(self.bar).map(|(step, _)| step), from_bar: true, epoch: None }
+            }
         };
         points.fine_epochs();
         self.rows.give(hint, points);
+    }
+
+    /// Whether a figure is of the newest bar and not of the one after it, which may not have come: with the one the
+    /// run takes a whole number of epochs, with the other it does not.
+    fn is_of_bar_before(&self, after: Option<(u64, u64)>, epoch: Option<f64>) -> bool {
+        // Epochs are rounded to a few digits.
+        const WHOLE: f64 = 0.002;
+        const NOT_WHOLE: f64 = 0.05;
+        let (Some(before), Some(epoch)) = (self.bar, epoch) else { return false };
+        let from_whole = |(step, total): (u64, u64)| {
+            let epochs = total as f64 * epoch / step as f64;
+            (epochs - epochs.round()).abs()
+        };
+        // Evaluations have bars too, which end before their figure comes.
+        let of_training = before.0 > 0 && before.0 < before.1 && epoch > 0.0;
+        of_training
+            && from_whole(before) < WHOLE
+            && after.is_none_or(|after| after.1 == before.1 && from_whole(after) > NOT_WHOLE)
     }
 
     /// Whether a bar may be that of the training: its step agrees with those before.
@@ -143,7 +167,7 @@ impl Format for Hf {
         let Some(at) = memchr(b'{', line).and_then(|at| Some(at + scan::find(&line[at..], b"{'")?)) else {
             if let Some(bar) = scan::bar(line) {
                 self.give_waiting(Some(bar), points);
-                (self.bar, self.drawn) = (bar.0, true);
+                self.bar = Some(bar);
             } else if self.waits && !line.trim_ascii().is_empty() {
                 self.give_waiting(None, points);
             }
@@ -177,7 +201,7 @@ impl Format for Hf {
         }
         // A dictionary before it shares the line: the bar between them has been drawn over it.
         if let Some(bar) = scan::bar(&line[..at]) {
-            (self.bar, self.drawn) = (bar.0, true);
+            self.bar = Some(bar);
         }
         if !self.rows.is_point() {
             if self.rows.is_summary() {
@@ -190,12 +214,15 @@ impl Format for Hf {
         }
         points.written_by(self.trainer);
         self.waits = true;
+        if self.of_bar_before {
+            self.give_waiting(None, points);
+        }
         true
     }
 
     fn settle(&mut self, points: &mut Points) {
         // The first bar that belongs to a figure says how long an epoch is; until then nobody else knows.
-        if !self.drawn || self.total.is_some() {
+        if self.bar.is_none() || self.total.is_some() {
             self.give_waiting(None, points);
         }
     }
@@ -234,6 +261,29 @@ mod tests {
         assert_eq!(evals(&[zero, first]), [0; 0], "the bar after it will tell");
         assert_eq!(evals(&[zero, first, ten]), [10]);
         assert_eq!(evals(&[zero, first, ten, second]), [10, 20]);
+    }
+
+    #[test]
+    fn figures_whose_bar_is_drawn_before_them_are_of_that_step() {
+        let (mut reader, mut out) = (open(Path::new("a.log"), &Options::default()), Parsed::default());
+        for figure in 1..=4_u32 {
+            let bars =
+                (figure * 10 - 9..=figure * 10).map(|step| format!("\r 5%|#   | {step}/40 [00:01<00:10]"));
+            let epoch = f64::from(figure) / 2.0;
+            let dicts =
+                format!("\r{{'loss': 2.5, 'epoch': {epoch}}}\n{{'eval_loss': 2.6, 'epoch': {epoch}}}\n");
+            reader.push((bars.collect::<String>() + &dicts).as_bytes(), &mut out);
+        }
+        reader.finish(&mut out);
+        let step = |record: &Record| match &record.event {
+            Event::Eval(eval) => Some(eval.step),
+            Event::Step(step) => Some(step.step),
+            _ => None,
+        };
+        let steps: Vec<u64> = out.records.iter().filter_map(step).collect();
+        assert_eq!(steps, [10, 10, 20, 20, 30, 30, 40, 40]);
+        let starts = out.records.iter().filter(|record| matches!(record.event, Event::RunStarted(_)));
+        assert_eq!(starts.count(), 1);
     }
 
     #[test]
