@@ -41,10 +41,10 @@ pub(super) fn between<'a>(name: &'a [u8], head: &[u8], line: &[u8], label: &mut 
             *label = value_behind(line, at).map(|value| (of, value)).or(*label);
             return Between::Place(last);
         }
-        // `loss after 100 steps: 2.5`, `loss 2.5 after 100 steps`, `loss at 100: 2.5`
+        // `loss after 100 steps: 2.5`, `loss at 100: 2.5`; what came `after 3 epochs` may be an end of patience.
         let unit = line[at..].trim_ascii_start();
         let unit = &unit[..unit.iter().take_while(|byte| byte.is_ascii_alphabetic()).count()];
-        let named = place(unit).filter(|_| is_loss || of.is_empty());
+        let named = place(unit).filter(|_| is_loss);
         let end =
             if named.is_some() { line.len() - line[at..].trim_ascii_start().len() + unit.len() } else { at };
         let value = value_behind(line, end).filter(|_| is_loss);

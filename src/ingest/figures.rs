@@ -236,7 +236,7 @@ mod tests {
             ("val loss (step 100): 2.8", "step 100, val loss 2.8"),
             ("loss[100]: 2.8", "loss 2.8"),
             ("loss at 100: 2.8", "step 100, loss 2.8"),
-            ("loss 2.5 after 100 steps", "loss 2.5, step 100"),
+            ("epoch 12 loss 2.5 after 3 epochs", "epoch 12, loss 2.5, after 3"),
             // These are of the name before them.
             ("train_loss_step: 2, loss=3 epoch=4", "train_loss_step 2, loss 3, epoch 4"),
             ("loss 3 step: 100", "loss 3, step 100"),

@@ -58,7 +58,9 @@ mod tests {
     fn the_last_step_before_another_is_found_and_what_comes_after_is_forgotten() {
         let mut steps = Steps::default();
         let all = [1, 10, 20, 30, 40, 45, 46, 47, 100];
-        all.iter().for_each(|&step| steps.add(step));
+        for step in all {
+            steps.add(step);
+        }
         for step in 0..120 {
             assert_eq!(steps.before(step), all.iter().copied().rfind(|&known| known < step), "{step}");
         }
