@@ -3,6 +3,7 @@
 //! A number is named by the words before it. Only lines that speak of a loss are read; a line that
 //! gives no more than an epoch or a step is the place of those after it.
 
+use super::aside;
 use super::figures::{LONGEST, Piece, pieces};
 use super::names::{self, Side};
 use super::points::At;
@@ -67,6 +68,8 @@ impl Format for General {
             self.head(line);
             return false;
         }
+        let Some(line) = aside::without_asides(line) else { return false };
+        let line = &*line;
         self.rows.begin();
         if loss {
             self.rows.set_side(spoken_side(line).or(self.heading));

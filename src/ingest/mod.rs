@@ -17,6 +17,7 @@
 //! `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
 
 mod between;
+mod aside;
 mod boosting;
 mod dict;
 pub mod discover;

@@ -152,7 +152,8 @@ impl Rows {
                 row.step = Some((rank, value as u64));
             }
             What::Total if value >= 1.0 => row.total = Some(value as u64),
-            What::Epoch => row.epoch = Some(value),
+            // What is told later in a row is of something else: the best so far.
+            What::Epoch => row.epoch = row.epoch.or(Some(value)),
             What::LearningRate => row.learning_rate = Some(value),
             What::GradNorm => row.grad_norm = Some(value),
             What::Loss(rank) => {
@@ -180,7 +181,9 @@ impl Rows {
                 self.row.train = None;
             }
             let wanted = of_epoch || !self.epoch_means;
-            if wanted && self.row.train.is_none_or(|(known, _)| rank < known) {
+            // One that is called a train loss goes before one that is not.
+            let better = |(known, _)| rank < known || rank == known && named && !self.row.named;
+            if wanted && self.row.train.is_none_or(better) {
                 (self.row.train, self.row.named) = (Some((rank, loss)), named);
             }
             return;
