@@ -329,10 +329,15 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
+/// A folder by a name that can be opened: that of a bare file name is empty.
+fn named(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
 /// The run folder that an argument names.
 fn open_run(path: &Path) -> Result<crate::store::RunDir, Failure> {
     if path.is_file() {
-        let folder = path.parent().filter(|folder| crate::store::RunDir::open(folder).is_ok());
+        let folder = path.parent().map(named).filter(|folder| crate::store::RunDir::open(folder).is_ok());
         let hint = folder.map_or_else(
             || "give a folder that tune run has made; tune watch and tune check take logs, several at once, too, tune report takes one".into(),
             |folder| format!("name its folder: {}", folder.display()),

@@ -1,6 +1,6 @@
 //! What a configuration names, opened: the tokenizer, the device, the model.
 
-use super::{Output, say};
+use super::{Output, named, say};
 use crate::config::Config;
 use crate::data::encode::{Encoder, TokenizerFiles};
 use crate::device::{self, Chosen};
@@ -25,10 +25,9 @@ pub(super) fn encoder(config: &Config) -> Result<Encoder> {
 pub(super) fn folder(path: &str) -> Result<&Path> {
     let folder = Path::new(path);
     if let Some(parent) = folder.parent().filter(|_| folder.is_file()) {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         bail!(
             "model.path = {path:?}: a file, not a folder\n  hint: name its folder: {:?}",
-            parent.display().to_string()
+            named(parent).display().to_string()
         );
     }
     ensure!(path == BUILTIN || folder.is_dir(), "{}", no_folder(path));

@@ -256,7 +256,12 @@ pub(super) fn is_rows(path: &Path) -> bool {
     let read = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
     let read = read.map(|file| BufReader::new(file.take(HEAD)).read_until(b'\n', &mut line));
     let begins = matches!(read, Some(Ok(_))) && (is_row(&line) || is_header(&line));
-    begins && memchr::memmem::find(&line, b"loss").is_none()
+    // Rows may speak of a loss, of weight for instance; and a logger's lines have a text too, beside a record.
+    begins
+        && match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&line) {
+            Ok(row) => !row.iter().any(|(key, value)| key.contains("loss") || value.is_object()),
+            Err(_) => memchr::memmem::find(&line, b"loss").is_none(),
+        }
 }
 
 /// What to do about a file whose figures have names of which none is known for a loss.

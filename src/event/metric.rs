@@ -11,6 +11,8 @@ const RISING: &[&str] = &[
     "auc",
     "auroc",
     "f1",
+    "f1score",
+    "fscore",
     "precision",
     "recall",
     "match",
@@ -25,6 +27,7 @@ const RISING: &[&str] = &[
     "rougelsum",
     "mcc",
     "map",
+    "ap",
     "ndcg",
     "r2",
     "pearson",
@@ -79,9 +82,17 @@ mod tests {
 
     #[test]
     fn names_tell_which_way_is_better() {
-        for name in
-            ["eval_accuracy", "eval_f1_macro", "rougeL", "evalRougeL", "ROUGE2", "bleu4", "exact_match"]
-        {
+        for name in [
+            "eval_accuracy",
+            "eval_f1_macro",
+            "rougeL",
+            "evalRougeL",
+            "ROUGE2",
+            "bleu4",
+            "exact_match",
+            "mAP50",
+            "f1score",
+        ] {
             assert_eq!(higher_is_better(name), Some(true), "{name}");
         }
         assert_eq!(higher_is_better("wer"), Some(false));

@@ -3,7 +3,7 @@
 //! What such a number says is the place. Taken for the loss it would grow with every line, like that of a
 //! run that comes apart.
 
-use super::names;
+use super::names::{self, What};
 use super::scan::{self, trim};
 
 /// The widest brackets, and the longest way from a name to its figure.
@@ -33,7 +33,8 @@ pub(super) fn between<'a>(name: &'a [u8], head: &[u8], line: &[u8], label: &mut 
         let joined = if is_place { before_joint(before) } else { Some(before) };
         let assigned = matches!(head.trim_ascii_end().last(), Some(b':' | b'='));
         let of = trim(joined.unwrap_or(before));
-        let is_loss = names::any_of_loss(of);
+        // The place of the best so far is not that of the line.
+        let is_loss = names::any_of_loss(of) && names::read(of).what != What::Aside;
         if is_place {
             if !is_loss || assigned && joined.is_none() {
                 return Between::Nothing;

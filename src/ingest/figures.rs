@@ -241,6 +241,10 @@ mod tests {
             ("train_loss_step: 2, loss=3 epoch=4", "train_loss_step 2, loss 3, epoch 4"),
             ("loss 3 step: 100", "loss 3, step 100"),
             ("loss 12:30", ""),
+            (
+                "Epoch 10/50: train loss 1.9, best val loss at epoch 3: 2.5",
+                "Epoch 10, train loss 1.9, best val loss at epoch 3",
+            ),
             ("train loss step: 100: 2.8", "train loss step 100"),
         ] {
             assert_eq!(of(line), expected, "{line}");

@@ -252,7 +252,7 @@ mod tests {
             events(&lines.iter().map(String::as_str).collect::<Vec<_>>())
         };
         assert_eq!(lines(&[10, 20, 30, 40, 30]), "S, T10 2, T20 2, T30 2, T40 2, R20, T30 2");
-        assert_eq!(lines(&[1, 10, 20, 20, 10]), "S, T1 2, T10 2, T20 2, T20 2, S, T10 2");
+        assert_eq!(lines(&[1, 10, 20, 20, 10]), "S, T1 2, T10 2, T20 2, T20 2, R1, T10 2");
         assert_eq!(lines(&[1, 2, 3, 2]), "S, T1 2, T2 2, T3 2, R1, T2 2");
     }
 }

@@ -290,7 +290,8 @@ fn loss(rest: &[&str], mut found: Name) -> Name {
     let mut rank = None;
     let mut set: Vec<&str> = Vec::new();
     let has = |word: &str| rest.contains(&word);
-    let of_bits = has("bits") && (found.side.is_some() || has("per"));
+    let unit = ["byte", "char", "character", "word"].into_iter().any(has);
+    let of_bits = has("bits") && (found.side.is_some() || has("per") && unit);
     for (index, word) in rest.iter().enumerate() {
         let named = match *word {
             "entropy" if index > 0 && rest[index - 1] == "cross" => Some(What::Loss(1)),
@@ -391,7 +392,7 @@ mod tests {
         check("eval_runtime, eval_samples_per_second", What::Pace, Some(Side::Valid), None);
         check("train_runtime, train_samples_per_second", What::Pace, Some(Side::Train), None);
         check("train_speed(iter/s), memory(GiB), tok/sec", What::Aside, None, None);
-        check("entropy, accuracy, bits, quant_bits", What::Metric, None, None);
+        check("entropy, accuracy, bits, quant_bits, bits_per_param", What::Metric, None, None);
         check("total_steps", What::Total, None, None);
         check("eval_iters, eval_steps", What::Metric, Some(Side::Valid), None);
     }

@@ -371,9 +371,7 @@ impl Points {
             return false;
         }
         let kept = self.steps.iter().filter_map(|steps| steps.before(step)).max();
-        // Many write their very first step, and then one in so many: nobody goes on from that.
-        let anew = kept.is_some_and(|kept| kept <= 1 && step > kept + 1);
-        if step <= first || anew {
+        if step <= first {
             self.restart();
             return true;
         }

@@ -149,7 +149,12 @@ impl Table {
         let losses = |cell: &Range<usize>| {
             line[cell.clone()].split(|byte| *byte == b' ').filter(|word| names::speaks_of_loss(word)).count()
         };
-        if wide.len() > 1 && wide.iter().all(|cell| losses(cell) < 2) {
+        // `valid_loss` is the whole name of a column that the blank behind it ends.
+        let whole = |cell: &Range<usize>| {
+            let mut words = line[cell.clone()].split(|byte| *byte == b' ');
+            words.clone().count() > 1 && words.any(|word| word.contains(&b'_') && names::any_of_loss(word))
+        };
+        if wide.len() > 1 && wide.iter().all(|cell| losses(cell) < 2 && !whole(cell)) {
             self.cells = wide;
             return;
         }
@@ -356,7 +361,7 @@ impl Table {
             // A row that is cut short is one of a table all the same.
             if points.started() && matches!(self.separator, Separator::Byte(end) if end != b'|') {
                 points.skip("a row with another number of cells than the header");
-            } else if headlike && self.separator == Separator::Blank {
+            } else if headlike && !points.started() && self.separator == Separator::Blank {
                 // Words that only look like a header must not hide the one after them.
                 self.begins(line);
             }
@@ -401,6 +406,7 @@ mod tests {
             ["Epoch  Train Loss Valid Loss  Time", "1  2.7 2.9  0.12"],
             ["step   train_loss   val_loss", "   1       2.7000     2.9000"],
             ["Step  Grad Norm  Train Loss  Val Loss", "1   0.5   2.7   2.9"],
+            ["epoch      train_loss lr         valid_loss time", "1   2.7   1e-4   2.9   0:12"],
         ] {
             assert_eq!(read(&Map::default(), &lines), "T1 2.7, E1 2.9", "{lines:?}");
         }

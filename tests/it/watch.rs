@@ -161,8 +161,9 @@ fn a_folder_is_all_the_runs_that_lie_in_it() {
         let whole: String = (1..=9).map(iter_lines).collect();
         std::fs::write(place.path().join(name), whole).expect("a log");
     }
-    std::fs::write(place.path().join("rows.jsonl"), "{\"prompt\": \"a\", \"completion\": \"b\"}\n")
-        .expect("rows");
+    // What rows speak of is no figure.
+    let row = "{\"prompt\": \"weight loss?\", \"completion\": \"b\"}\n";
+    std::fs::write(place.path().join("rows.jsonl"), row).expect("rows");
     let output = tune(&place, &["watch", "--once", "."]);
     let passed = "passed over: rows.jsonl: rows to train on, no log\n";
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), passed));
@@ -232,9 +233,9 @@ fn a_run_of_our_own_that_is_over_is_not_waited_for() {
         + &event(1, r#""kind":"eval","step":1,"loss":2.5,"tokens":9"#)
         + &event(2, r#""kind":"run_ended","reason":"finished","step":1,"best":null,"restored_best":true"#);
     std::fs::write(run.join("run.jsonl"), whole).expect("a log");
-    for source in ["one", "one/run.jsonl"] {
+    for (from, source) in [(".", "one"), (".", "one/run.jsonl"), ("one", "."), ("one", "run.jsonl")] {
         let mut command = Command::new(TUNE);
-        command.args(["watch", source, "--plain", "--notify", "true"]).current_dir(place.path());
+        command.args(["watch", source, "--plain", "--notify", "true"]).current_dir(place.path().join(from));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("tune starts");
         let start = Instant::now();
         while child.try_wait().expect("a state").is_none() && start.elapsed() < Duration::from_secs(60) {

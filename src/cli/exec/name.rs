@@ -7,6 +7,8 @@ use std::path::Path;
 const INTERPRETERS: &[&str] = &["python", "bash", "sh", "zsh"];
 /// Programs that run a script too, behind words and options of their own.
 const LAUNCHERS: &[&str] = &["uv", "accelerate", "torchrun", "deepspeed", "poetry"];
+/// Options of interpreters that a value follows.
+const WITH_VALUE: &[&str] = &["-W", "-X", "-o", "-O"];
 /// How the name of a script ends.
 const SCRIPTS: &[&str] = &["py", "sh"];
 
@@ -31,7 +33,11 @@ fn script<'a>(program: &str, arguments: &'a [OsString]) -> Option<&'a OsString> 
         let is_script =
             || Path::new(argument).extension().is_some_and(|end| SCRIPTS.iter().any(|it| end == *it));
         match argument.to_str() {
-            Some("-c") => return None,
+            // `-c`, and with other letters before it, as in `bash -lc`.
+            Some(option) if !option.starts_with("--") && option.starts_with('-') && option.ends_with('c') => {
+                return None;
+            }
+            Some(option) if interprets && WITH_VALUE.contains(&option) => drop(arguments.next()),
             Some("-m") => return arguments.next(),
             Some(option) if option.starts_with('-') => {}
             _ if interprets || is_script() => return Some(argument),
@@ -55,6 +61,8 @@ mod tests {
             ("torchrun --nproc-per-node=2 train.py", "train.py"),
             ("bash ./go --fast", "go"),
             ("sh -c train.py", "sh"),
+            ("bash -lc train.py", "bash"),
+            ("python -W ignore -X faulthandler train.py", "train.py"),
             ("bin/mlx_lm.lora --config a.py", "mlx_lm.lora"),
             ("python", "python"),
         ] {

@@ -336,7 +336,8 @@ impl Run {
 
 /// Whether a file is the log of a run folder of ours.
 fn is_own(log: &Path) -> bool {
-    log.parent().and_then(|folder| RunDir::open(folder).ok()).is_some_and(|run| run.log() == log)
+    let run = log.parent().and_then(|folder| RunDir::open(crate::cli::named(folder)).ok());
+    run.is_some_and(|run| run.log().file_name() == log.file_name())
 }
 
 fn heard(heard: bool) -> Result<(), Left> {
