@@ -12,9 +12,9 @@ pub(super) struct Stop {
 
 impl Stop {
     /// What to ask now, `since` the decision to stop; nothing while the last request may still be
-    /// heeded. A trainer is given `grace` to save after the first one, and half of that after the second.
+    /// heeded. A trainer is given `grace` to save after the first one, and as long again after the second.
     pub(super) fn ask(&mut self, since: Duration, grace: Duration) -> Option<Ask> {
-        let last = grace.saturating_add(grace / 2);
+        let last = grace.saturating_mul(2);
         let steps = [(Duration::ZERO, Ask::Interrupt), (grace, Ask::Terminate), (last, Ask::Kill)];
         let (after, ask) = *steps.get(self.asked)?;
         if since < after {
@@ -35,7 +35,7 @@ mod tests {
         let asked: Vec<(u64, Ask)> = (0..100)
             .filter_map(|s| Some((s, stop.ask(Duration::from_secs(s), Duration::from_secs(30))?)))
             .collect();
-        assert_eq!(asked, [(0, Ask::Interrupt), (30, Ask::Terminate), (45, Ask::Kill)]);
+        assert_eq!(asked, [(0, Ask::Interrupt), (30, Ask::Terminate), (60, Ask::Kill)]);
     }
 
     #[test]
