@@ -3,7 +3,7 @@
 //! it failed is handed back.
 
 use crate::dashboard::{Runs, Update};
-use crate::diagnosis::{Limits, Severity, Verdict};
+use crate::diagnosis::{Finding, Limits, Severity, Verdict};
 use crate::event::Event;
 use crate::event::record::Record;
 use crate::monitor::Snapshot;
@@ -100,7 +100,7 @@ impl Notifier {
             .env("TUNE_RUN", name)
             .env("TUNE_VERDICT", diagnosis.verdict.to_string())
             .env("TUNE_SEVERITY", diagnosis.severity.to_string())
-            .env("TUNE_STEP", snapshot.progress.step.to_string())
+            .env("TUNE_STEP", judged_at(snapshot).to_string())
             .env("TUNE_MESSAGE", message);
         let ended = self.ended.0.clone();
         self.running += 1;
@@ -215,6 +215,14 @@ fn look(notifier: &mut Notifier, runs: &Runs, id: usize) {
     }
 }
 
+/// The step that the verdict is of: that of the newest evaluation, or of a finding of a later train figure. A run
+/// may have trained on since, and the message says nothing of that.
+fn judged_at(snapshot: &Snapshot) -> u64 {
+    let evaluated = snapshot.curves.eval.last().map(|eval| eval.step);
+    let found = snapshot.diagnosis.findings.first().and_then(Finding::step);
+    evaluated.max(found).unwrap_or(snapshot.progress.step)
+}
+
 /// The user's shell, at work on a command, out of reach of a Ctrl-C that is meant for the run.
 fn shell(command: &str) -> Command {
     #[cfg(unix)]
@@ -262,7 +270,7 @@ fn last_line(mut said: File) -> String {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::event::EvalStats;
+    use crate::event::{EvalStats, StepStats};
     use crate::monitor::Monitor;
 
     /// A notifier whose command writes what it is told to the file `told` in the folder, a line each time.
@@ -331,6 +339,27 @@ mod tests {
         assert!(next.know(7, &monitor.snapshot()));
         next.look(7, "job", &monitor.snapshot(), false);
         assert_eq!(next.running, 0);
+    }
+
+    #[test]
+    fn the_step_that_is_told_is_that_of_the_evaluation() {
+        let mut monitor = Monitor::new(Limits::DEFAULT);
+        for step in 1..=16 {
+            monitor.apply(&eval(step, loss(step)));
+        }
+        let train = |step, loss| {
+            let stats = StepStats { step, loss, ..StepStats::default() };
+            Record { t: step as f64, event: Event::Step(stats) }
+        };
+        monitor.apply(&train(19, 1.0));
+        assert_eq!((judged_at(&monitor.snapshot()), monitor.snapshot().progress.step), (16, 19));
+        // A train loss that is none is judged where it comes.
+        let mut broken = Monitor::new(Limits::DEFAULT);
+        broken.apply(&eval(1, 2.0));
+        broken.apply(&train(2, 1.0));
+        (3..=12).for_each(|step| broken.apply(&train(step, f64::NAN)));
+        assert!(broken.snapshot().diagnosis.severity >= Severity::Warn);
+        assert!(judged_at(&broken.snapshot()) >= 3);
     }
 
     #[test]
