@@ -127,6 +127,21 @@ fn a_trainer_that_does_not_heed_is_killed_in_the_end() {
 }
 
 #[test]
+fn what_tune_says_begins_on_a_line_of_its_own() {
+    let place = place();
+    let both = std::fs::File::create(place.path().join("both")).unwrap();
+    let script = format!("trap '' INT\n{}printf open; while :; do sleep 0.05; done", trainer(""));
+    let mut tune = Command::new(TUNE);
+    tune.args(["exec", "--stop-on", "warn", "--grace", "1", "--", "sh", "-c", &script]);
+    tune.stdin(Stdio::null()).stdout(both.try_clone().unwrap()).stderr(both).current_dir(place.path());
+    tune.status().expect("tune runs");
+    let said = std::fs::read_to_string(place.path().join("both")).unwrap();
+    assert!(said.contains("open\ntune: "), "{said}");
+    let ours = said.lines().filter(|line| line.contains("tune: "));
+    assert!(ours.clone().count() >= 3 && ours.clone().all(|line| line.starts_with("tune: ")), "{said}");
+}
+
+#[test]
 fn a_log_that_the_trainer_writes_is_judged_too() {
     let place = place();
     let rows: Vec<String> = LOSSES

@@ -8,6 +8,7 @@ mod checkpoint;
 mod child;
 mod figures;
 mod name;
+mod passing;
 mod places;
 mod stop;
 
@@ -22,8 +23,8 @@ use anyhow::anyhow;
 use child::{Channel, Child, Happening};
 use clap::Args;
 use figures::Figures;
+use passing::Passing;
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -140,6 +141,7 @@ struct Keeper {
     grace: Duration,
     /// Whether the child's output is passed on to our own, as it is.
     passes: bool,
+    passing: Passing,
     /// Whether nothing of our own is said.
     quiet: bool,
     figures: Figures,
@@ -160,6 +162,7 @@ impl Keeper {
             stop_on: args.stop_on.map(Level::severity),
             grace: Duration::from_secs(args.grace),
             passes,
+            passing: Passing::new(),
             quiet: args.quiet,
             figures,
             wished: Arc::default(),
@@ -205,6 +208,10 @@ impl Keeper {
             });
         }
         self.notify(notify::LAST_WAIT);
+        if self.passes && !self.quiet {
+            // What is said of the end comes next.
+            self.passing.end_line();
+        }
         Kept { status, figures: self.figures, convicted: self.convicted, troubles: self.troubles }
     }
 
@@ -215,7 +222,7 @@ impl Keeper {
         }
         for (_, text) in self.notifier.troubles(patience) {
             if self.passes && !self.quiet {
-                say(&format!("tune: {text}"));
+                self.passing.say(&text);
             } else if !self.passes {
                 self.figures.note(text.clone());
                 self.troubles.push(text);
@@ -226,7 +233,7 @@ impl Keeper {
     /// Hands on what the child printed, and reads whole lines of it: two channels may mix.
     fn printed(&mut self, channel: Channel, bytes: &[u8]) {
         if self.passes {
-            pass(channel, bytes);
+            self.passing.pass(channel, bytes);
         }
         let begun = &mut self.begun[channel as usize];
         begun.extend_from_slice(bytes);
@@ -245,7 +252,7 @@ impl Keeper {
             let bad = self.figures.best().map(|(run, _)| run).filter(|run| bad(run));
             self.convicted = bad.is_some();
             if let (Some(run), true) = (bad, self.passes && !self.quiet) {
-                say(&format!("tune: stopping the trainer: {}", reason(run)));
+                self.passing.say(&format!("stopping the trainer: {}", reason(run)));
             }
             if !self.convicted && !self.wished.load(Ordering::SeqCst) {
                 return;
@@ -264,11 +271,11 @@ impl Keeper {
     }
 
     /// Says something of our own where it can be read now.
-    fn remark(&self, text: String) {
+    fn remark(&mut self, text: String) {
         if !self.passes {
             self.figures.note(text);
         } else if !self.quiet {
-            say(&format!("tune: {text}"));
+            self.passing.say(&text);
         }
     }
 }
@@ -357,12 +364,4 @@ fn reason(run: &Run) -> String {
             )
         },
     )
-}
-
-/// To our own output, as it came. That nobody reads it is no reason to stop looking on.
-fn pass(channel: Channel, bytes: &[u8]) {
-    match channel {
-        Channel::Out => drop(super::print_bytes(bytes)),
-        Channel::Err => drop(std::io::stderr().lock().write_all(bytes)),
-    }
 }
