@@ -115,6 +115,22 @@ fn without_a_level_nothing_is_stopped() {
 }
 
 #[test]
+fn a_metric_that_tempers_the_verdict_is_named_at_the_end() {
+    let mut script = String::new();
+    for (i, (eval, train)) in LOSSES.iter().enumerate() {
+        let (epoch, accuracy) = (i + 1, 0.5 + 0.03 * i as f64);
+        let _ = writeln!(script, "echo \"{{'loss': {train}, 'epoch': {epoch}.0}}\"");
+        let figures = format!("'eval_loss': {eval}, 'eval_accuracy': {accuracy:.2}, 'epoch': {epoch}.0");
+        let _ = writeln!(script, "echo \"{{{figures}}}\"");
+    }
+    let said = text(&exec(&place(), &["--stop-on", "warn"], &script).stderr);
+    assert!(said.contains("tune: overfitting (watch): "), "{said}");
+    let note = "\n  note: eval loss is up but accuracy is better: ";
+    assert!(said.replace("eval_accuracy", "accuracy").contains(note), "{said}");
+    assert!(said.contains("so keep both checkpoints\n"), "{said}");
+}
+
+#[test]
 fn a_trainer_that_does_not_heed_is_killed_in_the_end() {
     let script = format!("trap '' INT TERM\n{}while :; do sleep 0.05; done", trainer(""));
     let out = exec(&place(), &["--stop-on", "warn", "--grace", "0"], &script);

@@ -16,7 +16,7 @@ use super::meter::{self, Meter};
 use super::notify::{self, Notifier, Notify};
 use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_terminal};
 use crate::dashboard::{self, Capabilities, Run, Runs, Update};
-use crate::diagnosis::{Limits, Severity};
+use crate::diagnosis::{Evidence, Finding, Limits, Severity};
 use crate::event::StopReason;
 use crate::report::text;
 use anyhow::anyhow;
@@ -308,6 +308,11 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
         say(&format!("tune: the trainer was stopped: {}", reason(run)));
     } else {
         say(&format!("tune: {}", reason(run)));
+    }
+    // A metric that goes better is why a rise is a watch only, and another checkpoint may be worth keeping for it.
+    let tempers = |remark: &&Finding| matches!(remark.evidence, Evidence::Disagreement(_));
+    for remark in snapshot.diagnosis.remarks.iter().filter(tempers) {
+        say(&format!("  note: {}", remark.message(snapshot.run.places())));
     }
     snapshot.advice.iter().for_each(|advice| say(&format!("  hint: {}", advice.text)));
     let empty = snapshot.curves.eval.is_empty() && snapshot.curves.train.is_empty();
