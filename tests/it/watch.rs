@@ -268,3 +268,34 @@ fn train_losses_that_come_after_their_evaluation_are_judged_together() {
     assert_eq!(checked, ["\"memorizing\" \"warn\""]);
     assert_eq!(verdicts(&["watch", "--once", "--json"], &path), checked);
 }
+
+#[test]
+fn a_document_that_is_written_anew_is_told_of_from_where_it_was() {
+    let place = place();
+    let document = |seed: f64, evals: u32| {
+        let eval = |i: u32| {
+            format!("{{\"eval_loss\": {}, \"epoch\": {i}, \"step\": {}}}", seed + f64::from(i), 10 * i)
+        };
+        let log = (1..=evals).map(eval).collect::<Vec<_>>().join(", ");
+        let text =
+            format!("{{\"global_step\": {}, \"max_steps\": 900, \"log_history\": [{log}]}}", 10 * evals);
+        // All at once, as the trainer does it.
+        std::fs::write(place.path().join("new"), text).expect("a document");
+        std::fs::rename(place.path().join("new"), place.path().join("trainer_state.json"))
+            .expect("its place");
+    };
+    document(1.0, 1);
+    let (mut child, lines) = watching(&place, "trainer_state.json");
+    let mut lines = lines.filter(|line| line.starts_with("step ")).map(|line| line[..12].to_owned());
+    let mut seen: Vec<String> = lines.by_ref().take(1).collect();
+    document(1.0, 2);
+    seen.extend(lines.by_ref().take(1));
+    document(1.0, 3);
+    seen.extend(lines.by_ref().take(1));
+    // Another run is told of from its beginning.
+    document(2.0, 2);
+    seen.extend(lines.take(2));
+    child.kill().and_then(|()| child.wait()).expect("tune ends");
+    let steps: Vec<&str> = seen.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(steps, ["10", "20", "30", "10", "20"]);
+}

@@ -5,6 +5,7 @@
 //! in several files. What begins anew in its file begins anew on the screen. Which files there are is
 //! the business of [`sources`], what a program prints that of [`stream`].
 
+mod known;
 mod sources;
 mod stream;
 
@@ -18,6 +19,7 @@ use crate::ingest::{Opener, Options, Parsed, Reader, Skipped};
 use crate::store::RunDir;
 use crate::store::follow::{Follower, News};
 use crate::store::log::is_being_written;
+use known::{Known, Met};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,6 +57,8 @@ struct File {
     parsed: Parsed,
     /// Whether its run has begun in it.
     begun: bool,
+    /// What has been given out of it, where it is a document that is written anew each time.
+    known: Known,
     /// Whether all that is there was given out.
     settled: bool,
     /// Turns since there was anything new, and how many it still lets pass.
@@ -76,6 +80,7 @@ impl File {
             reader: opener.open(path, options),
             parsed: Parsed::default(),
             begun: false,
+            known: Known::of(path),
             settled: false,
             silent: 0,
             rest: 0,
@@ -108,6 +113,7 @@ impl File {
             Ok(News::Restarted) => {
                 if !self.reader.restart() {
                     self.reader = opener.open(self.follower.path(), options);
+                    self.known.again();
                 }
                 true
             }
@@ -306,6 +312,17 @@ impl Run {
         send: &mut dyn FnMut(Update) -> bool,
     ) -> Result<(), Left> {
         for record in records {
+            let file = &mut self.files[index];
+            match file.known.meet(&record.event) {
+                Met::Known => continue,
+                Met::New => {}
+                Met::Other => {
+                    // It is of another run: from its beginning, then.
+                    *file = File::new(file.follower.path(), &self.options, &self.opener);
+                    file.begun = true;
+                    return Ok(());
+                }
+            }
             if matches!(record.event, Event::RunStarted(_)) {
                 if self.files[index].begun {
                     // Another run in the same place: nothing of the one before is of it.
