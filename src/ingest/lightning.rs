@@ -4,6 +4,7 @@
 //! and that is known when the next epoch begins. Steps are counted from 0, as in its `metrics.csv`. The
 //! train loss of a frame is that of one batch: the mean of an epoch's frames is given, if the bar has no other.
 
+use super::names::{self, Side};
 use super::points::At;
 use super::rows::{Cell, Rows};
 use super::{Format, Map, Points, ending, scan};
@@ -16,6 +17,27 @@ pub(super) struct Lightning {
     /// The epoch that was given out: its full bar may be drawn again.
     given: Option<u64>,
     frames: Frames,
+    /// Whether something has shown that it is Lightning's log: a loop of one's own may call its bar `Epoch 3` too,
+    /// and prints its evaluations on lines of their own.
+    signed: bool,
+}
+
+/// Beginnings of lines that only Lightning prints, around its bars and of the processes.
+const SIGNS: [&[u8]; 4] =
+    [b"LOCAL_RANK: ", b"Sanity Checking", b"Validation DataLoader ", b"Validation sanity check"];
+
+/// Whether a line without a bar shows that the log is Lightning's.
+fn is_of_lightning(line: &[u8]) -> bool {
+    // The name of a logger may stand before what it says of the hardware.
+    SIGNS.iter().any(|sign| line.starts_with(sign)) || scan::has(line, b"GPU available: ")
+}
+
+/// Whether a figure in a bar shows that Lightning has drawn it.
+fn is_sign(name: &[u8]) -> bool {
+    name == b"v_num"
+        || name.ends_with(b"loss_step")
+        || name.ends_with(b"loss_epoch")
+        || names::read(name).side == Some(Side::Valid)
 }
 
 /// The train losses of single batches that the frames of one epoch have shown.
@@ -47,12 +69,16 @@ impl Frames {
 }
 
 impl Lightning {
-    pub(super) fn new(map: &Map) -> Self {
-        Self { rows: Rows::new(map), full: None, given: None, frames: Frames::default() }
+    /// `named` where the user has said that the log is Lightning's.
+    pub(super) fn new(map: &Map, named: bool) -> Self {
+        Self { rows: Rows::new(map), full: None, given: None, frames: Frames::default(), signed: named }
     }
 
     fn settle(&mut self, points: &mut Points) {
         let Some((epoch, batches)) = self.full.take() else { return };
+        if !self.signed {
+            return;
+        }
         self.given = Some(epoch);
         if let Some(mean) = self.frames.mean(epoch)
             && let Some(loss) = self.rows.loss_of_step()
@@ -75,7 +101,10 @@ impl Format for Lightning {
             self.settle(points);
             return false;
         }
-        let Some(rest) = line.strip_prefix(b"Epoch ") else { return false };
+        let Some(rest) = line.strip_prefix(b"Epoch ") else {
+            self.signed = self.signed || is_of_lightning(line);
+            return false;
+        };
         let Some((epoch, digits)) = scan::whole(rest) else { return false };
         let Some(rest) = rest[digits..].strip_prefix(b":") else { return false };
         if self.full.is_some_and(|(full, _)| full != epoch) {
@@ -89,7 +118,9 @@ impl Format for Lightning {
             let Some(equals) = memchr(b'=', part) else { continue };
             own = true;
             if let Some((value, _)) = scan::number(&part[equals + 1..]) {
-                self.rows.cell(part[..equals].trim_ascii(), Cell::Number(value));
+                let name = part[..equals].trim_ascii();
+                self.rows.cell(name, Cell::Number(value));
+                self.signed = self.signed || is_sign(name);
             }
         }
         if let Some(loss) = self.rows.loss_of_step() {
@@ -102,10 +133,11 @@ impl Format for Lightning {
         }
         // Behind the bar, or on a line of its own.
         if let Some(reason) = ending::of_lightning(&rest[open..]) {
+            self.signed = true;
             self.settle(points);
             points.end(reason);
         }
-        own
+        own && self.signed
     }
 
     fn finish(&mut self, points: &mut Points) {
@@ -120,8 +152,26 @@ mod tests {
     use crate::ingest::Parsed;
 
     #[test]
+    fn a_bar_that_is_called_epoch_is_of_lightning_where_something_else_shows_it() {
+        let bar = "Epoch 1: 100%|##| 3/3 [00:01<00:00, 9.3it/s, loss=2.1]";
+        for (before, named, known) in [
+            ("Epoch 0: 100%|##| 3/3 [00:01<00:00, 9.3it/s, loss=2.4]", false, false),
+            ("Epoch 0: train loss 2.4, val loss 2.2", false, false),
+            ("INFO:pytorch_lightning:GPU available: True (cuda), used: True", false, true),
+            ("Epoch 0: 100%|##| 3/3 [00:01<00:00, 9.3it/s, loss=2.4, v_num=0]", false, true),
+            ("", true, true),
+        ] {
+            let (mut format, mut points) = (Lightning::new(&Map::default(), named), Points::new("lightning"));
+            format.line(before.as_bytes(), &mut points);
+            assert_eq!(format.line(bar.as_bytes(), &mut points), known, "{before}");
+            format.finish(&mut points);
+            assert_eq!(points.count() > 0, known, "{before}");
+        }
+    }
+
+    #[test]
     fn one_batch_is_not_the_loss_of_an_epoch() {
-        let (mut format, mut points) = (Lightning::new(&Map::default()), Points::new("lightning"));
+        let (mut format, mut points) = (Lightning::new(&Map::default(), false), Points::new("lightning"));
         for (epoch, losses) in [(0, [3.0, 2.0, 1.0]), (1, [1.0, 9.0, 2.0])] {
             // The frame before the first batch still shows the last of the epoch before.
             for (batch, loss) in [(0, 50.0), (1, losses[0]), (1, losses[0]), (2, losses[1]), (3, losses[2])] {

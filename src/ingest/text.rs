@@ -30,7 +30,7 @@ fn formats(options: &Options, file: &str, side: Option<Side>) -> Vec<Box<dyn For
         Box::new(torchtune::Torchtune::new(map)),
         Box::new(llama_cpp::LlamaCpp::default()),
         Box::new(keras::Keras::new(map)),
-        Box::new(lightning::Lightning::new(map)),
+        Box::new(lightning::Lightning::new(map, options.format.as_deref() == Some("lightning"))),
         Box::new(fastai::Fastai::new(map)),
         Box::new(boosting::Xgboost::new(map)),
         Box::new(boosting::Lightgbm::new(map)),
