@@ -39,18 +39,23 @@ pub fn figures(head: &[u8]) -> Vec<String> {
 }
 
 /// The cells of the header, where the line after it is a row of numbers.
-fn columns<'a>(header: &'a [u8], row: &[u8]) -> Option<Vec<&'a [u8]>> {
-    let separator = *b",\t;".iter().find(|&&separator| memchr(separator, header).is_some())?;
-    let cut = |line: &'a [u8]| -> Vec<&'a [u8]> {
-        line.split(|byte| *byte == separator).map(<[u8]>::trim_ascii).collect()
-    };
-    let numbers = row.split(|byte| *byte == separator).map(|cell| Cell::of(cell.trim_ascii()));
-    let (count, numeric) = numbers.fold((0, 0), |(count, numeric), cell| {
-        (count + 1, numeric + usize::from(matches!(cell, Cell::Number(_))))
-    });
-    let names = cut(header);
+fn columns<'a>(header: &'a [u8], row: &'a [u8]) -> Option<Vec<&'a [u8]>> {
+    let separator = b",\t;".iter().find(|&&separator| memchr(separator, header).is_some()).copied();
+    let names = cells(header, separator);
+    let row = cells(row, separator);
+    let numeric = row.iter().filter(|cell| matches!(Cell::of(cell), Cell::Number(_))).count();
     let words = names.iter().all(|name| matches!(Cell::of(name), Cell::Words(_)));
-    (words && names.len() == count && numeric > 0).then_some(names)
+    // Where blanks alone set them apart, words before a lone number may be prose.
+    let least = if separator.is_some() { 1 } else { 2 };
+    (words && names.len() == row.len() && numeric >= least).then_some(names)
+}
+
+/// The cells of a line; without a separator blanks, however many, set them apart.
+fn cells(line: &[u8], separator: Option<u8>) -> Vec<&[u8]> {
+    match separator {
+        Some(separator) => line.split(|byte| *byte == separator).map(<[u8]>::trim_ascii).collect(),
+        None => line.split(u8::is_ascii_whitespace).filter(|cell| !cell.is_empty()).collect(),
+    }
 }
 
 /// Names with how often each was seen, in the order of their first.
@@ -91,6 +96,8 @@ mod tests {
             ("epoch 1: train=1.9, val=1.8\nepoch 2: train=1.7, val=1.7\n", "train val"),
             ("Epoch 1/8\nTrain: 1.9\nVal: 1.8\nEpoch 2/8\nTrain: 1.8\nVal: 1.7\n", "Train Val"),
             ("it,a,b\n1,1.5,1.4\n", "a b"),
+            ("epoch train val  acc time\n  1 2.11 1.89 0.51 00:12\n", "train val acc time"),
+            ("listening on\n8080 ready\n", ""),
             ("{\"step\": 1, \"a\": 1.5}\n{\"step\": 2, \"a\": 1.4}\n", "a"),
             ("{\"$(a)\": 1.5}\n{\"$(a)\": 1.4}\n", ""),
             ("listening on port 8080\nready\n", ""),

@@ -259,10 +259,18 @@ fn figures_of_other_names_are_told_and_one_that_rises_is_refused() {
     let check = checked(&[
         ("a.log", "epoch 1: train=1.9, val=1.8\nepoch 2: train=1.7, val=1.7\nepoch 3: train=1.5, val=1.6\n"),
         ("b.csv", "it,a,accuracy\n1,1.5,0.1\n"),
+        ("c.log", "epoch train val acc time\n  1 1.9 1.8 0.5 00:12\n  2 1.7 1.7 0.5 00:12\n"),
+        ("d.csv", "epoch,train,val\n1,1.9,1.8\n2,1.7,1.7\n"),
+        ("known.csv", "epoch,train_loss,val_loss\n1,1.9,1.8\n2,1.7,1.7\n"),
     ]);
     let (code, _, said) = check(&["a.log"]);
     let hint = "hint: if train and val are losses, say so: --map \"train=train,eval=val\"\n";
     assert!(code == Some(2) && said.ends_with(hint), "{said}");
+    let (code, _, said) = check(&["c.log"]);
+    assert!(code == Some(2) && said.ends_with(hint), "{said}");
+    // Beside a run that is read as well.
+    let (_, said, _) = check(&["known.csv", "c.log", "d.csv"]);
+    assert_eq!(said.matches(hint).count(), 2, "{said}");
     let (code, said, _) = check(&["a.log", "--map", "train=train", "--map", "eval=val"]);
     assert!(code == Some(0) && said.contains("evaluations: 3, train figures: 3"), "{said}");
     let (_, _, said) = check(&["b.csv"]);

@@ -1,6 +1,6 @@
 //! A verdict a run: for people, for programs, for a pull request.
 
-use crate::cli::source::Judged;
+use crate::cli::source::{Judged, other_figures};
 use crate::curve::EvalPoint;
 use crate::diagnosis::{Evidence, Finding, Severity, Verdict, advice};
 use crate::event::num::json as number;
@@ -24,6 +24,11 @@ pub(super) fn json(runs: &[Judged], passed: &[Judged], curves: bool) -> String {
 /// Why a file is no run.
 pub(super) fn reason(run: &Judged) -> &'static str {
     run.skipped.first.first().map_or(super::NOTHING, |(_, reason)| reason)
+}
+
+/// What to do about a run among others in which no loss was found, where its figures have names.
+fn unread(run: &Judged) -> Option<String> {
+    (run.is_empty() && reason(run) == super::NOTHING).then(|| other_figures(&run.file)).flatten()
 }
 
 /// Names that are told of the files of one reason.
@@ -221,6 +226,9 @@ pub(super) fn text(runs: &[Judged], passed: &[Judged], colors: bool, quiet: bool
         for advice in run.advice.iter().take(most) {
             let _ = writeln!(out, "    hint: {}", advice.text);
         }
+        if let Some(hint) = unread(run) {
+            let _ = writeln!(out, "    hint: {hint}");
+        }
         if let Some(command) = advice::command(&run.run, &run.advice).filter(|_| runs.len() == 1) {
             let _ = writeln!(out, "    to try it: {command}");
         }
@@ -257,7 +265,8 @@ pub(super) fn github(runs: &[Judged], passed: &[Judged]) -> String {
             Severity::None | Severity::Watch => "warning",
             Severity::Warn | Severity::Severe => "error",
         };
-        let advice = run.advice.first().map_or(String::new(), |advice| format!("\nhint: {}", advice.text));
+        let advice = run.advice.first().map(|advice| advice.text.clone()).or_else(|| unread(run));
+        let advice = advice.map_or(String::new(), |advice| format!("\nhint: {advice}"));
         let (verdict, name) = (run.diagnosis.verdict, &run.name);
         let _ = writeln!(
             out,
