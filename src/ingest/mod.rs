@@ -13,11 +13,11 @@
 //!
 //! A file that implements [`Format`] for one line at a time, its line in `text::formats`, its name and what its
 //! losses are in [`crate::event::trainer`], and a log of it under `tests/logs/<trainer>/<case>/` with its
-//! `truth.json`. Where it has options that advice should name, they are a line in `diagnosis::advice`. The names of columns (`val_loss`,
-//! `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
+//! `truth.json`. Where it has options that advice should name, they are a line in `diagnosis::advice`. The names of
+//! columns (`val_loss`, `eval/mails_loss`) are understood in [`names`], those of scalars in [`roles`].
 
-mod between;
 mod aside;
+mod between;
 mod boosting;
 mod dict;
 pub mod discover;

@@ -1,6 +1,6 @@
 //! Tables with a header: CSV and TSV of any trainer (Lightning, Keras, fastai, LitGPT, CatBoost), what
-//! `TensorBoard` lets one download as CSV, columns that blanks align as fastai prints them, and tables between bars, of Markdown or
-//! of box-drawing characters.
+//! `TensorBoard` lets one download as CSV, columns that blanks align as fastai prints them, and tables between bars,
+//! of Markdown or of box-drawing characters.
 //!
 //! A header has no number, and names a loss beside something else; the rows after it have as many
 //! cells, some of which may be empty.
