@@ -277,7 +277,8 @@ fn too_few(remarks: &[Finding], standing: Option<&Standing>) -> Option<String> {
 /// Why losses cannot be shares of their best.
 fn below_zero(curves: &Curves) -> Option<String> {
     let lowest = curves.eval[curves.best()?].loss;
-    let why = "a rise is judged as a share of the best, and losses below zero have none";
+    let why = "a rise is judged as a share of the best, and losses below zero have none; where the log has another \
+               loss, --map eval=COLUMN names it";
     (lowest < 0.0).then(|| format!("the lowest eval loss is {lowest:.3}: {why}"))
 }
 

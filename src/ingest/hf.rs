@@ -265,25 +265,37 @@ mod tests {
 
     #[test]
     fn figures_whose_bar_is_drawn_before_them_are_of_that_step() {
-        let (mut reader, mut out) = (open(Path::new("a.log"), &Options::default()), Parsed::default());
-        for figure in 1..=4_u32 {
-            let bars =
-                (figure * 10 - 9..=figure * 10).map(|step| format!("\r 5%|#   | {step}/40 [00:01<00:10]"));
-            let epoch = f64::from(figure) / 2.0;
-            let dicts =
-                format!("\r{{'loss': 2.5, 'epoch': {epoch}}}\n{{'eval_loss': 2.6, 'epoch': {epoch}}}\n");
-            reader.push((bars.collect::<String>() + &dicts).as_bytes(), &mut out);
-        }
-        reader.finish(&mut out);
-        let step = |record: &Record| match &record.event {
-            Event::Eval(eval) => Some(eval.step),
-            Event::Step(step) => Some(step.step),
-            _ => None,
+        let read = |evaluated: bool| {
+            let (mut reader, mut out) = (open(Path::new("a.log"), &Options::default()), Parsed::default());
+            for figure in 1..=4_u32 {
+                let bars = (figure * 10 - 9..=figure * 10)
+                    .map(|step| format!("\r 5%|#   | {step}/40 [00:01<00:10]"));
+                let epoch = f64::from(figure) / 2.0;
+                let eval = if evaluated {
+                    format!("{{'eval_loss': 2.6, 'epoch': {epoch}}}\n")
+                } else {
+                    String::new()
+                };
+                let dicts = format!("\r{{'loss': 2.5, 'epoch': {epoch}}}\n{eval}");
+                reader.push((bars.collect::<String>() + &dicts).as_bytes(), &mut out);
+            }
+            reader.finish(&mut out);
+            out.records
         };
-        let steps: Vec<u64> = out.records.iter().filter_map(step).collect();
-        assert_eq!(steps, [10, 10, 20, 20, 30, 30, 40, 40]);
-        let starts = out.records.iter().filter(|record| matches!(record.event, Event::RunStarted(_)));
+        let steps = |records: &[Record]| -> Vec<u64> {
+            let step = |record: &Record| match &record.event {
+                Event::Eval(eval) => Some(eval.step),
+                Event::Step(step) => Some(step.step),
+                _ => None,
+            };
+            records.iter().filter_map(step).collect()
+        };
+        let evaluated = read(true);
+        assert_eq!(steps(&evaluated), [10, 10, 20, 20, 30, 30, 40, 40]);
+        let starts = evaluated.iter().filter(|record| matches!(record.event, Event::RunStarted(_)));
         assert_eq!(starts.count(), 1);
+        // Right behind the figure comes the bar of the next step.
+        assert_eq!(steps(&read(false)), [10, 20, 30, 40]);
     }
 
     #[test]
