@@ -280,8 +280,7 @@ impl Search<'_> {
 
 /// The name of a run without the side at its end, which Keras gives two runs of.
 fn without_side(run: &str) -> &str {
-    let cut =
-        run.rsplit_once(['-', '_']).filter(|(_, last)| names::side(&last.to_ascii_lowercase()).is_some());
+    let cut = run.rsplit_once(['-', '_']).filter(|(_, last)| names::side(last.as_bytes()).is_some());
     cut.map_or(run, |(rest, _)| rest)
 }
 

@@ -196,7 +196,7 @@ impl Document {
         if first {
             let names = self.open.iter().map(|(name, _)| name.as_slice()).filter(|name| !name.is_empty());
             let mut name = names.collect::<Vec<_>>().join(&b'/');
-            if self.results && std::str::from_utf8(&name).is_ok_and(|name| names::side(name).is_some()) {
+            if self.results && names::side(&name).is_some() {
                 name.extend_from_slice(b"/loss");
             }
             if name.is_empty() || self.columns.len() == MOST_COLUMNS {

@@ -3,6 +3,7 @@
 
 use super::between::{Between, Label, between, explained, is_joint, last_word, place};
 use super::names::{self, Side, What};
+use super::pairs;
 use super::scan::{self, trim};
 
 /// A longer line is prose or data.
@@ -15,15 +16,12 @@ pub(super) enum Piece<'a> {
     Side(Side),
 }
 
-/// The side that the words between two separators name, if they do nothing else.
-fn heading(words: &[u8]) -> Option<Side> {
-    const LONGEST_OF_THESE: usize = 12;
-    let words = trim(words);
-    if words.len() > LONGEST_OF_THESE || !words.first()?.is_ascii_alphabetic() {
-        return None;
-    }
-    let word = std::str::from_utf8(words).ok()?.to_ascii_lowercase();
-    names::side(&word)
+/// What a number may stand behind.
+const OPENS: &[u8] = b" \t,:=[('\"<>#@-";
+
+/// The side that some words name, if they do nothing else.
+pub(super) fn heading(words: &[u8]) -> Option<Side> {
+    names::side(trim(words))
 }
 
 /// The side in brackets right behind a figure, which is that of the figure: `loss 1.3 (val), loss 1.2 (train)`.
@@ -44,25 +42,7 @@ pub(super) fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
             at += 1;
             continue;
         }
-        let opens = || {
-            at == 0
-                || matches!(
-                    line[at - 1],
-                    b' ' | b'\t'
-                        | b','
-                        | b':'
-                        | b'='
-                        | b'['
-                        | b'('
-                        | b'\''
-                        | b'"'
-                        | b'<'
-                        | b'>'
-                        | b'#'
-                        | b'@'
-                        | b'-'
-                )
-        };
+        let opens = || at == 0 || OPENS.contains(&line[at - 1]);
         let assigned = || {
             let before = line[..at].trim_ascii_end();
             before.ends_with(b"loss") || matches!(before.last(), Some(b':' | b'='))
@@ -97,7 +77,14 @@ pub(super) fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
                         if let Some(side) = bracketed(&line[at..]) {
                             each(Piece::Side(side));
                         }
-                        each(Piece::Figure(name, value));
+                        if let Some(pair) = pairs::behind(name, &line[at..]) {
+                            let [first, second] = pair.names;
+                            each(Piece::Figure(first, value));
+                            each(Piece::Figure(second, pair.second));
+                            at += pair.length;
+                        } else {
+                            each(Piece::Figure(name, value));
+                        }
                     }
                     Between::Nothing | Between::Index => {}
                 }

@@ -4,7 +4,7 @@
 //! gives no more than an epoch or a step is the place of those after it.
 
 use super::aside;
-use super::figures::{LONGEST, Piece, pieces};
+use super::figures::{LONGEST, Piece, heading, pieces};
 use super::names::{self, Side};
 use super::points::At;
 use super::rows::{Cell, Rows};
@@ -31,6 +31,34 @@ impl General {
         if line.len() < 100 && (line.ends_with(b":") || line.starts_with(b"***")) {
             self.heading = spoken_side(line);
         }
+    }
+
+    /// Takes the figures of a line. Those whose names are no more than a side are losses behind a loss, and
+    /// anywhere if they are asked for.
+    fn fill(&mut self, line: &[u8], loss: bool, bare: bool) {
+        self.rows.begin();
+        if loss {
+            self.rows.set_side(spoken_side(line).or(self.heading));
+        }
+        let rows = &mut self.rows;
+        // `LOSS train 0.5 valid 0.7`: what stands after a loss may say no more than whose it is.
+        let mut after_loss = false;
+        pieces(line, |piece| {
+            let (name, value) = match piece {
+                Piece::Side(side) => return rows.set_side(Some(side)),
+                Piece::Figure(name, value) => (&name[name.len().saturating_sub(60)..], value),
+            };
+            // Whole numbers count rows.
+            let side = if after_loss || bare && value.fract() != 0.0 { heading(name) } else { None };
+            let name = match side {
+                Some(Side::Train) => b"train loss".as_slice(),
+                Some(Side::Valid) => b"valid loss",
+                Some(Side::Test) => b"test loss",
+                None => name,
+            };
+            rows.cell(name, Cell::Number(value));
+            after_loss = names::any_of_loss(name);
+        });
     }
 
     /// Whether the line may hold a loss.
@@ -70,27 +98,12 @@ impl Format for General {
         }
         let Some(line) = aside::without_asides(line) else { return false };
         let line = &*line;
-        self.rows.begin();
-        if loss {
-            self.rows.set_side(spoken_side(line).or(self.heading));
+        self.fill(line, loss, false);
+        // `loss at epoch 3: train 2.5, val 2.6`: the only figures of a line that speaks of a loss and has a place.
+        let placed = self.place != At::default() || self.rows.place() != (None, None);
+        if loss && placed && !self.rows.is_point() {
+            self.fill(line, loss, true);
         }
-        let rows = &mut self.rows;
-        // `LOSS train 0.5 valid 0.7`: what stands after a loss may say no more than whose it is.
-        let mut after_loss = false;
-        pieces(line, |piece| {
-            let (name, value) = match piece {
-                Piece::Side(side) => return rows.set_side(Some(side)),
-                Piece::Figure(name, value) => (&name[name.len().saturating_sub(60)..], value),
-            };
-            match name {
-                b"valid" | b"val" | b"eval" | b"validation" if after_loss => {
-                    rows.cell(b"valid loss", Cell::Number(value));
-                }
-                b"test" if after_loss => rows.cell(b"test loss", Cell::Number(value)),
-                _ => rows.cell(name, Cell::Number(value)),
-            }
-            after_loss = names::any_of_loss(name);
-        });
         if self.rows.is_point() {
             self.heading = None;
             return self.rows.give(self.place, points);
@@ -121,14 +134,8 @@ fn spoken_side(line: &[u8]) -> Option<Side> {
     let words = line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
     // Neither dates nor the gaps between words count.
     for word in words.filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic)).take(12) {
-        if word.len() <= 12 {
-            let mut lower = [0; 12];
-            let lower = &mut lower[..word.len()];
-            lower.copy_from_slice(word);
-            lower.make_ascii_lowercase();
-            if let Some(side) = std::str::from_utf8(lower).ok().and_then(names::side) {
-                return (side != Side::Train).then_some(side);
-            }
+        if let Some(side) = names::side(word) {
+            return (side != Side::Train).then_some(side);
         }
         if names::speaks_of_loss(word) {
             return None;
@@ -182,6 +189,14 @@ mod tests {
             ("Step 250 | Validation bpb: 0.98", "E250 0.98"),
             ("iteration 100 | validation lm loss value: 2.5E+00 | lm loss PPL: 1.2E+01", "E100 2.5"),
             ("LOSS train 0.5 valid 0.7", "T1 0.5, E1 0.7"),
+            ("loss at epoch 3: train 2.5, val 2.6", "T3 2.5, E3 2.6"),
+            ("epoch=3, loss=(train: 2.5, val: 2.6)", "T3 2.5, E3 2.6"),
+            ("step 300: train 2.5, val 2.6 (loss)", "T300 2.5, E300 2.6"),
+            ("Epoch 3 loss train/val: 2.5 / 2.6", "T3 2.5, E3 2.6"),
+            ("step 300 tloss 2.5 vloss 2.6", "T300 2.5, E300 2.6"),
+            ("Step 1: train 400, val 100 rows, loss: cross entropy", ""),
+            ("split 0.8: train 0.8, val 0.2, loss: cross entropy", ""),
+            ("step 300: train 0.8, val 0.9", ""),
             ("step 5 loss 1.3 (val), loss 1.2 (train)", "T5 1.2, E5 1.3"),
             ("Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.25", "T1 1.25"),
             ("  Step 10/60 | Loss: 1.2345 | Grad: 0.12 | LR: 2.00e-04 | Peak: 5.10 GB", "T10 1.2345"),

@@ -40,6 +40,7 @@ mod nanogpt;
 mod no_log;
 mod open;
 mod own;
+mod pairs;
 mod pieces;
 pub mod points;
 mod proto;

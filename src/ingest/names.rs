@@ -77,15 +77,25 @@ pub fn of_reward(name: &[u8]) -> bool {
 /// The longest name that is looked into.
 const LONGEST: usize = 120;
 
-/// The side that a word stands for.
-pub fn side(word: &str) -> Option<Side> {
-    match word {
-        "train" | "training" | "learn" | "tr" | "trn" | "dtrain" | "fit" => Some(Side::Train),
-        "eval" | "evaluation" | "evaluating" | "val" | "valid" | "validation" | "validating" | "dev"
-        | "va" | "vld" | "heldout" | "holdout" | "dval" | "dvalid" | "deval" => Some(Side::Valid),
-        "test" | "testing" | "dtest" => Some(Side::Test),
+/// The side that a word in letters of either case stands for.
+pub fn side(word: &[u8]) -> Option<Side> {
+    match lower(word, &mut [0; 12])? {
+        b"train" | b"training" | b"learn" | b"tr" | b"trn" | b"dtrain" | b"fit" => Some(Side::Train),
+        b"eval" | b"evaluation" | b"evaluating" | b"val" | b"valid" | b"validation" | b"validating"
+        | b"dev" | b"va" | b"vld" | b"heldout" | b"holdout" | b"dval" | b"dvalid" | b"deval" => {
+            Some(Side::Valid)
+        }
+        b"test" | b"testing" | b"dtest" => Some(Side::Test),
         _ => None,
     }
+}
+
+/// A word in small letters, in room for the longest that is known; a longer one is none of those.
+fn lower<'a>(word: &[u8], room: &'a mut [u8]) -> Option<&'a [u8]> {
+    let lower = room.get_mut(..word.len())?;
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    Some(lower)
 }
 
 /// Whether a name is that of a figure which is known to rise as a model gets better.
@@ -95,7 +105,7 @@ pub fn rises(name: &[u8]) -> bool {
 }
 
 /// Cuts a name into words: at everything that is neither letter nor digit, where small letters turn
-/// into capitals, and before the digits at the end of a word.
+/// into capitals, before the digits at the end of a word, and where a side and a loss are one word.
 fn words(name: &[u8]) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = b' ';
@@ -104,7 +114,7 @@ fn words(name: &[u8]) -> Vec<String> {
         let turn = before.is_ascii_lowercase() && byte.is_ascii_uppercase()
             || byte.is_ascii_digit()
                 && before.is_ascii_alphabetic()
-                && words.last().is_some_and(|w| side(w).is_some());
+                && words.last().is_some_and(|w| side(w.as_bytes()).is_some());
         if inside && (!before.is_ascii_alphanumeric() || turn) {
             words.push(String::new());
         }
@@ -113,7 +123,13 @@ fn words(name: &[u8]) -> Vec<String> {
         }
         before = byte;
     }
-    words
+    let two = |word: String| match in_one_word(word.as_bytes()) {
+        Some(Side::Train) => vec!["train".into(), "loss".into()],
+        Some(Side::Valid) => vec!["valid".into(), "loss".into()],
+        Some(Side::Test) => vec!["test".into(), "loss".into()],
+        None => vec![word],
+    };
+    words.into_iter().flat_map(two).collect()
 }
 
 /// Understands a name.
@@ -131,7 +147,7 @@ pub fn read(name: &[u8]) -> Name {
     let mut rest: Vec<&str> = Vec::new();
     let mut found = other(What::Metric);
     for word in &words {
-        match (side(word), found.side) {
+        match (side(word.as_bytes()), found.side) {
             // Train rows that are evaluated like held-out ones are neither.
             (Some(Side::Train), Some(Side::Valid)) => return other(What::Aside),
             // `eval_test_loss`: the set of that name. Else the first word decides, as in `train_test_split`.
@@ -252,32 +268,34 @@ fn place(words: &[String], rest: &[&str]) -> Option<What> {
     })
 }
 
-/// The loss that a word stands for.
-fn by_name(word: &str) -> Option<What> {
+/// The loss that a word of small letters stands for.
+fn by_name(word: &[u8]) -> Option<What> {
     Some(match word {
-        "loss" | "losses" => What::Loss(0),
-        "nll" | "ce" | "xent" | "crossentropy" | "logloss" | "mlogloss" | "deviance" | "bpb" | "bpc" => {
-            What::Loss(1)
-        }
-        "rmse" | "mse" | "mae" | "l1" | "l2" | "mape" | "rmsle" | "huber" | "mphe" | "quantile" => {
+        b"loss" | b"losses" => What::Loss(0),
+        b"nll" | b"ce" | b"xent" | b"crossentropy" | b"logloss" | b"mlogloss" | b"deviance" | b"bpb"
+        | b"bpc" => What::Loss(1),
+        b"rmse" | b"mse" | b"mae" | b"l1" | b"l2" | b"mape" | b"rmsle" | b"huber" | b"mphe" | b"quantile" => {
             What::Loss(2)
         }
-        "error" | "merror" | "wer" | "cer" => What::Loss(3),
-        "ppl" | "perplexity" => What::Perplexity,
+        b"error" | b"merror" | b"wer" | b"cer" => What::Loss(3),
+        b"ppl" | b"perplexity" => What::Perplexity,
         _ => return None,
     })
 }
 
+/// The side whose loss a word of small letters is: `vloss`, `trainloss`.
+fn in_one_word(word: &[u8]) -> Option<Side> {
+    match word.strip_suffix(b"loss")? {
+        b"t" => Some(Side::Train),
+        b"v" => Some(Side::Valid),
+        head => side(head),
+    }
+}
+
 /// Whether a word, or a part of it between underscores, stands for a loss.
 pub fn speaks_of_loss(word: &[u8]) -> bool {
-    const LONGEST_OF_THESE: usize = 12;
-    word.split(|byte| *byte == b'_').any(|part| {
-        let mut lower = [0; LONGEST_OF_THESE];
-        let Some(lower) = lower.get_mut(..part.len()) else { return false };
-        lower.copy_from_slice(part);
-        lower.make_ascii_lowercase();
-        std::str::from_utf8(lower).is_ok_and(|part| by_name(part).is_some())
-    })
+    let named = |part: &[u8]| by_name(part).is_some() || in_one_word(part).is_some();
+    word.split(|byte| *byte == b'_').any(|part| lower(part, &mut [0; 16]).is_some_and(named))
 }
 
 /// Whether any word of a name stands for a loss.
@@ -310,7 +328,7 @@ fn loss(rest: &[&str], mut found: Name) -> Name {
             "s" | "mean" | "avg" | "average" | "running" | "step" | "cross" | "binary" | "multi" | "log"
             | "set" | "the" | "is" | "and" | "of" | "lm" | "token" | "metrics" | "info" | "root"
             | "squared" | "absolute" | "value" | "total" | "model" | "curr" | "current" | "cur" => continue,
-            word => by_name(word),
+            word => by_name(word.as_bytes()),
         };
         match named {
             // The exponential of a loss may be named after it: `lm loss PPL`.
@@ -375,6 +393,8 @@ mod tests {
             Some(Side::Train),
             None,
         );
+        check("tloss, trainloss, TrainLoss", What::Loss(0), Some(Side::Train), None);
+        check("vloss, valloss, epoch_vloss, EvalLoss", What::Loss(0), valid, None);
         check("train's l2, train-rmse, learn rmse", What::Loss(2), Some(Side::Train), None);
         check("test_loss, Test set: Average loss", What::Loss(0), Some(Side::Test), None);
         check("aux_loss, commit_loss", What::Loss(4), None, None);

@@ -136,10 +136,7 @@ impl Rows {
                         let rest = step.and_then(|(_, digits)| words[digits..].strip_prefix(b"/"));
                         row.total = rest.and_then(scan::whole).map(|(total, _)| total);
                     }
-                    What::Phase => {
-                        let word = String::from_utf8_lossy(&words[..words.len().min(20)]).to_lowercase();
-                        row.phase = names::side(&word);
-                    }
+                    What::Phase => row.phase = names::side(words),
                     What::Loss(_) | What::Perplexity => row.garbled |= !means_nothing(words),
                     _ => {}
                 }

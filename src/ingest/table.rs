@@ -165,10 +165,8 @@ impl Table {
         let (words, mut joined) = (std::mem::take(&mut self.cells), Vec::new());
         let mut rest = words.as_slice();
         while let [first, after @ ..] = rest {
-            let of_side = |next: &Range<usize>| {
-                let side = std::str::from_utf8(&line[first.clone()]).ok().map(str::to_ascii_lowercase);
-                side.is_some_and(|word| names::side(&word).is_some()) && losses(next) == 1
-            };
+            let of_side =
+                |next: &Range<usize>| names::side(&line[first.clone()]).is_some() && losses(next) == 1;
             let more = (1..rest.len().min(5))
                 .rev()
                 .find(|&more| mapped(&line[first.start..rest[more].end]))

@@ -77,7 +77,7 @@ impl Text {
     /// `name` is the file's, which may say which side its figures are of.
     pub(super) fn new(name: &str, options: &Options) -> Self {
         let stem = name.split('.').next().unwrap_or_default();
-        let side = stem.split(['_', '-']).find_map(|word| names::side(&word.to_ascii_lowercase()));
+        let side = stem.split(['_', '-']).find_map(|word| names::side(word.as_bytes()));
         let reading = Reading {
             formats: formats(options, name, side),
             points: Points::new("text"),
