@@ -4,6 +4,7 @@ use crate::dashboard::Update;
 use crate::event::Event;
 use crate::event::record::Record;
 use crate::store::RunDir;
+use crate::store::log::is_being_written;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -46,6 +47,8 @@ impl Earlier {
         let mut runs: Vec<(std::time::SystemTime, RunDir)> = entries
             .filter(|entry| entry.path() != self.except)
             .filter_map(|entry| RunDir::open(&entry.path()).ok())
+            // One that goes on beside this is no earlier run, and would stand still on the screen.
+            .filter(|run| !is_being_written(&run.log()))
             .filter_map(|run| {
                 let about = run.log().metadata().ok().filter(|about| about.len() <= LARGEST)?;
                 (self.config == config(&run)?).then_some((about.modified().ok()?, run))

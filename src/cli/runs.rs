@@ -4,6 +4,7 @@ use super::{Failure, Outcome, Output, code, print, replay, say};
 use crate::fmt;
 use crate::monitor::{Monitor, log};
 use crate::store::RunDir;
+use crate::store::log::is_being_written;
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
@@ -77,6 +78,15 @@ fn date(run: &Listed) -> Option<jiff::Zoned> {
     Some(stamp.to_zoned(jiff::tz::TimeZone::system()))
 }
 
+/// How the run has ended, or that it has not.
+fn state(run: &Listed) -> &'static str {
+    match run.monitor.snapshot().ended {
+        Some(ended) => log::reason(ended.reason),
+        None if is_being_written(&run.dir.log()) => "running",
+        None => "cut short",
+    }
+}
+
 fn document(run: &Listed) -> serde_json::Value {
     let snapshot = run.monitor.snapshot();
     let (curves, diagnosis) = (snapshot.curves, snapshot.diagnosis);
@@ -94,6 +104,7 @@ fn document(run: &Listed) -> serde_json::Value {
         "step": snapshot.progress.step,
         "total_steps": snapshot.progress.total_steps,
         "ended": snapshot.ended.map(|ended| ended.reason),
+        "running": is_being_written(&run.dir.log()),
     })
 }
 
@@ -111,7 +122,7 @@ fn table(runs: &[Listed]) -> String {
             best.map_or("-".into(), |best| format!("{} @ {}", fmt::loss(best.loss), best.step)),
             curves.eval.last().map_or("-".into(), |last| fmt::loss(last.loss)),
             format!("{}{total}", snapshot.progress.step),
-            snapshot.ended.map_or("not over", |ended| log::reason(ended.reason)).to_owned(),
+            state(run).to_owned(),
         ]);
     }
     let widths: [usize; 7] =

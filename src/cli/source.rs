@@ -3,7 +3,7 @@
 use crate::curve::Curves;
 use crate::data::read::{is_header, is_row};
 use crate::diagnosis::advice::{self, Advice};
-use crate::diagnosis::{Diagnosis, Limits, diagnose};
+use crate::diagnosis::{Diagnosis, Limits, Severity, diagnose};
 use crate::event::record::Record;
 use crate::event::{Event, NoteLevel, RunInfo};
 use crate::ingest::names::{self, Side, rises};
@@ -106,7 +106,11 @@ pub(super) fn judge(source: &Source, options: &Options) -> anyhow::Result<Judged
     judged.diagnosis = diagnose(&judged.curves, &judged.run, &Limits::DEFAULT);
     judged.advice = advice::advise(&judged.diagnosis, &judged.run);
     if judged.curves.eval.is_empty() && !judged.is_empty() && judged.advice.is_empty() {
-        judged.advice = advice::evaluate(&judged.run);
+        // A column that is called `val` may be the loss that is missed.
+        match held_out_figure(&judged.file) {
+            Some(eval) => judged.notes.push(said_to_be(&eval)),
+            None => judged.advice = advice::evaluate(&judged.run),
+        }
     }
     Ok(judged)
 }
@@ -130,7 +134,8 @@ fn beside(source: &Source, judged: &Path) -> Option<String> {
 fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result<Judged> {
     let mut fold = Fold::default();
     let (trainer, skipped) = records(files, options, &mut |record| fold.take(record))?;
-    let Fold { run, curves, notes, warnings } = fold;
+    let Fold { run, curves, mut notes, warnings, earlier } = fold;
+    notes.extend(told(&earlier));
     let trainer = if run.trainer.is_empty() { trainer.into() } else { run.trainer.clone() };
     Ok(Judged {
         name: source.name.clone(),
@@ -228,12 +233,41 @@ struct Fold {
     curves: Curves,
     notes: Vec<String>,
     warnings: Vec<String>,
+    /// What was found of the runs before it in the same log: folds, trials, starts that were given up.
+    earlier: Vec<String>,
+}
+
+/// Of so many earlier runs the verdict of each is told.
+const MOST_EARLIER: usize = 5;
+
+/// The verdicts of the runs before the newest that are worth a word, in one note.
+fn told(earlier: &[String]) -> Option<String> {
+    let bad: Vec<&str> =
+        earlier.iter().filter(|words| !words.is_empty()).map(String::as_str).take(MOST_EARLIER).collect();
+    let more = earlier.iter().filter(|words| !words.is_empty()).count() - bad.len();
+    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    (!bad.is_empty()).then(|| format!("of the runs before it in this log: {}{more}", bad.join("; ")))
 }
 
 impl Fold {
+    /// Judges the run that another has begun after.
+    fn end(&mut self) {
+        if self.curves.eval.is_empty() && self.curves.train.is_empty() {
+            return;
+        }
+        let diagnosis = diagnose(&self.curves, &self.run, &Limits::DEFAULT);
+        let number = self.earlier.len() + 1;
+        self.earlier.push(if diagnosis.severity > Severity::None {
+            format!("run {number} {} ({})", diagnosis.verdict, diagnosis.severity)
+        } else {
+            String::new()
+        });
+    }
+
     fn take(&mut self, record: &Record) {
         match &record.event {
             Event::RunStarted(run) => {
+                self.end();
                 self.run = RunInfo::clone(run);
                 self.notes.clear();
                 self.warnings.clear();
@@ -266,22 +300,39 @@ pub(super) fn is_rows(path: &Path) -> bool {
 
 /// What to do about a file whose figures have names of which none is known for a loss.
 pub(super) fn other_figures(path: &Path) -> Option<String> {
-    let mut head = Vec::new();
-    let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten()?;
-    file.take(HEAD).read_to_end(&mut head).ok()?;
-    let figures = seen::figures(&head);
-    let of = |side| {
-        figures.iter().find(|name| names::read(name.as_bytes()).side == Some(side) && !rises(name.as_bytes()))
-    };
-    match (of(Side::Train), of(Side::Valid)) {
+    let figures = figures(path)?;
+    match (of_side(&figures, Side::Train), of_side(&figures, Side::Valid)) {
         _ if figures.is_empty() => None,
         (Some(train), Some(eval)) => {
             Some(format!("if {train} and {eval} are losses, say so: --map \"train={train},eval={eval}\""))
         }
-        (_, Some(eval)) => Some(format!("if {eval} is a loss, say so: --map \"eval={eval}\"")),
+        (_, Some(eval)) => Some(said_to_be(eval)),
         _ => Some(format!(
             "its figures are called {}: say which is the eval loss with --map \"eval=NAME\"",
             figures.join(", ")
         )),
     }
+}
+
+/// The figures of a file's first lines whose names say nothing of a loss.
+fn figures(path: &Path) -> Option<Vec<String>> {
+    let mut head = Vec::new();
+    let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten()?;
+    file.take(HEAD).read_to_end(&mut head).ok()?;
+    Some(seen::figures(&head))
+}
+
+/// The first of them that may be a loss of this side.
+fn of_side(figures: &[String], side: Side) -> Option<&String> {
+    let is = |name: &&String| names::read(name.as_bytes()).side == Some(side) && !rises(name.as_bytes());
+    figures.iter().find(is)
+}
+
+/// A figure of held-out rows that is not known for a loss and may be one.
+fn held_out_figure(path: &Path) -> Option<String> {
+    of_side(&figures(path)?, Side::Valid).cloned()
+}
+
+fn said_to_be(eval: &str) -> String {
+    format!("if {eval} is a loss, say so: --map \"eval={eval}\"")
 }

@@ -221,7 +221,8 @@ pub fn pointed(mouse: MouseEvent, ui: &Ui) -> Option<Message> {
 
 /// Whether the trainer can still be asked to end.
 pub fn may_ask(ui: &Ui) -> bool {
-    ui.trainer != Trainer::Deaf && matches!(ui.phase, Phase::Running | Phase::Finishing)
+    !matches!(ui.trainer, Trainer::Deaf | Trainer::Asked)
+        && matches!(ui.phase, Phase::Running | Phase::Finishing)
 }
 
 /// Whether it can be asked for more than that.

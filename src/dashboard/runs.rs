@@ -42,6 +42,8 @@ pub enum Trainer {
     Deaf,
     /// It can be asked to end, and for no more.
     Stoppable,
+    /// It was asked to end, and has not yet.
+    Asked,
     /// It can be asked for everything.
     Listening,
     /// The same, and it waits.

@@ -86,6 +86,9 @@ pub fn beforehand(rows: usize, evals: usize, limits: &Limits) -> Option<Beforeha
     Some(Beforehand { spread: compared.then(|| wanted / spreads(rows)), enough, wanted })
 }
 
+/// So many times the rows are not to be had, and the number, which goes with the noise of one evaluation, is not told.
+const OUT_OF_REACH: usize = 10;
+
 impl Words for FewRows {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(f, "{} held-out rows are few: ", self.rows)?;
@@ -97,6 +100,9 @@ impl Words for FewRows {
             Some(_) => f.write_str("not even twice the loss could be told from chance over them")?,
         }
         match self.enough {
+            Some(enough) if enough > OUT_OF_REACH * self.rows => {
+                write!(f, "; one of {:.0} % would need far more of them", 100.0 * self.wanted)
+            }
             Some(enough) => write!(f, "; for one of {:.0} % hold out about {enough}", 100.0 * self.wanted),
             None => Ok(()),
         }

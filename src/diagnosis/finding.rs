@@ -110,6 +110,7 @@ pub struct Rise {
     pub best_loss: f64,
     /// Step of the newest evaluation.
     pub last_step: u64,
+    pub last_loss: f64,
     /// Median of the last three evaluations.
     pub recent_loss: f64,
     /// `recent_loss / best_loss - 1`.
@@ -342,10 +343,19 @@ pub(super) fn times(count: usize) -> String {
     }
 }
 
+/// A smaller rise is printed as none.
+const LEAST_RISE: f64 = 0.0005;
+
 impl Words for Rise {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
-        let above = above(self.rise, self.noise, self.noise_assumed);
-        write!(f, "eval loss (median of the last three) is {above} its best ")?;
+        // Where the best is one of the three the median may be no rise, and that of the newest is meant.
+        if self.rise < LEAST_RISE {
+            let newest = above(self.last_loss / self.best_loss - 1.0, self.noise, self.noise_assumed);
+            write!(f, "the newest eval loss is {newest} its best ")?;
+        } else {
+            let recent = above(self.rise, self.noise, self.noise_assumed);
+            write!(f, "eval loss (median of the last three) is {recent} its best ")?;
+        }
         write!(f, "({:.3} at {})", self.best_loss, places.with_epoch(self.best_step, self.best_epoch))?;
         if let Some(p) = self.p.filter(|p| *p < 0.05) {
             let p = if p < 0.001 { "< 0.001".into() } else { format!("= {p:.3}") };

@@ -197,9 +197,12 @@ pub fn diagnose(curves: &Curves, run: &RunInfo, limits: &Limits) -> Diagnosis {
         rises.for_each(|rise| rise.severity = rise.severity.min(Severity::Watch));
     }
     let diverged = findings.iter().any(|found| found.verdict() == Verdict::Diverged);
+    let convicted = findings.iter().any(|found| found.severity >= Severity::Warn);
     remarks.retain(|remark| match remark.evidence {
         // What a finding convicts is no chance.
         Evidence::NewestAbove(_) => findings.is_empty(),
+        // The rise is seen; rows that could have hidden it are no matter any more.
+        Evidence::FewRows(_) => !convicted,
         // Zeros are not equally low: they are no losses.
         Evidence::Tie(tie) => zeros.is_none() || tie.loss != 0.0,
         // Losses that have blown up say nothing about the task, nor that more of the same would help.

@@ -58,6 +58,7 @@ pub(super) fn risen(case: &Case, eval: &[EvalPoint], standing: &Standing) -> Opt
         best_epoch: best.epoch,
         best_loss: best.loss,
         last_step: last.step,
+        last_loss: last.loss,
         recent_loss: eval[standing.recent].loss,
         rise: standing.rise,
         noise: standing.noise,

@@ -281,7 +281,7 @@ impl Words for NewestAbove {
         match self.noise.filter(|noise| self.above > BY_CHANCE * noise) {
             Some(noise) => write!(
                 f,
-                ", far more than this log's noise ({:.1} %): so few evaluations convict nobody, the next will tell",
+                ", far more than this log's noise ({:.1} %): too few are so high for a verdict, the next will tell",
                 100.0 * noise
             ),
             None => f.write_str(": within what this log's noise, or its few evaluations, can do by chance"),

@@ -12,6 +12,8 @@ pub(super) const LONGEST: usize = 2000;
 pub(super) enum Piece<'a> {
     /// A number that words stand before, and those words.
     Figure(&'a [u8], f64),
+    /// The mean so far of the figure that comes next: `Loss 2.46 (2.50)`, as the examples of `PyTorch` print it.
+    Mean(f64),
     /// The side of what follows: `[valid]`, `val: {`, `Train |`.
     Side(Side),
 }
@@ -28,6 +30,32 @@ pub(super) fn heading(words: &[u8]) -> Option<Side> {
 fn bracketed(rest: &[u8]) -> Option<Side> {
     let inner = rest.trim_ascii_start().strip_prefix(b"(")?;
     heading(&inner[..inner.iter().position(|byte| *byte == b')')?])
+}
+
+/// The number in brackets right behind a figure, which is its mean so far: `2.46 (2.50)`, `2.46 (avg 2.50)`.
+fn mean(rest: &[u8]) -> Option<f64> {
+    let inner = rest.trim_ascii_start().strip_prefix(b"(")?;
+    let words = inner.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let (word, rest) = inner.split_at(words);
+    let known = [b"avg".as_slice(), b"ave", b"average", b"mean", b""];
+    if !known.iter().any(|known| word.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let rest = rest.trim_ascii_start();
+    let rest = rest.strip_prefix(b":").or(rest.strip_prefix(b"=")).unwrap_or(rest).trim_ascii_start();
+    let (value, length) = scan::number(rest)?;
+    rest[length..].trim_ascii_start().starts_with(b")").then_some(value)
+}
+
+/// By how much a number is to be multiplied that has a letter behind it: steps may be told in thousands, `1.5k`. In
+/// other figures the letter is a unit.
+fn in_thousands(name: &[u8], rest: &[u8]) -> Option<f64> {
+    let times = match rest {
+        [b'k' | b'K', after @ ..] if !after.first().is_some_and(u8::is_ascii_alphanumeric) => 1e3,
+        [b'm' | b'M', after @ ..] if !after.first().is_some_and(u8::is_ascii_alphanumeric) => 1e6,
+        _ => return None,
+    };
+    matches!(names::read(name).what, What::Step(_)).then_some(times)
 }
 
 /// Calls `each` with every figure of the line, and with the sides that are named between them.
@@ -64,6 +92,9 @@ pub(super) fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
                     if named { with_commas(name, &line[at..], value, length) } else { (value, length) };
                 let whole = line[at..at + length].iter().all(|byte| byte.is_ascii_digit() || *byte == b',');
                 at += length;
+                let times = if named { in_thousands(name, &line[at..]) } else { None };
+                let value = times.map_or(value, |times| (value * times).round());
+                at += usize::from(times.is_some());
                 let between = if named && whole && awaited.is_none() {
                     between(name, &line[..at - length], line, &mut label)
                 } else {
@@ -76,6 +107,8 @@ pub(super) fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
                     Between::Nothing if named && !clock => {
                         if let Some(side) = bracketed(&line[at..]) {
                             each(Piece::Side(side));
+                        } else if let Some(mean) = mean(&line[at..]) {
+                            each(Piece::Mean(mean));
                         }
                         if let Some(pair) = pairs::behind(name, &line[at..]) {
                             let [first, second] = pair.names;
@@ -257,6 +290,9 @@ mod tests {
             ("loss 2,91", "loss 2.91"),
             ("loss 1,945", "loss 1.945"),
             ("epoch 1,100.5", "epoch 1"),
+            ("step 1.5k/10k loss 2.5", "step 1500, loss 2.5"),
+            ("iter 2M: loss 2.5", "iter 2000000, loss 2.5"),
+            ("step 3kg, memory 2.5k, loss 3k", "step 3, memory 2.5, loss 3"),
         ] {
             assert_eq!(of(line), expected, "{line}");
         }

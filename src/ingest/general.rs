@@ -42,10 +42,11 @@ impl General {
         }
         let rows = &mut self.rows;
         // `LOSS train 0.5 valid 0.7`: what stands after a loss may say no more than whose it is.
-        let mut after_loss = false;
+        let (mut after_loss, mut mean) = (false, None);
         pieces(line, |piece| {
             let (name, value) = match piece {
                 Piece::Side(side) => return rows.set_side(Some(side)),
+                Piece::Mean(value) => return mean = Some(value),
                 Piece::Figure(name, value) => (&name[name.len().saturating_sub(60)..], value),
             };
             // Whole numbers count rows.
@@ -56,6 +57,8 @@ impl General {
                 Some(Side::Test) => b"test loss",
                 None => name,
             };
+            // Of train rows the step's own, of held-out rows the mean: there the others are of a batch.
+            let value = mean.take().filter(|_| rows.is_held_out(name)).unwrap_or(value);
             rows.cell(name, Cell::Number(value));
             after_loss = names::any_of_loss(name);
         });
@@ -197,6 +200,10 @@ mod tests {
             ("Step 1: train 400, val 100 rows, loss: cross entropy", ""),
             ("split 0.8: train 0.8, val 0.2, loss: cross entropy", ""),
             ("step 300: train 0.8, val 0.9", ""),
+            ("Epoch: [2][10/50] Loss 2.46e+00 (2.50e+00) Acc 3 (4)", "T2 2.46"),
+            ("Test: [25/50] Time 0.1 (0.2) Loss 2.46e+00 (2.50e+00) Acc 3 (4)", "E0 2.5"),
+            ("Step 3 | val loss 2.4 (avg: 2.5) | val ppl 7 (12)", "E3 2.5"),
+            ("Step 3 | val loss 2.4 (best 2.3)", "E3 2.4"),
             ("step 5 loss 1.3 (val), loss 1.2 (train)", "T5 1.2, E5 1.3"),
             ("Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.25", "T1 1.25"),
             ("  Step 10/60 | Loss: 1.2345 | Grad: 0.12 | LR: 2.00e-04 | Peak: 5.10 GB", "T10 1.2345"),

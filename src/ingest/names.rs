@@ -85,7 +85,7 @@ pub fn side(word: &[u8]) -> Option<Side> {
         | b"dev" | b"va" | b"vld" | b"heldout" | b"holdout" | b"dval" | b"dvalid" | b"deval" => {
             Some(Side::Valid)
         }
-        b"test" | b"testing" | b"dtest" => Some(Side::Test),
+        b"test" | b"testing" | b"te" | b"dtest" => Some(Side::Test),
         _ => None,
     }
 }

@@ -193,6 +193,13 @@ impl Rows {
         }
     }
 
+    /// Whether a figure of this name is of held-out rows.
+    pub fn is_held_out(&mut self, name: &[u8]) -> bool {
+        let index = self.find(name);
+        let named = self.known.get(index).and_then(|(_, name)| name.side);
+        matches!(named.or(self.side), Some(Side::Valid | Side::Test))
+    }
+
     /// Where in the known names one is; past their end where there is no more room.
     pub fn find(&mut self, name: &[u8]) -> usize {
         let is = |entry: &(Vec<u8>, Name)| entry.0 == name;

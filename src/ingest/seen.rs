@@ -1,9 +1,10 @@
 //! The figures that a file names, for a user who has to say which of them is the loss. What is a loss by its
 //! name is the business of [`super::names`]; a file that this is asked of has none.
 
+use super::lines::Lines;
 use super::names::{self, What};
 use super::rows::Cell;
-use super::{dict, figures};
+use super::{Skipped, dict, figures};
 use memchr::memchr;
 
 /// Names that are told; a line of more of them is hardly read.
@@ -15,6 +16,18 @@ const LONGEST: usize = 40;
 
 /// The names of figures in the first bytes of a file, letter by letter, but for those of places and speeds.
 pub fn figures(head: &[u8]) -> Vec<String> {
+    // As the readers see it: without colours, a line for each time that a bar was drawn.
+    let (mut lines, mut plain) = (Lines::default(), Vec::new());
+    let mut keep = |_: u64, line: &[u8]| {
+        plain.extend_from_slice(line);
+        plain.push(b'\n');
+    };
+    lines.push(head, &mut Skipped::default(), &mut keep);
+    lines.finish(&mut keep);
+    of_lines(&plain)
+}
+
+fn of_lines(head: &[u8]) -> Vec<String> {
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let mut found = Found::default();
     let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
@@ -96,6 +109,10 @@ mod tests {
             ("epoch 1: train=1.9, val=1.8\nepoch 2: train=1.7, val=1.7\n", "train val"),
             ("Epoch 1/8\nTrain: 1.9\nVal: 1.8\nEpoch 2/8\nTrain: 1.8\nVal: 1.7\n", "Train Val"),
             ("it,a,b\n1,1.5,1.4\n", "a b"),
+            (
+                "\x1b[32m[1/9]\x1b[0m train 1.9 val 1.8 lr 1\n[2/9] train 1.7 \x1b[1mval\x1b[0m 1.7\n",
+                "train val",
+            ),
             ("epoch train val  acc time\n  1 2.11 1.89 0.51 00:12\n", "train val acc time"),
             ("listening on\n8080 ready\n", ""),
             ("{\"step\": 1, \"a\": 1.5}\n{\"step\": 2, \"a\": 1.4}\n", "a"),

@@ -241,3 +241,43 @@ fn one_loss_of_exactly_zero_between_sound_ones_is_no_best() {
         (Some(1), &json!("overfitting"), &json!(30))
     );
 }
+
+#[test]
+fn of_several_runs_in_a_log_the_newest_is_judged_and_the_others_are_told() {
+    let place = Place::new();
+    let fold = |evals: &[&str]| {
+        let line = |n: usize, eval: &str| {
+            format!("epoch {n} train_loss {:.2} val_loss {eval}", 2.5 - 0.2 * n as f64)
+        };
+        lines(line, evals)
+    };
+    let healthy = ["2.4", "2.2", "2.1", "2.0", "1.9", "1.8", "1.75", "1.7"];
+    let log = fold(&healthy) + &fold(&OVERFIT) + &fold(&healthy);
+    let (code, text, _) = check(&place, "folds.log", &log);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("of the runs before it in this log: run 2 overfitting (severe)\n"), "{text}");
+    let (_, text, _) = check(&place, "well.log", &(fold(&healthy) + &fold(&healthy)));
+    assert!(!text.contains("of the runs before it"), "{text}");
+}
+
+#[test]
+fn a_held_out_figure_that_is_not_called_a_loss_is_asked_about() {
+    let place = Place::new();
+    let row =
+        |n: usize, eval: &str| format!("{{\"epoch\":{n},\"loss\":{:.2},\"val\":{eval}}}", 2.5 / n as f64);
+    let (_, text, _) = check(&place, "rows.jsonl", &lines(row, &OVERFIT));
+    assert!(text.contains("if val is a loss, say so: --map \"eval=val\""), "{text}");
+    assert!(!text.contains("Hold some rows out"), "{text}");
+}
+
+#[test]
+fn a_newest_evaluation_that_has_leapt_is_told_and_not_the_median() {
+    let place = Place::new();
+    let line =
+        |n: usize, eval: &str| format!("epoch {n} train_loss {:.2} val_loss {eval}", 2.0 - 0.3 * n as f64);
+    let (_, text, _) = check(&place, "leap.log", &lines(line, &["2.0", "1.8", "3.9"]));
+    assert!(
+        text.contains("the newest eval loss is 2.2 times its best") && !text.contains(" 0.0 %"),
+        "{text}"
+    );
+}

@@ -299,3 +299,37 @@ fn a_document_that_is_written_anew_is_told_of_from_where_it_was() {
     let steps: Vec<&str> = seen.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(steps, ["10", "20", "30", "10", "20"]);
 }
+
+#[test]
+fn a_run_of_our_own_that_was_killed_is_told_and_not_waited_for() {
+    let place = place();
+    let run = place.path().join("one");
+    std::fs::create_dir(&run).expect("a folder");
+    std::fs::write(run.join("config.toml"), "").expect("a configuration");
+    let event = |t: u32, event: &str| format!("{{\"t\":{t}.0,\"event\":{{{event}}}}}\n");
+    let log = event(0, r#""kind":"run_started","format":1,"name":"one","trainer":"tune","total_steps":9"#)
+        + &event(1, r#""kind":"eval","step":1,"loss":2.5,"tokens":9"#);
+    std::fs::write(run.join("run.jsonl"), log).expect("a log");
+    let file = std::fs::File::options().append(true).open(run.join("run.jsonl")).expect("the log");
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).expect("it is older");
+    let mut child = Command::new(TUNE)
+        .args(["watch", "one", "--plain"])
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tune starts");
+    let start = Instant::now();
+    while child.try_wait().expect("a state").is_none() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status = child.try_wait().expect("a state");
+    child.kill().expect("it is ended");
+    let said = text(&child.wait_with_output().expect("it has ended").stdout);
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{said}");
+    assert_eq!(said.matches("tune run --resume one goes on").count(), 1, "{said}");
+    assert!(text(&tune(&place, &["runs", "."]).stdout).contains("cut short"));
+    // While a process holds the log the run goes on.
+    file.lock().expect("a lock");
+    assert!(text(&tune(&place, &["runs", "."]).stdout).contains("running"));
+}

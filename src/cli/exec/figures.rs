@@ -135,6 +135,12 @@ impl Figures {
         self.runs.close();
     }
 
+    /// Says on the screen that the trainer is asked to end, and why.
+    pub(super) fn asked(&mut self, why: String) {
+        self.take(vec![Update::Trainer { id: OUTPUT, trainer: Trainer::Asked }]);
+        self.note(why);
+    }
+
     /// Says something on the screen that is not of the trainer.
     pub(super) fn note(&self, text: String) {
         self.tell(Event::warning(text));

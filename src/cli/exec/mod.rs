@@ -251,11 +251,15 @@ impl Keeper {
             };
             let bad = self.figures.best().map(|(run, _)| run).filter(|run| bad(run));
             self.convicted = bad.is_some();
-            if let (Some(run), true) = (bad, self.passes && !self.quiet) {
-                self.passing.say(&format!("stopping the trainer: {}", reason(run)));
-            }
-            if !self.convicted && !self.wished.load(Ordering::SeqCst) {
-                return;
+            let why = match bad {
+                Some(run) => format!("stopping the trainer: {}", reason(run)),
+                None if self.wished.load(Ordering::SeqCst) => "asked the trainer to stop".into(),
+                None => return,
+            };
+            if !self.passes {
+                self.figures.asked(format!("{why}; SIGTERM follows after {} s", self.grace.as_secs()));
+            } else if self.convicted && !self.quiet {
+                self.passing.say(&why);
             }
             self.stop = Some((Instant::now(), Stop::default()));
         }

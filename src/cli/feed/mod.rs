@@ -33,6 +33,10 @@ const LONGEST: u32 = 24;
 /// A run that is sent into the background ends as interrupted, and within this time it goes on.
 const HANDOVER: Duration = Duration::from_secs(10);
 
+/// A run of our own whose log no process holds, and that has not been written to for so long, was killed. Less would
+/// be too little where the file system has no locks.
+const LOST: Duration = Duration::from_secs(120);
+
 /// The files of one run.
 pub(super) struct Run {
     pub(super) id: usize,
@@ -45,9 +49,18 @@ pub(super) struct Run {
     dated: bool,
     /// Whether anything has come of it.
     given: bool,
-    /// Why it has ended, if it has.
-    ended: Option<StopReason>,
+    fate: Fate,
     started: Instant,
+}
+
+/// What has become of a run.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It has not said that it is over.
+    Open,
+    /// It was killed, which was told.
+    Lost,
+    Ended(StopReason),
 }
 
 /// One file, and how far it is read.
@@ -179,7 +192,7 @@ impl Run {
             announced: false,
             dated: false,
             given: false,
-            ended: None,
+            fate: Fate::Open,
             started: Instant::now(),
         }
     }
@@ -240,7 +253,31 @@ impl Run {
             self.date(send)?;
             self.unknown(send)?;
         }
+        if self.files.first().is_some_and(|file| file.silent % FRESH == FRESH - 1) {
+            self.mourn(send)?;
+        }
         Ok(any)
+    }
+
+    /// Says once that a run of our own was killed.
+    fn mourn(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
+        if !matches!(self.fate, Fate::Open) || !self.is_over() {
+            return Ok(());
+        }
+        self.fate = Fate::Lost;
+        let run = self.first().and_then(Path::parent).map_or(Path::new("."), crate::cli::named);
+        let run = run.display();
+        self.warn(
+            format!(
+                "no process writes this run any more, and it has not ended: tune run --resume {run} goes on"
+            ),
+            send,
+        )
+    }
+
+    fn warn(&self, text: String, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
+        let record = Record { t: 0.0, event: Event::warning(text) };
+        heard(send(Update::Record { id: self.id, record }))
     }
 
     /// Says which figures there are, where none of them has the name of a loss: more of the same will not help.
@@ -250,9 +287,7 @@ impl Run {
         }
         let hint = self.files.iter().find_map(|file| crate::cli::source::other_figures(file.follower.path()));
         let Some(hint) = hint else { return Ok(()) };
-        let text = format!("no losses so far; {hint}");
-        let event = Event::warning(text);
-        heard(send(Update::Record { id: self.id, record: Record { t: 0.0, event } }))
+        self.warn(format!("no losses so far; {hint}"), send)
     }
 
     /// Says how long ago its files were written to: what has just been read may be old. One that is not there yet
@@ -263,14 +298,18 @@ impl Run {
         heard(send(Update::Written { id: self.id, age }))
     }
 
-    /// Whether this is a run of our own that has ended, and no process is about to go on with it.
+    /// Whether this is a run of our own that has ended or was killed, and no process is about to go on with it.
     fn is_over(&self) -> bool {
         let Some(log) = self.first().filter(|log| is_own(log)) else { return false };
-        let rests = || {
+        let rests = |least: Duration| {
             let written = log.metadata().and_then(|data| data.modified()).ok();
-            written.and_then(|at| at.elapsed().ok()).is_none_or(|age| age > HANDOVER)
+            written.and_then(|at| at.elapsed().ok()).is_none_or(|age| age > least)
         };
-        let ended = self.ended.is_some_and(|reason| reason != StopReason::Interrupted || rests());
+        let ended = match self.fate {
+            Fate::Open | Fate::Lost => self.given && rests(LOST),
+            Fate::Ended(StopReason::Interrupted) => rests(HANDOVER),
+            Fate::Ended(_) => true,
+        };
         ended && !is_being_written(log)
     }
 
@@ -298,7 +337,7 @@ impl Run {
             let records = std::mem::take(&mut file.parsed.records);
             self.give(index, records, send)?;
         }
-        Ok(())
+        self.mourn(send)
     }
 
     fn announce(&self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
@@ -340,8 +379,8 @@ impl Run {
                 self.files[index].begun = true;
             }
             match &record.event {
-                Event::RunEnded(end) => self.ended = Some(end.reason),
-                Event::RunStarted(_) | Event::RunResumed(_) => self.ended = None,
+                Event::RunEnded(end) => self.fate = Fate::Ended(end.reason),
+                Event::RunStarted(_) | Event::RunResumed(_) => self.fate = Fate::Open,
                 _ => {}
             }
             self.given = true;

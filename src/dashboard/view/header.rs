@@ -172,6 +172,7 @@ fn state(snapshot: &Snapshot<'_>, ui: &Ui) -> String {
         (None, Phase::Ended) => "end of log".into(),
         (None, Phase::Interrupting) if ui.detaching => "saving, to go on in the background".into(),
         (None, Phase::Interrupting) => "interrupted, saving".into(),
+        (None, _) if ui.trainer == Trainer::Asked => "asked to stop".into(),
         (None, _) if ui.paused => "PAUSED".into(),
         (None, _) if snapshot.progress.step == 0 && snapshot.curves.eval.is_empty() => "starting".into(),
         (None, _) if is_stale(ui) => format!("no new line for {}", fmt::duration(ui.idle_s as f64)),

@@ -67,6 +67,7 @@ fn figures(run: &Run) -> [String; 3] {
             None if snapshot.ended.is_some() => String::new(),
             None if run.gone => "end of log".into(),
             None if run.trainer == Trainer::Paused => "paused".into(),
+            None if run.trainer == Trainer::Asked => "asked to stop".into(),
             None => "running".into(),
         },
     ]

@@ -10,6 +10,7 @@ fn overfit(onset_epoch: f64) -> Diagnosis {
         best_epoch: Some(onset_epoch),
         best_loss: 2.0,
         last_step: 280,
+        last_loss: 2.2,
         recent_loss: 2.2,
         rise: 0.1,
         noise: Some(0.01),

@@ -355,6 +355,7 @@ pub fn overfitting() -> Scene {
         best_epoch: Some(3.0),
         best_loss: 2.359,
         last_step: 560,
+        last_loss: 2.959,
         recent_loss: 2.959,
         rise: 0.254,
         noise: Some(0.007),
