@@ -26,7 +26,13 @@ struct Difference {
     nats: f64,
     /// Standard error of `nats` over the held-out rows; `None` where the two were not judged by the same rows.
     error: Option<f64>,
+    /// Chance of a difference as large, either way, where there is none; with Student's tail, since few rows, or a
+    /// few long ones, are not many.
+    p: Option<f64>,
 }
+
+/// A difference that chance makes more seldom is one.
+const SIGNIFICANT: f64 = 0.05;
 
 pub(super) fn compare(args: &CompareArgs) -> Outcome {
     let runs = [open_run(&args.a)?, open_run(&args.b)?];
@@ -35,9 +41,11 @@ pub(super) fn compare(args: &CompareArgs) -> Outcome {
     // Losses are paired only where the same rows were held out.
     let rows = |monitor: &Monitor| monitor.snapshot().run.data.as_ref().map_or(0, |data| data.valid_checksum);
     let same_rows = rows(&monitors[0]) != 0 && rows(&monitors[0]) == rows(&monitors[1]);
+    let paired = paired::difference(&a.examples, &b.examples).filter(|_| same_rows);
     let difference = Difference {
         nats: b.loss - a.loss,
-        error: paired::standard_error(&a.examples, &b.examples).filter(|_| same_rows),
+        error: paired.map(|paired| paired.error),
+        p: paired.map(|paired| 2.0 * paired.p.min(1.0 - paired.p)),
     };
     let settings = |index: usize| -> Result<toml::Table, Failure> {
         let path = runs[index].config();
@@ -59,7 +67,7 @@ pub(super) fn compare(args: &CompareArgs) -> Outcome {
         let side = |name: &str, best: &EvalPoint| json!({"run": name, "best": {"step": best.step, "epoch": best.epoch, "loss": best.loss}});
         let document = json!({
             "a": side(&names[0], a), "b": side(&names[1], b),
-            "difference": {"nats_per_token": difference.nats, "paired_se": difference.error},
+            "difference": {"nats_per_token": difference.nats, "paired_se": difference.error, "p": difference.p},
             "rows": {"a": rows(0), "b": rows(1), "same": same_rows},
             "settings": changed.iter().map(|(key, a, b)| json!({"key": key, "a": value(a), "b": value(b)})).collect::<Vec<_>>(),
         });
@@ -143,7 +151,7 @@ fn table(
 
 /// The difference in words.
 fn verdict(difference: &Difference, a: f64) -> String {
-    let Difference { nats, error } = *difference;
+    let Difference { nats, error, p } = *difference;
     let percent = |x: f64| 100.0 * x.abs() / a;
     let which = match nats {
         0.0 => return "The best losses are equal.\n".into(),
@@ -158,7 +166,7 @@ fn verdict(difference: &Difference, a: f64) -> String {
         Some(error) => format!(
             "{which}: {nats:+.4} nats per token ({:.1} %), paired standard error {error:.4}: {}\n",
             percent(nats),
-            if nats.abs() > 1.96 * error {
+            if p.is_some_and(|p| p < SIGNIFICANT) {
                 "more than chance explains."
             } else {
                 "within what chance explains."
@@ -170,6 +178,29 @@ fn verdict(difference: &Difference, a: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::ExampleLoss;
+
+    #[test]
+    fn what_few_rows_say_is_within_chance_where_many_say_it_surely() {
+        let said = |rows: u32| {
+            let row = |i: u32, shift: f64| {
+                let uneven = if i.is_multiple_of(2) { 1.5 } else { 0.5 };
+                ExampleLoss { nats: 20.0 + 10.0 * shift * uneven, tokens: 10 }
+            };
+            let side = |shift: f64| (0..rows).map(|i| row(i, shift)).collect::<Vec<_>>();
+            let paired = paired::difference(&side(0.0), &side(-0.1)).unwrap();
+            let p = Some(2.0 * paired.p.min(1.0 - paired.p));
+            verdict(&Difference { nats: paired.mean, error: Some(paired.error), p }, 2.0)
+        };
+        // Two standard errors, which are no sign over two rows.
+        assert!(
+            said(2).contains("-0.1000 nats per token (5.0 %), paired standard error 0.05"),
+            "{}",
+            said(2)
+        );
+        assert!(said(2).contains("within what chance explains"), "{}", said(2));
+        assert!(said(40).contains("more than chance explains"), "{}", said(40));
+    }
 
     #[test]
     fn values_are_what_they_are() {

@@ -2,13 +2,14 @@
 
 use super::{Failure, Outcome, code, replay, say, source};
 use crate::files::replace;
-use crate::ingest;
+use crate::ingest::{self, MADE_OF_A_LOG, Opener, Parsed};
 use crate::monitor::{Monitor, Snapshot};
 use crate::report::html::{self, About};
 use crate::report::{json, md, svg};
 use crate::store::RunDir;
 use anyhow::{Result, anyhow};
 use clap::Args;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -52,6 +53,12 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
             "{name}: the report would be written over the log that it is made of\n  hint: name another file"
         )));
     }
+    if end.as_deref() == Some("json") && args.output.is_file() && !is_report(&args.output) {
+        // The log of a folder may be one, or the configuration of an adapter.
+        return Err(Failure::usage(anyhow!(
+            "{name}: is there already, and no report of tune\n  hint: name another file, or move that one away"
+        )));
+    }
     let (monitor, config) = read(&args.source, &args.reading.options()?)?;
     let text = write(&monitor.snapshot(), &about(config, &args.source));
     replace(&args.output, text.as_bytes()).map_err(Failure::usage)?;
@@ -59,6 +66,17 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
         say(&format!("wrote {name}"));
     }
     Ok(code::FINE)
+}
+
+/// Whether a file was made of a log by this program.
+fn is_report(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(source::HEAD).read_to_end(&mut head));
+    let mut parsed = Parsed::default();
+    let mut reader = Opener::default().open(path, &ingest::Options::default());
+    reader.push(&head, &mut parsed);
+    reader.finish(&mut parsed);
+    read.is_ok() && parsed.skipped.first.iter().any(|(_, why)| MADE_OF_A_LOG.contains(why))
 }
 
 /// The report that every run has in its folder: written aside and moved there when it is whole.

@@ -57,11 +57,6 @@ pub fn difference(before: &[ExampleLoss], after: &[ExampleLoss]) -> Option<Diffe
     Some(Difference { mean, error, freedom: worth, p })
 }
 
-/// Standard error of the difference of two evaluations, as in [`difference`].
-pub fn standard_error(before: &[ExampleLoss], after: &[ExampleLoss]) -> Option<f64> {
-    difference(before, after).map(|difference| difference.error)
-}
-
 /// What `p` of one comparison is worth at the `look`-th evaluation of a run, where the evaluation is
 /// compared with the best of all before it: below `alpha` at any time of a run without a true rise
 /// happens in at most the share `alpha` of such runs, however long they are.

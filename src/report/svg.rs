@@ -230,7 +230,10 @@ fn evals(out: &mut String, frame: &Frame, curves: &Curves, best: Option<usize>) 
         let Some(best) = best.filter(|best| *best != index).and_then(|best| curves.eval.get(best)) else {
             continue;
         };
-        let Some(error) = paired::standard_error(&best.examples, &point.examples) else { continue };
+        let Some(paired::Difference { error, .. }) = paired::difference(&best.examples, &point.examples)
+        else {
+            continue;
+        };
         let (x, low) = frame.point(point.step, point.loss - error);
         let (_, high) = frame.point(point.step, point.loss + error);
         let (left, right) = (x - 2.5, x + 2.5);

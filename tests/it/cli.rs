@@ -348,6 +348,16 @@ fn a_report_is_not_written_over_what_it_is_made_of() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("written over the log"), "{}", stderr(&output));
     assert_eq!(std::fs::read_to_string(place.path("log.json")).expect("the log"), log);
+    // Nor over one of a folder; over a report another may be written.
+    std::fs::create_dir(place.path("out")).expect("a folder");
+    place.write("out/trainer_state.json", &format!("{{\"log_history\": {log}}}"));
+    let output = place.tune(&["report", "out", "-o", "out/trainer_state.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("no report of tune"), "{}", stderr(&output));
+    for _ in 0..2 {
+        let output = place.tune(&["report", "out", "-o", "out/report.json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
 }
 
 /// As `nohup` starts it.
