@@ -6,7 +6,7 @@
 use super::{Failure, Outcome, Output, code, open, open_run, print, run, say, stdout_is_terminal};
 use crate::config::{self, Config};
 use crate::data::encode::Encoder;
-use crate::data::read::{self, Body};
+use crate::data::read::{self, Body, Message, Role};
 use crate::model::CausalLm;
 use crate::model::generate::{Continuation, Listener, Sampling, generate as write_on};
 use crate::model::lora::{Adapter, Module};
@@ -26,6 +26,9 @@ pub(super) struct GenerateArgs {
     /// What to ask; without it, questions are read from the terminal, or one from stdin
     #[arg(short, long, value_name = "TEXT")]
     prompt: Option<String>,
+    /// Instructions to put before the question as a system turn, in place of those of the first row
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
     /// Most tokens of an answer
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: u32,
@@ -45,6 +48,9 @@ pub(super) struct GenerateArgs {
     output: Output,
 }
 
+/// Characters that are said of a system turn which nobody asked for.
+const SHOWN: usize = 100;
+
 /// All that an answer takes.
 struct Pair {
     encoder: Encoder,
@@ -54,7 +60,7 @@ struct Pair {
     none: Adapter,
     /// The step of the adapter.
     step: u64,
-    /// A row as the run learnt them.
+    /// A row as the run learnt them, with the instructions that were asked for.
     like: Body,
     sampling: Sampling,
 }
@@ -68,6 +74,11 @@ pub(super) fn generate(args: &GenerateArgs) -> Outcome {
         None => Some(from_stdin().map_err(Failure::usage)?),
     };
     let pair = pair(args, sampling)?;
+    if let (Some(text), None, false) = (pair.system(), &args.system, args.output.quiet || args.output.json) {
+        let begin: String = text.chars().take(SHOWN).collect();
+        let more = if begin.len() < text.len() { " ..." } else { "" };
+        say(&format!("system turn of the first row: {begin:?}{more}\n  hint: --system TEXT puts another"));
+    }
     let brake = Brake::default();
     brake.listen().map_err(Failure::failed)?;
     if let Some(prompt) = prompt {
@@ -137,7 +148,7 @@ fn pair(args: &GenerateArgs, sampling: Sampling) -> Result<Pair, Failure> {
     };
     let layers = adapter.layers.iter().map(|_| [const { None }; Module::ALL.len()]).collect();
     let none = Adapter { config: adapter.config.clone(), layers };
-    let like = like(&config);
+    let like = instructed(like(&config), args, &encoder).map_err(Failure::usage)?;
     Ok(Pair { encoder, model, adapter, none, step: best.step, like, sampling })
 }
 
@@ -147,9 +158,42 @@ fn like(config: &Config) -> Body {
     rows.and_then(|rows| rows.into_iter().next()).map_or(Body::Chat(Vec::new()), |row| row.body)
 }
 
+/// The row with the instructions that were asked for in the place of its own.
+fn instructed(like: Body, args: &GenerateArgs, encoder: &Encoder) -> Result<Body> {
+    let Some(system) = &args.system else { return Ok(like) };
+    ensure!(
+        encoder.asks_in_chat(&like),
+        "--system: the rows that {} learnt from are no chats, so there is no system turn\n  \
+         hint: write it into --prompt, in the form of the rows",
+        args.run.display()
+    );
+    Ok(Body::Chat(vec![Message { role: Role::System, content: system.clone() }]))
+}
+
+impl Pair {
+    /// The instructions before the question.
+    fn system(&self) -> Option<&str> {
+        let Body::Chat(messages) = &self.like else { return None };
+        let first = messages.first().filter(|first| matches!(first.role, Role::System | Role::Developer))?;
+        Some(&first.content)
+    }
+
+    /// The question as the model is asked it.
+    fn ask(&self, question: &str, args: &GenerateArgs) -> Result<Vec<u32>> {
+        self.encoder.ask(question, &self.like).map_err(|fault| {
+            let hint = if args.system.is_some() {
+                "the model's chat template may take no system turn: put the text into the question"
+            } else {
+                fault.hint(false)
+            };
+            anyhow!("{fault}\n  hint: {hint}")
+        })
+    }
+}
+
 /// One question, both answers.
 fn one(pair: &Pair, question: &str, args: &GenerateArgs, brake: &Brake) -> Outcome {
-    let ids = pair.encoder.ask(question, &pair.like).map_err(Failure::usage)?;
+    let ids = pair.ask(question, args).map_err(Failure::usage)?;
     let positions = pair.model.max_length();
     if ids.len() >= positions {
         return Err(Failure::usage(anyhow!(
@@ -183,7 +227,8 @@ fn one(pair: &Pair, question: &str, args: &GenerateArgs, brake: &Brake) -> Outco
     if let ([(answer, written), (base, of_base)], true) = (answers.as_slice(), args.output.json) {
         let side = |text: &str, written: &Continuation| json!({"text": text, "tokens": written.tokens.len(), "ended": written.ended});
         let document = json!({
-            "prompt": question, "step": pair.step, "answer": side(answer, written), "base": side(base, of_base),
+            "system": pair.system(), "prompt": question, "step": pair.step,
+            "answer": side(answer, written), "base": side(base, of_base),
         });
         print(&format!("{document}\n"));
     }

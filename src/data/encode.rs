@@ -193,12 +193,21 @@ impl Encoder {
                 let instructs = |message: &&Message| matches!(message.role, Role::System | Role::Developer);
                 messages.iter().take_while(instructs).cloned().chain([user()]).collect()
             }
-            Body::Instruction { .. } if self.own_chat => vec![user()],
+            Body::Instruction { .. } if self.asks_in_chat(like) => vec![user()],
             Body::Instruction { .. } => return self.begin(&alpaca(question, "")),
             Body::Completion { .. } | Body::Text(_) => return self.begin(question),
         };
         let text = self.chat.render(&messages, true)?;
         Ok(self.tokens(&text, false)?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Whether a question in the form of that row is a turn of a chat, which instructions may come before.
+    pub fn asks_in_chat(&self, like: &Body) -> bool {
+        match like {
+            Body::Chat(_) => true,
+            Body::Instruction { .. } => self.own_chat,
+            Body::Completion { .. } | Body::Text(_) => false,
+        }
     }
 
     /// The tokens of `text` in the frame of the post-processor, as far as they come before its end.

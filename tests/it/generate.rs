@@ -45,6 +45,32 @@ fn the_adapter_answers_beside_the_base_model() {
 }
 
 #[test]
+fn a_system_turn_goes_before_the_question() {
+    let place = Place::new();
+    let chat = |i: usize| {
+        let turn = |role: &str, text: &str| format!(r#"{{"role": "{role}", "content": "{text} {i}"}}"#);
+        let turns = [turn("system", "Be brief"), turn("user", "And"), turn("assistant", "So")];
+        format!("{{\"messages\": [{}]}}\n", turns.join(", "))
+    };
+    place.write("rows.jsonl", &(0..12).map(chat).collect::<String>());
+    place.whole(&["--set", "train.steps=1"]);
+    let ask = |more: &[&str]| {
+        let output = place.tune(&[&["generate", OUT, "-p", "Well", "--max-tokens", "8"], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    let answer = |more: &[&str]| {
+        serde_json::from_slice::<Value>(&ask(&[&["--json"], more].concat()).stdout).expect("JSON")
+    };
+    let (own, same) = (answer(&[]), answer(&["--system", "Be brief 0"]));
+    assert_eq!((&own["system"], &own), (&"Be brief 0".into(), &same));
+    let long = place.tune(&["generate", OUT, "-p", "Well", "--system", &"long ".repeat(1100)]);
+    assert!(stderr(&long).starts_with("error: the prompt is 11"), "{}", stderr(&long));
+    let told = "system turn of the first row: \"Be brief 0\"\n  hint: --system TEXT puts another\n";
+    assert_eq!((stderr(&ask(&[])), stderr(&ask(&["--system", "Be"]))), (told.into(), String::new()));
+}
+
+#[test]
 fn mistakes_are_named() {
     let place = Place::new();
     let told = |arguments: &[&str], expected: &str| {
@@ -58,6 +84,8 @@ fn mistakes_are_named() {
     told(&[OUT, "-p", "?", "--top-p", "0"], "error: --top-p 0: out of range\n  hint: ");
     told(&[OUT, "-p", "?", "--temperature=-1"], "error: --temperature -1: out of range\n  hint: ");
     place.whole(&["--set", "train.steps=1"]);
+    let no_chat = "error: --system: the rows that runs/one learnt from are no chats, so there is no system turn\n  hint: ";
+    told(&[OUT, "-p", "?", "--system", "Be brief."], no_chat);
     // Longer than the rows that it learnt from.
     let output = place.tune(&["generate", OUT, "-p", &"long ".repeat(100), "--max-tokens", "1"]);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -266,6 +266,17 @@ fn a_prompt_ends_where_the_assistant_begins() {
 }
 
 #[test]
+fn instructions_come_before_a_question_in_a_chat_alone() {
+    let taught = body(r#"{"instruction": "a", "output": "b"}"#);
+    let bare = Encoder::new(TokenizerFiles { tokenizer_config: None, ..BASE }).unwrap();
+    assert!(base().asks_in_chat(&body(&chat())) && base().asks_in_chat(&taught));
+    assert!(!bare.asks_in_chat(&taught) && bare.asks_in_chat(&body(&chat())));
+    for row in [r#"{"prompt": "a", "completion": "b"}"#, r#"{"text": "a"}"#] {
+        assert!(!base().asks_in_chat(&body(row)), "{row}");
+    }
+}
+
+#[test]
 fn a_text_ends_with_a_special_token() {
     let id = |text: &str| base().tokenizer().token_to_id(text).unwrap();
     assert!(base().ends(id("<|endoftext|>")) && base().ends(id("<|im_end|>")));
