@@ -50,6 +50,8 @@ const EXAMPLE: &str =
 pub enum RowFault {
     #[error("the file is one JSON array")]
     Array,
+    #[error("{key} has no text: the turn calls tools")]
+    Calls { key: String },
     #[error("{0}")]
     ChatTemplate(String),
     #[error(
@@ -70,6 +72,8 @@ pub enum RowFault {
     NotList { key: &'static str, found: &'static str },
     #[error("{key} is {found}, not a message")]
     NotMessage { key: String, found: &'static str },
+    #[error("{key} is not a part of a message")]
+    NotPart { key: String },
     #[error("{key} is {found}, not text")]
     NotText { key: String, found: &'static str },
     #[error("not UTF-8 text")]
@@ -80,6 +84,8 @@ pub enum RowFault {
     OpenQuote,
     #[error("a row of the form {found}, in a file of the form {expected}")]
     OtherForm { expected: &'static str, found: &'static str },
+    #[error("{key} is of type {name:?}, not text")]
+    OtherPart { key: String, name: String },
     #[error("the tokenizer fails: {0}")]
     Tokenizer(String),
     #[error("the chat template does not write assistant turn {turn} in a way that can be found again")]
@@ -109,6 +115,7 @@ impl RowFault {
                 "rename the columns, in the first line: to prompt and completion, or instruction and output, or text"
             }
             Self::Array => "write one object a line (JSON Lines): jq -c '.[]' FILE > rows.jsonl",
+            Self::Calls { .. } => "calls of tools are not learnt: leave the row out, or give the turn a text",
             Self::ChatTemplate(_) => "bring the roles into the order that the model's chat template asks for",
             Self::CutAway { .. } => "raise data.max_length, or shorten what comes before the completion",
             Self::Fields { .. } | Self::OpenQuote => {
@@ -122,6 +129,10 @@ impl RowFault {
             Self::NotList { .. } | Self::NotMessage { .. } => {
                 "each message is an object, such as {\"role\": \"user\", \"content\": \"...\"}"
             }
+            Self::NotPart { .. } => {
+                "each part of a content is an object, such as {\"type\": \"text\", \"text\": \"...\"}"
+            }
+            Self::OtherPart { .. } => "only text can be learnt: leave the row out, or that part of it",
             Self::NotText { .. } => "only text can be learnt: a string in quotes",
             Self::NotUtf8 => "save the file as UTF-8, as in iconv -f WINDOWS-1252 -t UTF-8 FILE > rows.jsonl",
             Self::NothingToLearn => "give the row some text, or take it out",

@@ -266,19 +266,47 @@ fn chat(
         let Value::Object(turn) = turn else {
             return Err(RowFault::NotMessage { key: format!("{list}[{i}]"), found: kind(turn) });
         };
-        let text = |key: &'static str| match turn.get(key) {
-            Some(Value::String(text)) => Ok(text),
-            Some(other) => Err(not_text(format!("{list}[{i}].{key}"), other)),
-            None => Err(RowFault::Missing(key)),
+        let path = |key: &str| format!("{list}[{i}].{key}");
+        let name = match turn.get(who) {
+            Some(Value::String(name)) => name,
+            Some(other) => return Err(not_text(path(who), other)),
+            None => return Err(RowFault::Missing(who)),
         };
-        let name = text(who)?;
         let role = Role::of(name).ok_or_else(|| RowFault::UnknownRole(name.clone()))?;
-        messages.push(Message { role, content: text(what)?.clone() });
+        let content = match turn.get(what) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(parts)) => joined(parts, &path(what))?,
+            None | Some(Value::Null) if calls(turn) => return Err(RowFault::Calls { key: path(what) }),
+            Some(other) => return Err(not_text(path(what), other)),
+            None => return Err(RowFault::Missing(what)),
+        };
+        messages.push(Message { role, content });
     }
     if messages.iter().all(|message| message.role != Role::Assistant) {
         return Err(RowFault::NoAssistantTurn);
     }
     Ok(Body::Chat(messages))
+}
+
+/// The text of a message in parts, as `OpenAI` has them: `[{"type": "text", "text": "..."}, ...]`.
+fn joined(parts: &[Value], key: &str) -> Result<String, RowFault> {
+    let mut content = String::new();
+    for (i, part) in parts.iter().enumerate() {
+        let key = format!("{key}[{i}]");
+        match (&part["type"], &part["text"]) {
+            (Value::String(name), Value::String(text)) if name == "text" => content.push_str(text),
+            (Value::String(name), _) if name != "text" => {
+                return Err(RowFault::OtherPart { key, name: name.clone() });
+            }
+            _ => return Err(RowFault::NotPart { key }),
+        }
+    }
+    Ok(content)
+}
+
+/// Whether a turn calls tools, by the key of today or by the one before it.
+fn calls(turn: &Map<String, Value>) -> bool {
+    ["tool_calls", "function_call"].iter().any(|key| turn.get(*key).is_some_and(|calls| !calls.is_null()))
 }
 
 fn text_of(row: &Map<String, Value>, key: &str) -> Result<String, RowFault> {

@@ -63,6 +63,47 @@ fn every_form_is_told_by_its_keys() {
 }
 
 #[test]
+fn a_message_may_be_in_parts_of_text() {
+    let part = |text: &str| format!(r#"{{"type": "text", "text": "{text}"}}"#);
+    let row = |content: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": {content}}}, {{"role": "assistant", "content": [{}]}}]}}"#,
+            part("ho")
+        )
+    };
+    let parts = |parts: &[String]| row(&format!("[{}]", parts.join(", ")));
+    assert_eq!(rows(&parts(&[part("h"), part("i")]))[0].body, rows(CHAT)[0].body);
+    let image = r#"{"type": "image_url", "image_url": {"url": "a.png"}}"#.to_owned();
+    refused(
+        format!("{CHAT}\n{}", parts(&[part("What is it?"), image])),
+        "d.jsonl:2: messages[0].content[1] is of type \"image_url\", not text\n  \
+         hint: only text can be learnt: leave the row out, or that part of it",
+    );
+    for wrong in [r#""hi""#, r#"{"type": "text"}"#, r#"{"text": "hi"}"#] {
+        refused(
+            parts(&[wrong.to_owned()]),
+            "d.jsonl:1: messages[0].content[0] is not a part of a message\n  \
+             hint: each part of a content is an object, such as {\"type\": \"text\", \"text\": \"...\"}",
+        );
+    }
+}
+
+#[test]
+fn a_turn_that_only_calls_tools_is_refused() {
+    for calls in [
+        r#""content": null, "tool_calls": [{"id": "a"}]"#,
+        r#""tool_calls": [{"id": "a"}]"#,
+        r#""content": null, "function_call": {"name": "a"}"#,
+    ] {
+        refused(
+            format!(r#"{{"messages": [{{"role": "assistant", {calls}}}]}}"#),
+            "d.jsonl:1: messages[0].content has no text: the turn calls tools\n  \
+             hint: calls of tools are not learnt: leave the row out, or give the turn a text",
+        );
+    }
+}
+
+#[test]
 fn lines_are_counted_through_blank_ones() {
     let all = rows(
         "\u{feff}\r\n{\"text\": \"a\", \"group\": 7}\r\n \r\n{\"text\": \"b\", \"group\": \"7\"}\r\n\r\n",
