@@ -51,7 +51,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Change one key, as in --set lora.dropout=0.1 (any number of times)
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", conflicts_with = "resume")]
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     overrides: Vec<String>,
     /// Print what the run would need, and stop
     #[arg(long, conflicts_with_all = ["resume", "out"])]
@@ -109,6 +109,13 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     if let (true, Some(path)) = (args.plan, &args.config) {
         let config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
         return super::plan::show(&config, &args.device, &args.output);
+    }
+    if let (Some(root), [_, ..]) = (&args.resume, &args.overrides[..]) {
+        return Err(Failure::usage(anyhow!(
+            "--set: a run goes on with the configuration that it was started with\n  \
+             hint: start another run to change a key: tune run {} --set ... --out OTHER",
+            root.join("config.toml").display()
+        )));
     }
     let wishes = Wishes::default();
     wishes.listen().map_err(Failure::failed)?;
@@ -250,7 +257,7 @@ fn resumed(args: &RunArgs, root: &Path, wishes: &Wishes) -> Result<Prepared, Fai
         monitor.apply(record);
     }
     if let Some(ended) = monitor.snapshot().ended
-        && matches!(ended.reason, StopReason::Finished | StopReason::EarlyStopping | StopReason::NonFinite)
+        && ended.reason.is_final()
     {
         // A kill may have come between the last event and the report.
         if !dir.report().exists() {

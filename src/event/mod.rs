@@ -429,3 +429,10 @@ pub enum StopReason {
     /// The loss or the gradient was not a finite number.
     NonFinite,
 }
+
+impl StopReason {
+    /// Whether the run is over for good, so that it cannot go on from where it was left.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Finished | Self::EarlyStopping | Self::NonFinite)
+    }
+}

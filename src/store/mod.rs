@@ -8,6 +8,7 @@ pub mod control;
 pub mod follow;
 pub mod log;
 
+use crate::event::Event;
 use crate::event::record::Record;
 use crate::files::{ASIDE, folder_of, sync_folder};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -54,7 +55,16 @@ impl RunDir {
     /// When something is there already, or as for [`RunDir::create`].
     pub fn create_at(root: &Path, config: &str) -> Result<Self> {
         if root.join(LOG).exists() {
-            bail!("{}: holds a run already\n  hint: go on with it: tune run --resume {0}", root.display());
+            let over = Self { root: root.to_owned() }.is_over();
+            let (over, more) = if over {
+                (", which is over", String::new())
+            } else {
+                ("", format!("; or go on with that one: tune run --resume {}", root.display()))
+            };
+            bail!(
+                "{}: holds a run already{over}\n  hint: name another folder with --out{more}",
+                root.display()
+            );
         }
         let empty = match std::fs::read_dir(root) {
             Ok(mut entries) => entries.next().is_none(),
@@ -121,6 +131,17 @@ impl RunDir {
             );
         }
         Ok(dir)
+    }
+
+    /// Whether the log says that the run has ended for good.
+    fn is_over(&self) -> bool {
+        let records = self.records().unwrap_or_default();
+        let last = records.iter().rev().find_map(|record| match &record.event {
+            Event::RunEnded(ended) => Some(ended.reason.is_final()),
+            Event::RunResumed(_) => Some(false),
+            _ => None,
+        });
+        last.unwrap_or(false)
     }
 
     pub fn root(&self) -> &Path {
@@ -277,7 +298,8 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         RunDir::create_at(&root, "").unwrap();
         let error = RunDir::create_at(&root, "").unwrap_err().to_string();
-        assert!(error.contains("holds a run already\n  hint: go on with it: tune run --resume"), "{error}");
+        let going_on = "holds a run already\n  hint: name another folder with --out; or go on with that one: tune run --resume";
+        assert!(error.contains(going_on), "{error}");
         let other = parent.path().join("other");
         std::fs::create_dir(&other).unwrap();
         std::fs::write(other.join("notes.txt"), "mine").unwrap();

@@ -751,8 +751,18 @@ fn mistakes_in_the_place_of_a_run() {
     let taken = place.tune(&["run", "job.toml", "--plain", "--out", OUT]);
     assert_eq!(
         stderr(&taken),
-        "error: runs/one: holds a run already\n  hint: go on with it: tune run --resume runs/one\n"
+        "error: runs/one: holds a run already, which is over\n  hint: name another folder with --out\n"
     );
+    let changed = place.tune(&["run", "--resume", OUT, "--set", "train.steps=9"]);
+    assert_eq!(
+        stderr(&changed),
+        "error: --set: a run goes on with the configuration that it was started with\n  \
+         hint: start another run to change a key: tune run runs/one/config.toml --set ... --out OTHER\n"
+    );
+    assert_eq!(changed.status.code(), Some(2));
+    let other = ["run", "runs/one/config.toml", "--set", "train.steps=1", "--out", "other", "--plain"];
+    assert_eq!(place.tune(&other).status.code(), Some(0));
+    assert!(place.path("other/config.toml").is_file());
     let over = place.tune(&["run", "--resume", OUT]);
     assert_eq!(
         stderr(&over),
