@@ -245,6 +245,11 @@ impl Curves {
         self.first_set.as_deref()
     }
 
+    /// The same where there are others beside it, so that its figures have to be told from theirs.
+    pub fn named_set(&self) -> Option<&str> {
+        self.set().filter(|_| !self.others.is_empty())
+    }
+
     /// Whether the evaluation set of this name is the first one.
     fn decides(&self, set: Option<&String>) -> bool {
         self.eval.is_empty() || self.first_set.as_ref() == set

@@ -167,7 +167,7 @@ fn set_words(curves: &Curves) -> Option<String> {
         points.last().map_or_else(|| name.clone(), |last| format!("{name} (last {:.4})", last.loss))
     };
     let others: Vec<String> = curves.others.iter().map(last).collect();
-    let first = curves.set().filter(|_| !others.is_empty())?;
+    let first = curves.named_set()?;
     let sets = others.len() + 1;
     Some(format!(
         "the figures are of {first}, the first of {sets} evaluation sets; beside it {}",

@@ -130,8 +130,7 @@ pub fn step_line(snapshot: &Snapshot) -> String {
 
 /// What the evaluations are called: by their set, where there are others.
 pub(super) fn eval_name(curves: &Curves) -> String {
-    let set = curves.set().filter(|_| !curves.others.is_empty());
-    set.map_or("eval".into(), |set| format!("eval {set}"))
+    curves.named_set().map_or("eval".into(), |set| format!("eval {set}"))
 }
 
 /// The losses that the other evaluation sets have at a step, in the order of the sets; empty for one that has
@@ -175,23 +174,21 @@ pub fn summary_without(snapshot: &Snapshot, said: impl Fn(&Finding) -> bool) -> 
     }
     line(&mut out, "");
     if let Some(best) = diagnosis.best.and_then(|best| curves.eval.get(best)) {
-        field(&mut out, "best", vec![format!("eval {:.3} at {}", best.loss, place(snapshot, best))]);
+        field(&mut out, "best", vec![eval_at(snapshot, best)]);
         field(&mut out, "tied", as_good(snapshot).into_iter().collect());
         if let (Some(rise), Some(last)) = (diagnosis.rise, curves.eval.last()) {
             let above = format!(
                 "median of the last three {} the best",
                 finding::above(rise, diagnosis.noise, diagnosis.noise_assumed)
             );
-            let parts = if rise > 0.0 {
-                vec![last_loss(snapshot, last), above]
-            } else {
-                vec![last_loss(snapshot, last)]
-            };
+            let parts =
+                if rise > 0.0 { vec![eval_at(snapshot, last), above] } else { vec![eval_at(snapshot, last)] };
             field(&mut out, "last", parts);
         }
     }
     if let Some(onset) = diagnosis.onset.and_then(|onset| curves.eval.get(onset)) {
-        field(&mut out, "onset", vec![format!("eval loss turned after {}", place(snapshot, onset))]);
+        let turned = format!("{} loss turned after {}", eval_name(curves), place(snapshot, onset));
+        field(&mut out, "onset", vec![turned]);
     }
     if let Some(test) = &curves.test {
         field(&mut out, "test", vec![format!("{:.3}", test.loss)]);
@@ -228,11 +225,7 @@ pub(super) fn as_good(snapshot: &Snapshot) -> Option<String> {
     let point = snapshot.curves.eval.get(snapshot.diagnosis.as_good?)?;
     let saved = snapshot.earliest_saved.filter(|saved| saved.step == point.step);
     let adapter = if saved.is_some() { "; adapter in earliest/" } else { "" };
-    Some(format!(
-        "eval {:.3} at {}, within one standard error of the best{adapter}",
-        point.loss,
-        place(snapshot, point)
-    ))
+    Some(format!("{}, within one standard error of the best{adapter}", eval_at(snapshot, point)))
 }
 
 pub(super) fn place(snapshot: &Snapshot, point: &EvalPoint) -> String {
@@ -243,8 +236,9 @@ pub(super) fn place(snapshot: &Snapshot, point: &EvalPoint) -> String {
     }
 }
 
-fn last_loss(snapshot: &Snapshot, last: &EvalPoint) -> String {
-    format!("eval {:.3} at {}", last.loss, place(snapshot, last))
+/// An evaluation of the first set, in words.
+fn eval_at(snapshot: &Snapshot, point: &EvalPoint) -> String {
+    format!("{} {:.3} at {}", eval_name(snapshot.curves), point.loss, place(snapshot, point))
 }
 
 /// How it ended, how long it took, and what is on disk.

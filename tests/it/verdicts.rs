@@ -113,6 +113,10 @@ fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
     let (code, text, _) = check(&place, "second.log", &lines(line, &OVERFIT));
     assert!(code == Some(1) && text.contains("on the evaluation set \"chat\""), "{text}");
     assert!(text.contains("--metric_for_best_model eval_chat_loss"), "{text}");
+    // What is below it is of the first set, and says so.
+    assert!(text.contains("    eval loss of mails 1.4200 at epoch 8: the last is the best\n"), "{text}");
+    let story = stdout(&place.tune(&["watch", "--once", "second.log"]));
+    assert!(story.contains("  best   eval mails 1.420 at epoch 8\n"), "{story}");
     let mapped = stdout(&place.tune(&["check", "second.log", "--map", "eval=eval_chat_loss"]));
     assert!(mapped.contains("--metric_for_best_model eval_chat_loss"), "{mapped}");
     let text = stdout(&place.tune(&["watch", "--once", "run.log"]));

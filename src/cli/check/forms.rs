@@ -158,17 +158,18 @@ fn is_of_a_set(finding: &Finding) -> bool {
     matches!(finding.evidence, Evidence::SetRise(_))
 }
 
-/// Best and last evaluation in a few words.
+/// Best and last evaluation in a few words; of the first set, where there are others.
 fn figures(run: &Judged) -> String {
     let eval = &run.curves.eval;
     let best = best(run);
     let (Some(best), Some(last)) = (best, eval.last()) else { return String::new() };
     let places = run.run.places();
     let at = places.with_epoch(best.step, best.epoch);
+    let set = run.curves.named_set().map_or(String::new(), |set| format!(" of {set}"));
     if best.step == last.step {
-        return format!("eval loss {:.4} at {at}: the last is the best", last.loss);
+        return format!("eval loss{set} {:.4} at {at}: the last is the best", last.loss);
     }
-    format!("best eval loss {:.4} at {at}; last {:.4} at {}", best.loss, last.loss, places.at(last.step))
+    format!("best eval loss{set} {:.4} at {at}; last {:.4} at {}", best.loss, last.loss, places.at(last.step))
 }
 
 /// For people: a line a run, and under it what there is to say.
