@@ -103,6 +103,21 @@ fn the_best_of_a_run_without_steps_is_at_its_epoch_and_matched_to_no_checkpoint(
 }
 
 #[test]
+fn the_best_of_a_run_without_steps_is_matched_to_the_checkpoint_of_its_epoch() {
+    let mut script = String::from("mkdir -p ck/epoch_5.png\n");
+    for (i, (eval, train)) in LOSSES.iter().enumerate() {
+        let epoch = i + 1;
+        let _ = writeln!(
+            script,
+            "echo 'epoch {epoch} train_loss {train} val_loss {eval}'; touch ck/epoch_{epoch}.pt"
+        );
+    }
+    let said = text(&exec(&place(), &[], &script).stderr);
+    let expected = "best eval loss 1.3000 at epoch 6; the nearest checkpoint is ck/epoch_6.pt (epoch 6)";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn without_a_level_nothing_is_stopped() {
     let out = exec(&place(), &[], &format!("{}echo to the end", trainer("")));
     assert_eq!(out.status.code(), Some(0));

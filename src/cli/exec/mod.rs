@@ -20,6 +20,7 @@ use crate::diagnosis::{Evidence, Finding, Limits, Severity};
 use crate::event::StopReason;
 use crate::report::text;
 use anyhow::anyhow;
+use checkpoint::Place;
 use child::{Channel, Child, Happening};
 use clap::Args;
 use figures::Figures;
@@ -334,28 +335,32 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
         None => "tune: judged by what the trainer printed".into(),
     });
     if let Some(best) = snapshot.diagnosis.best.map(|best| &snapshot.curves.eval[best]) {
-        let place = snapshot.run.places().at(best.step);
-        let saved = if snapshot.run.step_kind.is_made_up() {
-            "which checkpoint is of it cannot be told: no steps are written".into()
+        let places = snapshot.run.places();
+        let place = places.at(best.step);
+        let counted = if snapshot.run.counts_epochs() {
+            Some(Place::Epoch((best.step as f64 / places.one()).round() as u64))
         } else {
-            saved(args, best.step, begun)
+            (!snapshot.run.step_kind.is_made_up()).then_some(Place::Step(best.step))
         };
-        say(&format!("tune: best eval loss {:.4} at {place}; {saved}", best.loss));
+        let saved = saved(args, counted, begun);
+        let set = snapshot.curves.named_set().map_or(String::new(), |set| format!(" of {set}"));
+        say(&format!("tune: best eval loss{set} {:.4} at {place}; {saved}", best.loss));
     }
     code
 }
 
-/// The checkpoint nearest to a step of the run, in words.
-fn saved(args: &ExecArgs, step: u64, begun: SystemTime) -> String {
+/// The checkpoint nearest to a place of the run, in words.
+fn saved(args: &ExecArgs, place: Option<Place>, begun: SystemTime) -> String {
     let roots = places::places(&args.command);
-    let nearest = roots.iter().find_map(|root| checkpoint::nearest(root, step, begun));
-    nearest.map_or_else(
-        || "no checkpoint was found".into(),
-        |(path, step)| {
-            let path = path.strip_prefix(".").unwrap_or(&path);
-            format!("the nearest checkpoint is {} (step {step})", path.display())
-        },
-    )
+    let nearest = place.and_then(|place| {
+        let (path, number) = roots.iter().find_map(|root| checkpoint::nearest(root, place, begun))?;
+        let path = path.strip_prefix(".").unwrap_or(&path).display().to_string();
+        Some(format!("the nearest checkpoint is {path} ({} {number})", place.unit()))
+    });
+    nearest.unwrap_or_else(|| match place {
+        Some(Place::Step(_)) => "no checkpoint was found".into(),
+        _ => "which checkpoint is of it cannot be told: no steps are written".into(),
+    })
 }
 
 /// Why the trainer is stopped: the gravest finding, in words.
