@@ -8,7 +8,7 @@ use crate::fmt;
 use crate::monitor::{Snapshot, samples, settings};
 use std::fmt::Write as _;
 
-/// Evaluations that are listed, the newest ones.
+/// Newest evaluations that are listed, beside those that the story is about.
 const EVALS: usize = 40;
 
 /// The whole story.
@@ -35,46 +35,7 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         }
         out.push('\n');
     }
-    if !curves.eval.is_empty() {
-        // Without steps the epoch is all there is.
-        let of_steps = |cell: &str| if run.counts_epochs() { String::new() } else { format!("{cell}|") };
-        let (name, rule) = (of_steps(&format!(" {} ", run.places().unit())), of_steps("---:"));
-        let _ = writeln!(
-            out,
-            "## Evaluations\n\n|{name} epoch | train | {} |{} against the best before |\n|{rule}---:|---:|---:|{}---|",
-            plain(&text::eval_name(curves)),
-            curves
-                .others
-                .iter()
-                .map(|(name, _)| format!(" eval {} |", plain(name)))
-                .collect::<Vec<_>>()
-                .concat(),
-            "---:|".repeat(curves.others.len())
-        );
-        let skipped = curves.eval.len().saturating_sub(EVALS);
-        for (index, point) in curves.eval.iter().enumerate().skip(skipped) {
-            let _ = writeln!(
-                out,
-                "|{} {} | {} | {} |{} {} |",
-                of_steps(&format!(" {} ", point.step)),
-                point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}")),
-                point.train_loss.map_or(String::new(), fmt::loss),
-                fmt::loss(point.loss),
-                text::other_losses(curves, point.step)
-                    .map(|loss| format!(" {loss} |"))
-                    .collect::<Vec<_>>()
-                    .concat(),
-                text::standing(&curves.eval, index)
-            );
-        }
-        if skipped > 0 {
-            let _ = writeln!(out, "\nThe {skipped} before these are left out.");
-        }
-        if let Some(words) = run.step_kind.words() {
-            let _ = writeln!(out, "\nOf the steps: {words}.");
-        }
-        out.push('\n');
-    }
+    evaluations(&mut out, snapshot);
     for (split, side) in [(Split::TrainProbe, "trained on"), (Split::Valid, "held out")] {
         if let Some(generated) = samples::newest(curves, split) {
             let (recited, facts) = (samples::recited(generated), samples::facts(generated));
@@ -107,6 +68,54 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         let _ = writeln!(out, "\n{}", plain(&place));
     }
     out
+}
+
+/// The evaluations in a table; of many the newest, and always those that the story is about.
+fn evaluations(out: &mut String, snapshot: &Snapshot) {
+    let (run, curves, diagnosis) = (snapshot.run, snapshot.curves, snapshot.diagnosis);
+    if curves.eval.is_empty() {
+        return;
+    }
+    // Without steps the epoch is all there is.
+    let of_steps = |cell: &str| if run.counts_epochs() { String::new() } else { format!("{cell}|") };
+    let (name, rule) = (of_steps(&format!(" {} ", run.places().unit())), of_steps("---:"));
+    let _ = writeln!(
+        out,
+        "## Evaluations\n\n|{name} epoch | train | {} |{} against the best before |\n|{rule}---:|---:|---:|{}---|",
+        plain(&text::eval_name(curves)),
+        curves.others.iter().map(|(name, _)| format!(" eval {} |", plain(name))).collect::<Vec<_>>().concat(),
+        "---:|".repeat(curves.others.len())
+    );
+    let newest = curves.eval.len().saturating_sub(EVALS);
+    let told = [Some(0), diagnosis.as_good, diagnosis.best, diagnosis.onset];
+    let mut next = 0;
+    for (index, point) in curves.eval.iter().enumerate() {
+        if index < newest && !told.contains(&Some(index)) {
+            continue;
+        }
+        if index > next {
+            let empty = " |".repeat(curves.others.len());
+            let _ = writeln!(out, "|{} ... | | |{empty} {} left out |", of_steps(" ... "), index - next);
+        }
+        next = index + 1;
+        let _ = writeln!(
+            out,
+            "|{} {} | {} | {} |{} {} |",
+            of_steps(&format!(" {} ", point.step)),
+            point.epoch.map_or(String::new(), |epoch| format!("{epoch:.2}")),
+            point.train_loss.map_or(String::new(), fmt::loss),
+            fmt::loss(point.loss),
+            text::other_losses(curves, point.step)
+                .map(|loss| format!(" {loss} |"))
+                .collect::<Vec<_>>()
+                .concat(),
+            text::standing(&curves.eval, index)
+        );
+    }
+    if let Some(words) = run.step_kind.words() {
+        let _ = writeln!(out, "\nOf the steps: {words}.");
+    }
+    out.push('\n');
 }
 
 /// Text in which no sign means anything to Markdown.

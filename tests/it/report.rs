@@ -301,6 +301,25 @@ fn markdown_means_what_it_says() {
 }
 
 #[test]
+fn of_many_evaluations_markdown_keeps_those_that_the_story_is_about() {
+    let mut monitor = Monitor::new(Limits::DEFAULT);
+    for i in 0..80_u64 {
+        let loss = 1.0 + (i as f64 - 20.0).abs() / 20.0;
+        let stats = EvalStats { step: 10 * i, loss, ..EvalStats::default() };
+        monitor.apply(&Record { t: 0.0, event: Event::Eval(stats) });
+    }
+    let snapshot = monitor.snapshot();
+    let onset = snapshot.diagnosis.onset.expect("it overfits");
+    assert!(snapshot.diagnosis.best == Some(20) && onset < 40, "{onset}");
+    let text = md::document(&snapshot, &About::default());
+    let table: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
+    let steps: Vec<&str> = table[1..].iter().map(|row| row[2..].split(" |").next().unwrap()).collect();
+    assert_eq!(steps[..5], ["0", "...", "200", "...", "400"], "{text}");
+    assert_eq!((steps.len(), *steps.last().unwrap()), (44, "790"), "{text}");
+    assert!(text.contains("| ... | ... | | | 19 left out |\n| 200 |  |  | 1.000 | best |"), "{text}");
+}
+
+#[test]
 fn of_several_eval_sets_all_are_drawn_and_listed() {
     let mut monitor = Monitor::new(Limits::DEFAULT);
     for step in [10, 20, 30] {
