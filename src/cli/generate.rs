@@ -3,13 +3,14 @@
 //! A question is put in the form of the rows that the run learnt from. On a terminal the answers come
 //! token by token, and without `--prompt` one question follows another; each stands for itself.
 
-use super::{Failure, Outcome, Output, code, open, open_run, print, run, say, stdout_is_terminal};
+use super::{Failure, Outcome, Output, code, open, open_run, print, replay, say, stdout_is_terminal};
 use crate::config::{self, Config};
 use crate::data::encode::Encoder;
 use crate::data::read::{self, Body, Message, Role};
 use crate::model::CausalLm;
+use crate::model::adapter::peft;
 use crate::model::generate::{Continuation, Listener, Sampling, generate as write_on};
-use crate::model::lora::{Adapter, Module};
+use crate::model::lora::Adapter;
 use crate::model::spec::Spec;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
@@ -132,30 +133,36 @@ fn from_stdin() -> Result<String> {
 
 fn pair(args: &GenerateArgs, sampling: Sampling) -> Result<Pair, Failure> {
     let dir = open_run(&args.run)?;
+    let monitor = replay(&dir)?;
+    let Some(saved) = monitor.snapshot().best_saved.filter(|_| dir.best().is_dir()) else {
+        return Err(Failure::usage(anyhow!(
+            "{}: no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
+            args.run.display()
+        )));
+    };
     let mut config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let device = open::device(&args.device, &args.output).map_err(Failure::usage)?;
     let encoder = open::encoder(&config).map_err(Failure::usage)?;
     // How long the rows were that it learnt from is no limit to what it is asked.
     config.data.max_length = Spec::of(&config.model.path).map_err(Failure::usage)?.max_positions;
     let model = open::model(&config, &encoder, &device).map_err(Failure::usage)?;
-    let fresh = run::fresh_state(&config, &model).map_err(Failure::usage)?;
-    let saved = run::folders(&config, &dir).load(fresh).map_err(Failure::usage)?;
-    let Some((best, adapter)) = saved.and_then(|state| state.best) else {
-        return Err(Failure::usage(anyhow!(
-            "{}: no adapter was saved yet\n  hint: the first is saved at the run's first evaluation",
-            args.run.display()
-        )));
-    };
-    let layers = adapter.layers.iter().map(|_| [const { None }; Module::ALL.len()]).collect();
-    let none = Adapter { config: adapter.config.clone(), layers };
+    let adapter = peft::read(&dir.best(), &model.spec, &model.device).map_err(Failure::usage)?;
+    let none = Adapter::none(&model.spec);
     let like = instructed(like(&config), args, &encoder).map_err(Failure::usage)?;
-    Ok(Pair { encoder, model, adapter, none, step: best.step, like, sampling })
+    Ok(Pair { encoder, model, adapter, none, step: saved.step, like, sampling })
 }
 
-/// The first row that the run learnt from; a chat, where that is not there any more.
+/// The first row that the run learnt from; a chat, where that is not there any more, which is said.
 fn like(config: &Config) -> Body {
-    let rows = read::read(&config.data.train, "data.train").ok();
-    rows.and_then(|rows| rows.into_iter().next()).map_or(Body::Chat(Vec::new()), |row| row.body)
+    match read::read(&config.data.train, "data.train") {
+        Ok(rows) => rows.into_iter().next().map_or(Body::Chat(Vec::new()), |row| row.body),
+        Err(error) => {
+            say(&format!(
+                "warning: the form of the rows is not known, and the question is put as a chat: {error:#}"
+            ));
+            Body::Chat(Vec::new())
+        }
+    }
 }
 
 /// The row with the instructions that were asked for in the place of its own.

@@ -151,8 +151,11 @@ pub(super) fn standing(points: &[EvalPoint], index: usize) -> String {
         "broken".into()
     } else if point.loss < best {
         "best".into()
-    } else {
+    } else if best > 0.0 {
         format!("{:+.1} %", 100.0 * (point.loss / best - 1.0))
+    } else {
+        // Shares of nothing, or of what is below it, say nothing.
+        format!("{:+.3}", point.loss - best)
     }
 }
 

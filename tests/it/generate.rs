@@ -93,6 +93,16 @@ fn mistakes_are_named() {
     let error = stderr(&long);
     assert!(long.status.code() == Some(2) && error.starts_with("error: the prompt is "), "{error}");
     assert!(error.contains(", and the model knows 1024 positions\n  hint: shorten it: "), "{error}");
+    // What goes on with a run is not needed to ask its adapter, nor are the rows; how it is asked is said then.
     std::fs::remove_dir_all(place.path(OUT).join("state")).expect("removed");
+    let ask = || place.tune(&["generate", OUT, "-p", "?", "--max-tokens", "1"]);
+    assert_eq!((ask().status.code(), stderr(&ask())), (Some(0), String::new()));
+    std::fs::rename(place.path("rows.jsonl"), place.path("gone.jsonl")).expect("renamed");
+    let said = stderr(&ask());
+    assert!(
+        said.starts_with("warning: the form of the rows is not known, and the question is put as a chat"),
+        "{said}"
+    );
+    std::fs::remove_dir_all(place.path(OUT).join("best")).expect("removed");
     told(&[OUT, "-p", "?"], "error: runs/one: no adapter was saved yet\n  hint: ");
 }

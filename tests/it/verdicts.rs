@@ -285,3 +285,20 @@ fn a_newest_evaluation_that_has_leapt_is_told_and_not_the_median() {
         "{text}"
     );
 }
+
+#[test]
+fn above_a_best_of_zero_or_below_it_a_table_has_no_shares() {
+    let place = Place::new();
+    for (evals, expected) in
+        [(["0.5", "0.1", "0", "0", "0.1"], "+0.100"), (["0.5", "0.1", "-1", "-1", "-0.5"], "+0.500")]
+    {
+        place.write(
+            "log.csv",
+            &("step,val_loss\n".to_owned() + &lines(|n, eval| format!("{n},{eval}"), &evals)),
+        );
+        let output = place.tune(&["report", "log.csv", "-o", "log.md"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = std::fs::read_to_string(place.path("log.md")).expect("a report");
+        assert!(text.contains(expected) && !text.contains("NaN") && !text.contains("-50.0 %"), "{text}");
+    }
+}
