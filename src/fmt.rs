@@ -1,5 +1,7 @@
 //! Figures as people read them: durations, counts, losses.
 
+use std::fmt::Display;
+
 /// `42s`, `1m 20s`, `2h 05m`, `3d 04h`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
@@ -23,6 +25,11 @@ pub fn count(n: u64) -> String {
         Some((unit, letter)) if n < 10 * unit => format!("{:.1}{letter}", n as f64 / unit as f64),
         Some((unit, letter)) => format!("{}{letter}", n / unit),
     }
+}
+
+/// So many of what is called `one`: `1 row`, `3 rows`.
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(n: N, one: &str) -> String {
+    if n == N::from(1) { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
 /// A short time: `0.8 ms`, `420 ms`, `3.2 s`, and from a minute on as [`duration`] has it.
@@ -102,6 +109,7 @@ mod tests {
         for (seconds, expected) in durations {
             assert_eq!(duration(seconds), expected);
         }
+        assert_eq!([0, 1, 2].map(|n: u64| counted(n, "row")), ["0 rows", "1 row", "2 rows"]);
         for (n, expected) in [(950, "950"), (8149, "8.1k"), (312_900, "312k"), (3_400_000, "3.4M")] {
             assert_eq!(count(n), expected);
         }

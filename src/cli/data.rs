@@ -10,6 +10,7 @@ use crate::data::audit::{Leak, Side, Source};
 use crate::data::error::RowFault;
 use crate::data::read::{Body, Role};
 use crate::data::{self, Augmenter, DataError, Dataset};
+use crate::fmt::counted;
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
@@ -66,7 +67,7 @@ fn place(dataset: &Dataset, source: Source) -> String {
 
 /// One row, or so many.
 fn rows(n: usize, one: &str, more: &str) -> String {
-    if n == 1 { format!("1 row {one}") } else { format!("{n} rows {more}") }
+    format!("{} {}", counted(n, "row"), if n == 1 { one } else { more })
 }
 
 /// What the rows themselves show; that few are held out depends on the length of the run, and is measured in it.
@@ -111,10 +112,11 @@ pub(super) fn warnings(dataset: &Dataset) -> Vec<String> {
     }
     let train = &audit.train;
     if train.duplicates + train.near_duplicates > train.rows / 20 {
+        let alike = train.duplicates + train.near_duplicates;
+        let (is, they) = if alike == 1 { ("is", "it is") } else { ("are", "they are") };
         warnings.push(format!(
-            "{} of {} training rows are nearly or wholly the same as others: they are learnt as often, and sooner by heart",
-            train.duplicates + train.near_duplicates,
-            train.rows
+            "{alike} of {} {is} nearly or wholly the same as others: {they} learnt as often, and sooner by heart",
+            counted(train.rows, "training row")
         ));
     }
     let cut = [&audit.train, &audit.valid, &audit.test].iter().map(|side| side.cut_rows).sum();
@@ -125,8 +127,10 @@ pub(super) fn warnings(dataset: &Dataset) -> Vec<String> {
             "are longer than data.max_length and were cut",
         );
         let lost: u64 = sides(dataset).iter().map(|(_, side)| side.cut_tokens).sum();
-        warnings
-            .push(format!("{what}, which lost {lost} tokens: raise it where the model and the memory allow"));
+        warnings.push(format!(
+            "{what}, which lost {}: raise it where the model and the memory allow",
+            counted(lost, "token")
+        ));
     }
     warnings
 }
@@ -177,7 +181,7 @@ fn report(config: &Config, dataset: &Dataset, faults: &[DataError]) -> String {
     let held_out = match &config.data.valid {
         Holdout::File(path) => format!("{} is held out", path.display()),
         Holdout::Fraction(share) => format!("held out: {share} of the rows, by seed {}", config.data.seed),
-        Holdout::Rows(rows) => format!("held out: {rows} rows, by seed {}", config.data.seed),
+        Holdout::Rows(n) => format!("held out: {}, by seed {}", counted(*n, "row"), config.data.seed),
     };
     let _ = writeln!(out, "{held_out}");
     for warning in warnings(dataset).into_iter().chain(holdout::few(config, dataset)) {

@@ -75,10 +75,9 @@ pub(super) fn eval(args: &EvalArgs) -> Outcome {
     }
     let cut = rows.iter().filter(|row| row.cut > 0).count();
     if cut > 0 {
-        say(&format!(
-            "warning: {cut} rows are longer than data.max_length = {} and were cut",
-            options.max_length
-        ));
+        let (are, were) = if cut == 1 { ("row is", "was") } else { ("rows are", "were") };
+        let longest = options.max_length;
+        say(&format!("warning: {cut} {are} longer than data.max_length = {longest} and {were} cut"));
     }
     let rows: Vec<Example> = rows.into_iter().map(|row| row.example).collect();
     let (start, mut said) = (Instant::now(), Duration::ZERO);

@@ -4,6 +4,7 @@
 use super::{Failure, Outcome, code, print};
 use crate::config;
 use crate::data::read;
+use crate::fmt;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,7 +26,8 @@ pub(super) fn init(args: &InitArgs) -> Outcome {
     let rows = read::read(path, "data.train").map_err(Failure::usage)?.len();
     let valid = if rows < FEW_ROWS { 0.2 } else { 0.1 };
     let title = format!(
-        "A run on the {rows} rows of {}: tune run on this file. model.path says what is fine-tuned.",
+        "A run on the {} of {}: tune run on this file. model.path says what is fine-tuned.",
+        fmt::counted(rows, "row"),
         path.display()
     );
     let train = toml::Value::String(path.display().to_string());

@@ -167,8 +167,9 @@ pub enum SplitFault {
     )]
     NothingLeft { asked: String, rows: usize },
     #[error(
-        "data.valid = {asked} holds out {target} rows, but the smallest group of rows that belong together has {smallest}\n  \
-         hint: rows with the same text or the same \"group\" stay on one side; raise data.valid to at least {smallest}"
+        "data.valid = {asked} holds out {target} row{}, but the smallest group of rows that belong together has {smallest}\n  \
+         hint: rows with the same text or the same \"group\" stay on one side; raise data.valid to at least {smallest}",
+        if *target == 1 { "" } else { "s" }
     )]
     GroupTooLarge { asked: String, target: usize, smallest: usize },
     #[error(

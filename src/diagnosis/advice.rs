@@ -8,6 +8,7 @@ mod foreign;
 use super::finding::Rise;
 use super::{Diagnosis, Evidence};
 use crate::event::{RunInfo, Settings};
+use crate::fmt::counted;
 use std::f64::consts::PI;
 
 /// One piece of advice: what to change, to what, and why.
@@ -152,8 +153,10 @@ fn train_shorter(rise: &Rise, settings: &Settings, halved: bool) -> Option<Advic
     };
     // Where the length was given in steps it is no round number of epochs.
     let planned = (10.0 * planned).round() / 10.0;
-    let text =
-        format!("Train for {epochs} epochs, not {planned}: eval loss turned at epoch {turned:.1}{reason}.");
+    let text = format!(
+        "Train for {}, not {planned}: eval loss turned at epoch {turned:.1}{reason}.",
+        counted(epochs, "epoch")
+    );
     Some(one(text, "train.epochs", float(epochs)))
 }
 
@@ -214,10 +217,10 @@ fn stop_early(settings: &Settings) -> Option<Advice> {
 }
 
 fn more_data(run: &RunInfo) -> Advice {
-    let rows = run
-        .data
-        .as_ref()
-        .map_or(String::new(), |data| format!(": {} rows are learnt by heart", data.train_rows));
+    let rows = run.data.as_ref().map_or(String::new(), |data| {
+        let are = if data.train_rows == 1 { "is" } else { "are" };
+        format!(": {} {are} learnt by heart", counted(data.train_rows, "row"))
+    });
     let text = format!("Add rows, or rows more unlike each other{rows}; the settings can do only so much.");
     Advice { text, patch: Vec::new() }
 }

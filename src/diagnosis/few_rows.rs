@@ -6,6 +6,7 @@
 use super::finding::Words;
 use super::{Case, Evidence, Finding, Limits, Severity, chance, paired};
 use crate::event::Places;
+use crate::fmt::counted;
 use serde::Serialize;
 use std::fmt;
 
@@ -91,7 +92,8 @@ const OUT_OF_REACH: usize = 10;
 
 impl Words for FewRows {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
-        write!(f, "{} held-out rows are few: ", self.rows)?;
+        let are = if self.rows == 1 { "is" } else { "are" };
+        write!(f, "{} {are} few: ", counted(self.rows, "held-out row"))?;
         match self.tellable {
             None => f.write_str("too few to be compared one by one")?,
             Some(rise) if rise < 1.0 => {

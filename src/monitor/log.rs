@@ -22,7 +22,8 @@ pub fn started(run: &RunInfo) -> impl Iterator<Item = String> {
             0 => String::new(),
             n => format!(", {} tokens an epoch", fmt::count(n)),
         };
-        format!("data: {} rows to train on, {} held out{tokens}", data.train_rows, data.valid_rows)
+        let rows = fmt::counted(data.train_rows, "row");
+        format!("data: {rows} to train on, {} held out{tokens}", data.valid_rows)
     });
     model.into_iter().chain(data)
 }

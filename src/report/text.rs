@@ -30,8 +30,10 @@ pub fn header(snapshot: &Snapshot) -> String {
         field(&mut out, "model", parts);
     }
     if let Some(data) = &run.data {
-        let mut parts =
-            vec![format!("{} rows to train on", data.train_rows), format!("{} held out", data.valid_rows)];
+        let mut parts = vec![
+            format!("{} to train on", fmt::counted(data.train_rows, "row")),
+            format!("{} held out", data.valid_rows),
+        ];
         if data.train_tokens > 0 {
             parts.push(format!("{} tokens an epoch", fmt::count(data.train_tokens)));
         }
@@ -49,7 +51,7 @@ fn plan(run: &RunInfo) -> Vec<String> {
     if let Some(steps) = run.total_steps {
         let epochs =
             run.steps_per_epoch.map_or(String::new(), |per| format!(" ({:.1} epochs)", steps as f64 / per));
-        parts.push(format!("{steps} steps{epochs}"));
+        parts.push(fmt::counted(steps, "step") + &epochs);
     }
     parts.extend(
         learning_rate
@@ -255,7 +257,7 @@ pub(super) fn ending(snapshot: &Snapshot) -> Vec<String> {
     let mut parts = vec![if snapshot.run.step_kind.is_made_up() {
         format!("{} after {}", log::reason(ended.reason), places.at(ended.step))
     } else {
-        format!("{} after {} steps", log::reason(ended.reason), ended.step)
+        format!("{} after {}", log::reason(ended.reason), fmt::counted(ended.step, "step"))
     }];
     parts.extend(Some(snapshot.progress.elapsed_s).filter(|s| *s > 0.0).map(fmt::duration));
     parts.extend(ended.best.map(|best| format!("best adapter (step {}) in best/", best.step)));

@@ -105,9 +105,12 @@ pub fn train(job: Job, mut state: State, resumed: bool, sink: &mut dyn Sink) -> 
 
 /// What is said when the device has run out of memory for whole batches.
 fn cut(parts: usize, batch_size: usize) -> Event {
-    let rows = batch_size.div_ceil(parts);
+    let rows = match batch_size.div_ceil(parts) {
+        1 => "one row".into(),
+        rows => format!("{rows} rows"),
+    };
     let text = format!(
-        "out of memory: from here on batches are computed {rows} rows at a time and summed; \
+        "out of memory: from here on batches are computed {rows} at a time and summed; \
          train.gradient_checkpointing = true takes less memory too"
     );
     Event::warning(text)

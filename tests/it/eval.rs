@@ -54,6 +54,13 @@ fn what_a_run_was_judged_by_is_found_again() {
     let with = ["eval", "--model", "builtin", "--adapter", &adapter, "--data", "valid.jsonl"];
     assert_eq!(json(&place, &[&with, &cut[..]].concat()), run);
     let output = place.tune(&["eval", OUT, "--data", "valid.jsonl"]);
+    assert_eq!(stderr(&output), "");
+    place.write("one.jsonl", "{\"prompt\": \"navy: \", \"completion\": \"night sky\"}\n");
+    for (data, expected) in [("one.jsonl", "1 row is"), ("valid.jsonl", "4 rows are")] {
+        let cut = ["eval", "--model", "builtin", "--data", data, "--set", "data.max_length=5"];
+        let said = stderr(&place.tune(&cut));
+        assert!(said.starts_with(&format!("warning: {expected} longer than data.max_length")), "{said}");
+    }
     let text = stdout(&output);
     assert!(text.starts_with("rows            4\ntokens          "), "{text}");
     assert!(text.contains("\nperplexity      ") && text.contains(" ± "), "{text}");

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &["config", "files", "device", "kernel"]),
     ("train", &["event", "config", "files", "device", "kernel", "data", "model"]),
     ("curve", &["event"]),
-    ("diagnosis", &["event", "curve"]),
+    ("diagnosis", &["event", "fmt", "curve"]),
     ("monitor", &["event", "fmt", "curve", "diagnosis"]),
     ("report", &["event", "fmt", "curve", "diagnosis", "monitor"]),
     ("store", &["event", "files"]),

@@ -106,7 +106,8 @@ fn about(run: &RunInfo, width: u16, theme: Theme) -> String {
         });
     }
     if let Some(data) = &run.data {
-        parts.push(format!("{} train, {} eval rows", data.train_rows, data.valid_rows));
+        let eval = fmt::counted(data.valid_rows, "eval row");
+        parts.push(format!("{} train, {eval}", data.train_rows));
     }
     if let Some(model) = &run.model {
         parts.push(model.device.clone());

@@ -7,6 +7,7 @@ use super::{Advice, exponent, more_data};
 use crate::diagnosis::finding::{ExactZeros, Rise};
 use crate::diagnosis::{Diagnosis, Epochs, Evidence};
 use crate::event::{BestPoint, RunInfo, trainer};
+use crate::fmt::counted;
 
 /// How a trainer names what advice is about; `None` where it has no such option, or one that is only
 /// in the user's own code.
@@ -291,7 +292,7 @@ fn train_shorter(options: &Options, rise: &Rise, epochs: Epochs, run: &RunInfo) 
             let share = 100.0 * best as f64 / planned.max(1) as f64;
             return format!("Train for about {share:.0} % as long{option}: {why}.");
         }
-        format!("Train for about {best} steps, not {planned}{option}: {why}.")
+        format!("Train for about {}, not {planned}{option}: {why}.", counted(best, "step"))
     }
 }
 
