@@ -78,6 +78,17 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
+/// A loss, or a difference of some, in fixed decimals; where they would show no digit of it, in three digits.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    let plain = format!("{value:.decimals$}");
+    let shows = plain.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    match value.abs() {
+        size if shows || size == 0.0 || !size.is_finite() => plain,
+        size if size >= 1e-4 => format!("{value:.0$}", (2.0 - size.log10().floor()) as usize),
+        _ => format!("{value:.2e}"),
+    }
+}
+
 /// A loss: three decimals, more where it is tiny, fewer where it is huge.
 pub fn loss(value: f64) -> String {
     let size = value.abs();
@@ -125,6 +136,10 @@ mod tests {
     #[test]
     fn moments_and_losses() {
         assert_eq!([48.9, 725.0, 11_109.0].map(clock), ["0:48", "12:05", "3:05:09"]);
+        let shown = [2.3449, 0.0006, 0.000_312_34, 0.000_012_345, -2e-7, 0.0, f64::NAN].map(|x| fixed(x, 3));
+        assert_eq!(shown, ["2.345", "0.001", "0.000312", "1.23e-5", "-2.00e-7", "0.000", "NaN"]);
+        assert_eq!([0.000_312_34, 0.000_012_345].map(|x| fixed(x, 4)), ["0.0003", "1.23e-5"]);
+        assert_eq!(fixed(0.01, 1), "0.0100");
         let shown = [2.3449, 0.0421, 0.00421, 0.000_021, 123.46, 12_345.6, 3.2e7, f64::NAN].map(loss);
         assert_eq!(shown, ["2.345", "0.042", "0.00421", "2.1e-5", "123.5", "12346", "3.2e7", "nan"]);
     }

@@ -3,6 +3,7 @@
 use super::{Failure, Outcome, Output, code, open_run, print, replay};
 use crate::curve::EvalPoint;
 use crate::diagnosis::paired;
+use crate::fmt::fixed;
 use crate::monitor::{Monitor, Snapshot};
 use anyhow::anyhow;
 use clap::Args;
@@ -134,7 +135,7 @@ fn table(
     rows.push(("rows, held-out rows".into(), a, b));
     let (a, b) = both(&|i| snapshots[i].run.places().with_epoch(best[i].step, best[i].epoch));
     rows.push(("best at".into(), a, b));
-    let (a, b) = both(&|i| format!("{:.4}", best[i].loss));
+    let (a, b) = both(&|i| fixed(best[i].loss, 4));
     rows.push(("best eval loss".into(), a, b));
     let width = |column: fn(&(String, String, String)) -> &String| {
         rows.iter().map(|r| column(r).len()).max().unwrap_or(0)
@@ -164,8 +165,11 @@ fn verdict(difference: &Difference, a: f64) -> String {
             100.0 * nats / a
         ),
         Some(error) => format!(
-            "{which}: {nats:+.4} nats per token ({:.1} %), paired standard error {error:.4}: {}\n",
+            "{which}: {}{} nats per token ({:.1} %), paired standard error {}: {}\n",
+            if nats < 0.0 { "" } else { "+" },
+            fixed(nats, 4),
             percent(nats),
+            fixed(error, 4),
             if p.is_some_and(|p| p < SIGNIFICANT) {
                 "more than chance explains."
             } else {

@@ -165,14 +165,14 @@ fn document(set: &SetLoss) -> String {
 fn table(set: &SetLoss) -> String {
     let [loss, perplexity, accuracy] = figures(set);
     let error = |figure: Figure, scale: f64, digits: usize| {
-        figure.error.map_or(String::new(), |error| format!(" ± {:.digits$}", error * scale))
+        figure.error.map_or(String::new(), |error| format!(" ± {}", fmt::fixed(error * scale, digits)))
     };
     format!(
-        "rows            {}\ntokens          {} that carry loss\nloss            {:.4}{} nats per token\n\
+        "rows            {}\ntokens          {} that carry loss\nloss            {}{} nats per token\n\
          perplexity      {:.2}{}\ntoken accuracy  {:.1}{} %\n",
         set.examples.len(),
         set.tokens,
-        loss.value,
+        fmt::fixed(loss.value, 4),
         error(loss, 1.0, 4),
         perplexity.value,
         error(perplexity, 1.0, 2),

@@ -16,6 +16,7 @@ use crate::diagnosis::stopping::{GeneralisationLoss, Observation, Patience, Prog
 use crate::event::record::Record;
 use crate::event::sink::{Control, Sink};
 use crate::event::{CheckpointRole, CheckpointSaved, Event, Split, StopReason};
+use crate::fmt::fixed;
 use crate::monitor::{Monitor, Snapshot};
 use crate::report::text;
 use crate::store::RunDir;
@@ -291,7 +292,7 @@ impl Plain {
                 text::eval_line(&snapshot, snapshot.curves.eval.len() - 1) + "\n"
             }
             Event::Eval(stats) if stats.split == Split::Test => {
-                format!("test rows: loss {:.4} at step {}\n", stats.loss, stats.step)
+                format!("test rows: loss {} at step {}\n", fixed(stats.loss, 4), stats.step)
             }
             Event::Step(_) if self.verbose || record.t > self.printed + PROGRESS_S => {
                 text::step_line(&snapshot) + "\n"

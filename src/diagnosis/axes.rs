@@ -8,6 +8,7 @@ use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
 use crate::curve::{EvalPoint, smooth};
 use crate::event::{Places, metric};
+use crate::fmt::fixed;
 use serde::Serialize;
 use std::fmt;
 
@@ -102,16 +103,16 @@ impl Words for Disagreement {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "eval loss is up but {} is better: {:.4} at the lowest loss ({}), {:.4} now; ",
+            "eval loss is up but {} is better: {} at the lowest loss ({}), {} now; ",
             self.metric,
-            self.at_lowest_loss,
+            fixed(self.at_lowest_loss, 4),
             places.at(self.loss_step),
-            self.now
+            fixed(self.now, 4)
         )?;
         write!(
             f,
-            "its best is {:.4} at {}, so keep both checkpoints",
-            self.at_best,
+            "its best is {} at {}, so keep both checkpoints",
+            fixed(self.at_best, 4),
             places.at(self.metric_step)
         )
     }

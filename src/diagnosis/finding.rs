@@ -12,6 +12,7 @@ pub use super::sets::SetRise;
 pub use super::underfit::NothingLearnt;
 
 use crate::event::{BestPoint, LossUnit, Places};
+use crate::fmt::fixed;
 use serde::Serialize;
 use std::fmt;
 
@@ -356,7 +357,8 @@ impl Words for Rise {
             let recent = above(self.rise, self.noise, self.noise_assumed);
             write!(f, "eval loss (median of the last three) is {recent} its best ")?;
         }
-        write!(f, "({:.3} at {})", self.best_loss, places.with_epoch(self.best_step, self.best_epoch))?;
+        let best = fixed(self.best_loss, 3);
+        write!(f, "({best} at {})", places.with_epoch(self.best_step, self.best_epoch))?;
         if let Some(p) = self.p.filter(|p| *p < 0.05) {
             let p = if p < 0.001 { "< 0.001".into() } else { format!("= {p:.3}") };
             write!(f, ", over the same rows (p {p}, all looks counted)")?;
@@ -390,15 +392,15 @@ impl Words for NearZeroTrain {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "train loss is {:.3}{}, below {} since {}{}, while eval loss is {:.3} and no better than \
+            "train loss is {}{}, below {} since {}{}, while eval loss is {} and no better than \
              before that",
-            self.train_loss,
+            fixed(self.train_loss, 3),
             unit(self.unit),
             self.limit,
             places.at(self.step),
             // Rows are recited where they are text.
             if self.unit == LossUnit::NatsPerToken { ": the rows are being recited" } else { "" },
-            self.eval_loss
+            fixed(self.eval_loss, 3)
         )
     }
 }
@@ -410,7 +412,7 @@ impl Words for NonFinite {
         write!(f, "{} {state} {}", self.series, places.at(self.step))?;
         match self.train_loss {
             _ if self.recovered => f.write_str(", and recovered"),
-            Some(loss) => write!(f, ", while train loss is a number ({loss:.3})"),
+            Some(loss) => write!(f, ", while train loss is a number ({})", fixed(loss, 3)),
             None => Ok(()),
         }
     }

@@ -31,6 +31,7 @@ pub use limits::Limits;
 use crate::curve::{Curves, EvalPoint};
 use crate::event::trainer::{self, Losses};
 use crate::event::{Places, RunInfo, StepKind};
+use crate::fmt::fixed;
 use standing::Standing;
 
 /// What a rule looks at: the run, and the facts that several rules need, worked out once.
@@ -139,12 +140,12 @@ impl Diagnosis {
     pub fn as_good_words(&self, curves: &Curves, places: Places) -> Option<String> {
         let (earlier, best) = (curves.eval.get(self.as_good?)?, curves.eval.get(self.best?)?);
         Some(format!(
-            "{} ({:.3}) is within {} of the best ({:.3} at {}): as good for all that can be told, and trained \
+            "{} ({}) is within {} of the best ({} at {}): as good for all that can be told, and trained \
              for less long",
             places.with_epoch(earlier.step, earlier.epoch),
-            earlier.loss,
+            fixed(earlier.loss, 3),
             if self.noise_assumed { "the noise that is assumed" } else { "one standard error" },
-            best.loss,
+            fixed(best.loss, 3),
             places.at(best.step)
         ))
     }
@@ -164,7 +165,7 @@ impl Diagnosis {
 /// Which evaluation set the figures are of, and how the others end; `None` where there is one.
 fn set_words(curves: &Curves) -> Option<String> {
     let last = |(name, points): &(String, Vec<EvalPoint>)| {
-        points.last().map_or_else(|| name.clone(), |last| format!("{name} (last {:.4})", last.loss))
+        points.last().map_or_else(|| name.clone(), |last| format!("{name} (last {})", fixed(last.loss, 4)))
     };
     let others: Vec<String> = curves.others.iter().map(last).collect();
     let first = curves.named_set()?;
@@ -268,9 +269,9 @@ fn too_few(remarks: &[Finding], standing: Option<&Standing>) -> Option<String> {
     let finite = standing.map(|standing| standing.finite).filter(|finite| *finite <= FEW)?;
     remarks.iter().find_map(|remark| match &remark.evidence {
         Evidence::NewestAbove(newest) => Some(format!(
-            "the newest eval loss ({:.3}) is {} the best, and {finite} evaluations are too few to tell whether that \
+            "the newest eval loss ({}) is {} the best, and {finite} evaluations are too few to tell whether that \
              is chance",
-            newest.loss,
+            fixed(newest.loss, 3),
             finding::above(newest.above, None, false)
         )),
         _ => None,
@@ -282,7 +283,7 @@ fn below_zero(curves: &Curves) -> Option<String> {
     let lowest = curves.eval[curves.best()?].loss;
     let why = "a rise is judged as a share of the best, and losses below zero have none; where the log has another \
                loss, --map eval=COLUMN names it";
-    (lowest < 0.0).then(|| format!("the lowest eval loss is {lowest:.3}: {why}"))
+    (lowest < 0.0).then(|| format!("the lowest eval loss is {}: {why}", fixed(lowest, 3)))
 }
 
 /// Why a trend cannot be judged yet.

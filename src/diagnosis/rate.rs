@@ -8,6 +8,7 @@ use super::finding::{Rise, Words};
 use super::{Case, Evidence, Finding, Severity, overfit};
 use crate::curve::{EvalPoint, TrainPoint, smooth};
 use crate::event::Places;
+use crate::fmt::fixed;
 use serde::Serialize;
 use std::fmt;
 
@@ -135,7 +136,7 @@ pub fn still_falling(case: &Case) -> Option<Finding> {
 impl Words for Thrown {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         let Throw { peak_step, train_peak, train_before, learning_rate } = self.throw;
-        write!(f, "train loss was thrown from {train_before:.3} to {train_peak:.3} by ")?;
+        write!(f, "train loss was thrown from {} to {} by ", fixed(train_before, 3), fixed(train_peak, 3))?;
         f.write_str(&places.at(peak_step))?;
         if let Some(rate) = learning_rate {
             write!(f, " (learning rate up to {rate:.1e})")?;

@@ -7,6 +7,7 @@ use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity, finding};
 use crate::curve::smooth;
 use crate::event::{LossUnit, Places};
+use crate::fmt::fixed;
 use serde::Serialize;
 use std::fmt;
 
@@ -206,9 +207,11 @@ impl Words for LeakSign {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
-            "after {:.0} epochs eval loss ({:.3}) is hardly above that of trained rows ({:.3}): the task is easy, or \
+            "after {:.0} epochs eval loss ({}) is hardly above that of trained rows ({}): the task is easy, or \
              held-out rows are among the trained ones (`tune data` finds them)",
-            self.epoch, self.eval_loss, self.train_loss
+            self.epoch,
+            fixed(self.eval_loss, 3),
+            fixed(self.train_loss, 3)
         )
     }
 }
@@ -229,15 +232,15 @@ impl Words for Flat {
         if self.never_improved {
             return write!(
                 f,
-                "eval loss has never improved on its first evaluation ({:.3} at {})",
-                self.best_loss,
+                "eval loss has never improved on its first evaluation ({} at {})",
+                fixed(self.best_loss, 3),
                 places.at(self.best_step)
             );
         }
         write!(
             f,
-            "eval loss is flat: no better than {:.3} at {} for {} evaluations",
-            self.best_loss,
+            "eval loss is flat: no better than {} at {} for {} evaluations",
+            fixed(self.best_loss, 3),
             places.at(self.best_step),
             self.evals
         )
@@ -249,7 +252,8 @@ impl Words for Tie {
         let Self { evals, loss, first_step, last_step, best_step } = *self;
         write!(
             f,
-            "{evals} evaluations are equally low ({loss:.4}), from {} to {}: the best is taken to be at ",
+            "{evals} evaluations are equally low ({}), from {} to {}: the best is taken to be at ",
+            fixed(loss, 4),
             places.at(first_step),
             places.at(last_step)
         )?;
@@ -266,8 +270,8 @@ impl Words for NewestAbove {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "the newest eval loss ({:.3} at {}) is {} the best",
-            self.loss,
+            "the newest eval loss ({} at {}) is {} the best",
+            fixed(self.loss, 3),
             places.at(self.step),
             finding::above(self.above, None, false)
         )?;
@@ -293,11 +297,11 @@ impl Words for Gap {
     fn words(&self, f: &mut dyn fmt::Write, _: Places) -> fmt::Result {
         write!(
             f,
-            "held-out rows cost {:.3}{} more than trained ones, {:.3} at the best evaluation",
-            self.now,
+            "held-out rows cost {}{} more than trained ones, {} at the best evaluation",
+            fixed(self.now, 3),
             finding::unit(self.unit),
-            self.at_best
+            fixed(self.at_best, 3)
         )?;
-        self.per_epoch.map_or(Ok(()), |growth| write!(f, "; the gap grows by {growth:.3} an epoch"))
+        self.per_epoch.map_or(Ok(()), |growth| write!(f, "; the gap grows by {} an epoch", fixed(growth, 3)))
     }
 }

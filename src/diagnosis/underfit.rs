@@ -7,6 +7,7 @@ use super::finding::Words;
 use super::{Case, Evidence, Finding, Severity};
 use crate::curve::smooth;
 use crate::event::Places;
+use crate::fmt::fixed;
 use serde::Serialize;
 use std::fmt;
 
@@ -73,11 +74,11 @@ impl Words for NothingLearnt {
     fn words(&self, f: &mut dyn fmt::Write, places: Places) -> fmt::Result {
         write!(
             f,
-            "nothing has been learnt: eval loss was {:.3} at {} and is {:.3} at {}, and train \
+            "nothing has been learnt: eval loss was {} at {} and is {} at {}, and train \
              loss has not moved either",
-            self.first_loss,
+            fixed(self.first_loss, 3),
             places.at(self.first_step),
-            self.last_loss,
+            fixed(self.last_loss, 3),
             places.at(self.last_step)
         )?;
         self.learning_rate.map_or(Ok(()), |rate| write!(f, " (learning rate at most {rate:.1e})"))

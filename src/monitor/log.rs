@@ -36,7 +36,7 @@ pub fn eval(stats: &EvalStats, set: Option<&str>, best: Option<f64>, places: Pla
         Split::TrainProbe => "train probe",
     };
     let set = set.map_or(String::new(), |set| format!(" {set}"));
-    let text = format!("{name}{set} at {}: {:.3}", places.at(stats.step), stats.loss);
+    let text = format!("{name}{set} at {}: {}", places.at(stats.step), fmt::fixed(stats.loss, 3));
     match (stats.split, best) {
         (Split::Valid, Some(best)) if stats.loss < best => text + ", new best",
         (Split::Valid, Some(best)) if stats.loss.is_finite() && best > 0.0 => {

@@ -189,7 +189,7 @@ fn mark_labels(out: &mut String, frame: &Frame, best: Option<&EvalPoint>, onset:
     let side = |x: f64| if x > RIGHT - 140.0 { ("end", x - 8.0) } else { ("start", x + 8.0) };
     if let Some(best) = best {
         let (x, y) = frame.point(best.step, best.loss);
-        frame::text(out, (RIGHT + 9.0, y + 4.0), "start", BEST, 12, &format!("{:.3}", best.loss));
+        frame::text(out, (RIGHT + 9.0, y + 4.0), "start", BEST, 12, &fmt::fixed(best.loss, 3));
         // The line of an onset close behind must not strike it through.
         let crossed = onset.is_some_and(|onset| (0.0..120.0).contains(&(frame.point(onset.step, 0.0).0 - x)));
         let (anchor, x) = if crossed && x > LEFT + 110.0 { ("end", x - 8.0) } else { side(x) };

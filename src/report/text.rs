@@ -68,11 +68,11 @@ fn plan(run: &RunInfo) -> Vec<String> {
 pub fn eval_line(snapshot: &Snapshot, index: usize) -> String {
     let (curves, progress) = (snapshot.curves, &snapshot.progress);
     let Some(point) = curves.eval.get(index) else { return String::new() };
-    let train = point.train_loss.map_or_else(|| "    -".into(), |loss| format!("{loss:.3}"));
+    let train = point.train_loss.map_or_else(|| "    -".into(), |loss| fmt::fixed(loss, 3));
     let mut out = format!(
-        "{}  train {train}  eval {:.3}  {:<8}",
+        "{}  train {train}  eval {}  {:<8}",
         columns(snapshot, point),
-        point.loss,
+        fmt::fixed(point.loss, 3),
         standing(&curves.eval, index),
     );
     if let Some(rate) = curves.train_between(None, point.step).last().and_then(TrainPoint::learning_rate) {
@@ -96,7 +96,8 @@ pub fn set_line(snapshot: &Snapshot, name: &str, step: u64) -> String {
     let points = set.map_or(&[][..], |(_, points)| points);
     let Ok(index) = points.binary_search_by_key(&step, |point| point.step) else { return String::new() };
     let point = &points[index];
-    format!("{}  eval {name} {:.3}  {}", columns(snapshot, point), point.loss, standing(points, index))
+    let loss = fmt::fixed(point.loss, 3);
+    format!("{}  eval {name} {loss}  {}", columns(snapshot, point), standing(points, index))
 }
 
 /// Where an evaluation is, in columns.
@@ -120,7 +121,8 @@ pub fn step_line(snapshot: &Snapshot) -> String {
     let place = places.of_all(point.step, snapshot.run.total_steps);
     let epoch = places.epoch(point.epoch()).map_or(String::new(), |epoch| format!("  epoch {epoch:.2}"));
     let rate = point.learning_rate().map_or(String::new(), |rate| format!("  lr {rate:.1e}"));
-    let mut out = format!("{} {place}{epoch}  train {:.3}{rate}", places.unit(), point.loss);
+    let loss = fmt::fixed(point.loss, 3);
+    let mut out = format!("{} {place}{epoch}  train {loss}{rate}", places.unit());
     if let Some(rate) = progress.tokens_per_s {
         let _ = write!(out, "  {} tok/s", fmt::count(rate.round() as u64));
     }
@@ -196,7 +198,7 @@ pub fn summary_without(snapshot: &Snapshot, said: impl Fn(&Finding) -> bool) -> 
         field(&mut out, "onset", vec![turned]);
     }
     if let Some(test) = &curves.test {
-        field(&mut out, "test", vec![format!("{:.3}", test.loss)]);
+        field(&mut out, "test", vec![fmt::fixed(test.loss, 3)]);
     }
     field(&mut out, "end", ending(snapshot));
     if !snapshot.advice.is_empty() {
@@ -243,7 +245,7 @@ pub(super) fn place(snapshot: &Snapshot, point: &EvalPoint) -> String {
 
 /// An evaluation of the first set, in words.
 fn eval_at(snapshot: &Snapshot, point: &EvalPoint) -> String {
-    format!("{} {:.3} at {}", eval_name(snapshot.curves), point.loss, place(snapshot, point))
+    format!("{} {} at {}", eval_name(snapshot.curves), fmt::fixed(point.loss, 3), place(snapshot, point))
 }
 
 /// How it ended, how long it took, and what is on disk.

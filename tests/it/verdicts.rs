@@ -127,6 +127,25 @@ fn of_several_eval_sets_the_one_whose_figures_are_given_is_named() {
 }
 
 #[test]
+fn losses_too_small_for_fixed_decimals_are_given_in_digits_that_count() {
+    let place = Place::new();
+    let tiny = OVERFIT.map(|eval| format!("{eval}e-5"));
+    let tiny: Vec<&str> = tiny.iter().map(String::as_str).collect();
+    let line = |n: usize, eval: &str| {
+        format!("step {} loss {:.2}e-5 eval_loss {eval}", 10 * n, 2.5 - 0.2 * n as f64)
+    };
+    let (_, text, _) = check(&place, "tiny.log", &lines(line, &tiny));
+    let lowest = "2.00e-5";
+    assert!(text.contains(&format!("its best ({lowest} at step")), "{text}");
+    assert!(text.contains(&format!("best eval loss {lowest} at step")), "{text}");
+    let story = stdout(&place.tune(&["watch", "--once", "tiny.log"]));
+    assert!(story.contains(&format!("  eval {lowest}  best")), "{story}");
+    for text in [text, story] {
+        assert!(!text.contains("0.000"), "{text}");
+    }
+}
+
+#[test]
 fn a_diverged_run_names_what_to_go_back_to() {
     let place = Place::new();
     let line = |index: usize, eval: &str| {

@@ -4,6 +4,7 @@ use crate::cli::source::{Judged, other_figures};
 use crate::curve::EvalPoint;
 use crate::diagnosis::{Evidence, Finding, Severity, Verdict, advice};
 use crate::event::num::json as number;
+use crate::fmt::fixed;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -167,9 +168,10 @@ fn figures(run: &Judged) -> String {
     let at = places.with_epoch(best.step, best.epoch);
     let set = run.curves.named_set().map_or(String::new(), |set| format!(" of {set}"));
     if best.step == last.step {
-        return format!("eval loss{set} {:.4} at {at}: the last is the best", last.loss);
+        return format!("eval loss{set} {} at {at}: the last is the best", fixed(last.loss, 4));
     }
-    format!("best eval loss{set} {:.4} at {at}; last {:.4} at {}", best.loss, last.loss, places.at(last.step))
+    let (lowest, loss) = (fixed(best.loss, 4), fixed(last.loss, 4));
+    format!("best eval loss{set} {lowest} at {at}; last {loss} at {}", places.at(last.step))
 }
 
 /// For people: a line a run, and under it what there is to say.
@@ -298,7 +300,7 @@ pub(super) fn markdown(runs: &[Judged], passed: &[Judged]) -> String {
         };
         let (eval, places) = (&run.curves.eval, run.run.places());
         let point = |point: Option<&EvalPoint>| {
-            point.map_or("-".into(), |point| format!("{:.4} @ {}", point.loss, places.at(point.step)))
+            point.map_or("-".into(), |point| format!("{} @ {}", fixed(point.loss, 4), places.at(point.step)))
         };
         let _ = writeln!(
             out,

@@ -18,6 +18,7 @@ use super::{Color, Failure, Level, Outcome, code, has_screen, say, stdout_is_ter
 use crate::dashboard::{self, Capabilities, Run, Runs, Update};
 use crate::diagnosis::{Evidence, Finding, Limits, Severity};
 use crate::event::StopReason;
+use crate::fmt::fixed;
 use crate::report::text;
 use anyhow::anyhow;
 use checkpoint::Place;
@@ -344,7 +345,7 @@ fn conclude(args: &ExecArgs, kept: &Kept, screen: bool, begun: SystemTime) -> u8
         };
         let saved = saved(args, counted, begun);
         let set = snapshot.curves.named_set().map_or(String::new(), |set| format!(" of {set}"));
-        say(&format!("tune: best eval loss{set} {:.4} at {place}; {saved}", best.loss));
+        say(&format!("tune: best eval loss{set} {} at {place}; {saved}", fixed(best.loss, 4)));
     }
     code
 }

@@ -7,7 +7,7 @@ use super::{Advice, exponent, more_data};
 use crate::diagnosis::finding::{ExactZeros, Rise};
 use crate::diagnosis::{Diagnosis, Epochs, Evidence};
 use crate::event::{BestPoint, RunInfo, trainer};
-use crate::fmt::counted;
+use crate::fmt::{counted, fixed};
 
 /// How a trainer names what advice is about; `None` where it has no such option, or one that is only
 /// in the user's own code.
@@ -260,8 +260,8 @@ fn use_best(options: &Options, best: BestPoint, set: Option<&str>, epochs: Epoch
     let first = trainer::of(&run.trainer).is_some_and(|trainer| trainer.evaluates_first);
     if best.step == 0 && !epochs.from_zero && first {
         return format!(
-            "Use the model as it was before the training: eval loss was lowest then ({:.3}).",
-            best.loss
+            "Use the model as it was before the training: eval loss was lowest then ({}).",
+            fixed(best.loss, 3)
         );
     }
     let epoch = places.epoch(best.epoch).filter(|epoch| *epoch > 0.0);
@@ -271,7 +271,8 @@ fn use_best(options: &Options, best: BestPoint, set: Option<&str>, epochs: Epoch
     let keep = options.keep_best.map(|keep| keep.replace("eval_loss", &loss));
     let keep = keep.map_or(String::new(), |keep| format!(" To keep it: {keep}."));
     let at = places.at(best.step);
-    format!("Use the checkpoint at {at}{place}: eval loss was lowest there ({:.3}).{keep}", best.loss)
+    let loss = fixed(best.loss, 3);
+    format!("Use the checkpoint at {at}{place}: eval loss was lowest there ({loss}).{keep}")
 }
 
 /// No longer than to the best, in the unit that the trainer counts in.
