@@ -12,6 +12,7 @@ mod csv;
 pub mod encode;
 pub mod error;
 mod foreign;
+mod forest;
 mod guard;
 pub mod near;
 pub mod read;
@@ -119,7 +120,7 @@ pub fn survey(data: &Data, encoder: &Encoder) -> Result<(Dataset, Vec<DataError>
     let bodies: Vec<&Body> = files.iter().flat_map(|file| &file.rows).map(|row| &row.body).collect();
     let mut sketches = near::sketches(&bodies);
     let rows = &files[0].rows;
-    let held_out = draw(data, rows, &near::twins(&sketches[..rows.len()]))?;
+    let held_out = draw(data, rows, &near::pairs(&sketches[..rows.len()]))?;
 
     let mut faults = Vec::new();
     let mut encoded = Vec::new();
@@ -185,13 +186,13 @@ pub fn load_rows(
 }
 
 /// For each row of the training file, whether it is held out.
-fn draw(data: &Data, rows: &[Row], twins: &[Option<usize>]) -> Result<Vec<bool>, DataError> {
+fn draw(data: &Data, rows: &[Row], alike: &[(usize, usize)]) -> Result<Vec<bool>, DataError> {
     let share = match data.valid {
         Holdout::Fraction(share) => Share::Fraction(share),
         Holdout::Rows(number) => Share::Rows(number),
         Holdout::File(_) => return Ok(vec![false; rows.len()]),
     };
-    split::hold_out(rows, twins, share, data.seed)
+    split::hold_out(rows, alike, share, data.seed)
         .map_err(|fault| DataError::Split { file: data.train.clone(), fault })
 }
 

@@ -6,6 +6,7 @@
 //! message or a fixed question, makes no two rows alike and is left out. Own hashing throughout: the same
 //! rows are alike on every machine and with every version of a library.
 
+use super::forest::Forest;
 use super::read::{Body, Role};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -29,8 +30,8 @@ const HASHES: usize = 128;
 /// Hashes that must agree for two rows to be compared: 32 bands of 4 find a share of 0.8 always, but for
 /// one in ten million.
 const BAND: usize = 4;
-/// Rows of one band that are remembered. More would be alike among themselves.
-const KEPT: usize = 8;
+/// Rows of one band that are remembered. More would be alike among themselves, or joined by those that are.
+const KEPT: usize = 32;
 
 /// The least hash of a row's runs, by each of the hash functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,24 +142,37 @@ impl<'a> Index<'a> {
 
     /// The first row that is nearly the same, and how alike they are.
     pub fn find(&self, sketch: &Sketch) -> Option<(usize, f64)> {
-        let candidates = sketch.bands().filter_map(|band| self.bands.get(&band)).flatten();
-        let alike = candidates.filter(|&&row| self.rows[row].0.likeness(sketch) >= ALIKE);
-        let (found, row) = self.rows[*alike.min()?];
-        Some((row, found.likeness(sketch)))
+        self.alike(sketch).next()
+    }
+
+    /// All rows that are nearly the same, in their order, and how alike they are.
+    fn alike(&self, sketch: &Sketch) -> impl Iterator<Item = (usize, f64)> {
+        let mut candidates: Vec<usize> =
+            sketch.bands().filter_map(|band| self.bands.get(&band)).flatten().copied().collect();
+        // A row meets another in many bands, and is compared with it once.
+        candidates.sort_unstable();
+        candidates.dedup();
+        let rows = candidates.into_iter().map(|row| self.rows[row]);
+        rows.map(move |(found, row)| (row, found.likeness(sketch))).filter(|(_, share)| *share >= ALIKE)
     }
 }
 
-/// For each row the first one before it that is nearly the same.
-pub fn twins(sketches: &[Option<Sketch>]) -> Vec<Option<usize>> {
+/// Pairs of rows that are nearly the same, the earlier of each first: as many as it takes for all such rows
+/// to hang together.
+///
+/// One for each row would not do: of three rows the last may be like both others, and they not like each
+/// other.
+pub fn pairs(sketches: &[Option<Sketch>]) -> Vec<(usize, usize)> {
     let mut index = Index::default();
-    let mut twins = Vec::with_capacity(sketches.len());
+    let (mut sets, mut pairs) = (Forest::new(sketches.len()), Vec::new());
     for (row, sketch) in sketches.iter().enumerate() {
-        twins.push(sketch.as_ref().and_then(|sketch| index.find(sketch)).map(|(twin, _)| twin));
         if let Some(sketch) = sketch {
+            let twins = index.alike(sketch).map(|(twin, _)| twin);
+            pairs.extend(twins.filter(|&twin| sets.join(twin, row)).map(|twin| (twin, row)));
             index.insert(sketch, row);
         }
     }
-    twins
+    pairs
 }
 
 #[cfg(test)]
@@ -175,8 +189,17 @@ mod tests {
         (0..40).map(|w| format!("word{}", i * 1000 + w * 7)).collect()
     }
 
+    /// For each row the first one before it that is nearly the same.
     fn twins_of(rows: &[Body]) -> Vec<Option<usize>> {
-        twins(&sketches(&rows.iter().collect::<Vec<_>>()))
+        let mut twins = vec![None; rows.len()];
+        for (twin, row) in pairs_of(rows) {
+            twins[row].get_or_insert(twin);
+        }
+        twins
+    }
+
+    fn pairs_of(rows: &[Body]) -> Vec<(usize, usize)> {
+        pairs(&sketches(&rows.iter().collect::<Vec<_>>()))
     }
 
     #[test]
@@ -194,6 +217,26 @@ mod tests {
         let twins = twins_of(&rows);
         assert!(twins[..50].iter().all(Option::is_none));
         assert_eq!(twins[50..], [Some(7), None, Some(9)]);
+    }
+
+    #[test]
+    fn a_row_between_two_is_a_pair_with_both() {
+        // Two words changed each: 72 runs of 84 shared. Both of the outer rows: 66 of 90.
+        let middle = [row(1), row(2)].concat();
+        let changed = |places: [usize; 2]| {
+            let mut words = middle.clone();
+            for place in places {
+                words[place] = format!("other{place}");
+            }
+            text(&words)
+        };
+        let rows = [changed([5, 15]), changed([35, 65]), text(&middle)];
+        let sketches = sketches(&rows.iter().collect::<Vec<_>>());
+        let alike = |a: usize, b: usize| {
+            sketches[a].as_ref().unwrap().likeness(sketches[b].as_ref().unwrap()) >= ALIKE
+        };
+        assert!(!alike(0, 1) && alike(0, 2) && alike(1, 2));
+        assert_eq!(pairs(&sketches), [(0, 2), (1, 2)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use super::batch::shuffle;
 use super::error::SplitFault;
+use super::forest::Forest;
 use super::read::{Body, Row};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -20,21 +21,21 @@ pub enum Share {
     Rows(u64),
 }
 
-/// For each row, whether it is held out. `twins` has for each row one before it that is nearly the same.
+/// For each row, whether it is held out. `alike` has pairs of rows that are nearly the same.
 ///
 /// Where rows that are nearly the same leave no split as it was asked for, they are not kept together:
 /// the audit finds them on both sides then.
 pub fn hold_out(
     rows: &[Row],
-    twins: &[Option<usize>],
+    alike: &[(usize, usize)],
     share: Share,
     seed: u64,
 ) -> Result<Vec<bool>, SplitFault> {
-    let apart = |_| draw(rows, &vec![None; rows.len()], share, seed);
-    draw(rows, twins, share, seed).or_else(apart)
+    let apart = |_| draw(rows, &[], share, seed);
+    draw(rows, alike, share, seed).or_else(apart)
 }
 
-fn draw(rows: &[Row], twins: &[Option<usize>], share: Share, seed: u64) -> Result<Vec<bool>, SplitFault> {
+fn draw(rows: &[Row], alike: &[(usize, usize)], share: Share, seed: u64) -> Result<Vec<bool>, SplitFault> {
     let (asked, target) = match share {
         Share::Fraction(share) => (share.to_string(), (share * rows.len() as f64).round() as usize),
         Share::Rows(number) => (number.to_string(), usize::try_from(number).unwrap_or(usize::MAX)),
@@ -48,7 +49,7 @@ fn draw(rows: &[Row], twins: &[Option<usize>], share: Share, seed: u64) -> Resul
     if target >= rows.len() {
         return Err(SplitFault::NothingLeft { asked, rows: rows.len() });
     }
-    let mut sets = belonging_together(rows, twins);
+    let mut sets = belonging_together(rows, alike);
     if sets.len() == 1 {
         return Err(SplitFault::OneGroup { rows: rows.len() });
     }
@@ -72,43 +73,29 @@ fn draw(rows: &[Row], twins: &[Option<usize>], share: Share, seed: u64) -> Resul
 
 /// The rows in sets, each with all that shares a text, nearly so, or a group with it, directly or through others;
 /// in the order of the first row of each set.
-fn belonging_together(rows: &[Row], twins: &[Option<usize>]) -> Vec<Vec<usize>> {
-    // A forest in which each row points to an earlier one of its set, or to itself.
-    let mut parent: Vec<usize> = (0..rows.len()).collect();
+fn belonging_together(rows: &[Row], alike: &[(usize, usize)]) -> Vec<Vec<usize>> {
+    let mut forest = Forest::new(rows.len());
     let mut first_of_text = HashMap::new();
     let mut first_of_group = HashMap::new();
     for (i, row) in rows.iter().enumerate() {
-        join(&mut parent, *first_of_text.entry(fingerprint(&row.body)).or_insert(i), i);
+        forest.join(*first_of_text.entry(fingerprint(&row.body)).or_insert(i), i);
         if let Some(group) = &row.group {
-            join(&mut parent, *first_of_group.entry(group).or_insert(i), i);
+            forest.join(*first_of_group.entry(group).or_insert(i), i);
         }
-        if let Some(twin) = twins[i] {
-            join(&mut parent, twin, i);
-        }
+    }
+    for &(twin, row) in alike {
+        forest.join(twin, row);
     }
     let mut sets: Vec<Vec<usize>> = Vec::new();
     let mut set_of_root = HashMap::new();
     for i in 0..rows.len() {
-        let set = *set_of_root.entry(root(&mut parent, i)).or_insert_with(|| {
+        let set = *set_of_root.entry(forest.root(i)).or_insert_with(|| {
             sets.push(Vec::new());
             sets.len() - 1
         });
         sets[set].push(i);
     }
     sets
-}
-
-fn root(parent: &mut [usize], mut row: usize) -> usize {
-    while parent[row] != row {
-        parent[row] = parent[parent[row]];
-        row = parent[row];
-    }
-    row
-}
-
-fn join(parent: &mut [usize], a: usize, b: usize) {
-    let (a, b) = (root(parent, a), root(parent, b));
-    parent[a.max(b)] = a.min(b);
 }
 
 /// Equal for rows with the same text but for case and spacing, of whichever form.
@@ -137,12 +124,12 @@ mod tests {
     }
 
     fn held(rows: &[Row], share: Share, seed: u64) -> Vec<usize> {
-        let side = hold_out(rows, &vec![None; rows.len()], share, seed).unwrap();
+        let side = hold_out(rows, &[], share, seed).unwrap();
         (0..rows.len()).filter(|&i| side[i]).collect()
     }
 
     fn refused(rows: &[Row], share: Share, message: &str) {
-        assert_eq!(hold_out(rows, &vec![None; rows.len()], share, 0).unwrap_err().to_string(), message);
+        assert_eq!(hold_out(rows, &[], share, 0).unwrap_err().to_string(), message);
     }
 
     #[test]
@@ -164,7 +151,7 @@ mod tests {
         rows.extend([row("Two  words\n", None), row("two words", None)]);
         let mut seen = std::collections::HashSet::new();
         for seed in 0..40 {
-            let side = hold_out(&rows, &[None; 26], Share::Fraction(0.4), seed).unwrap();
+            let side = hold_out(&rows, &[], Share::Fraction(0.4), seed).unwrap();
             assert!(side[20..24].iter().all(|&on| on == side[20]), "seed {seed}");
             assert_eq!(side[24], side[25], "seed {seed}");
             seen.insert((side[20], side[24]));
@@ -175,15 +162,15 @@ mod tests {
     #[test]
     fn rows_that_are_nearly_the_same_stay_together_where_they_can() {
         let rows = distinct(10);
-        let mut twins = vec![None; 10];
-        (twins[4], twins[9]) = (Some(1), Some(4));
+        // Of these three the last is like both others.
+        let alike = [(1, 9), (4, 9)];
         for seed in 0..20 {
-            let side = hold_out(&rows, &twins, Share::Rows(4), seed).unwrap();
+            let side = hold_out(&rows, &alike, Share::Rows(4), seed).unwrap();
             assert!(side[1] == side[4] && side[4] == side[9], "seed {seed}");
         }
-        let all_alike: Vec<_> = (0..10).map(|i: usize| i.checked_sub(1)).collect();
+        let all_alike: Vec<_> = (1..10).map(|i| (i - 1, i)).collect();
         let side = hold_out(&rows, &all_alike, Share::Rows(3), 0).unwrap();
-        assert_eq!(side, hold_out(&rows, &[None; 10], Share::Rows(3), 0).unwrap());
+        assert_eq!(side, hold_out(&rows, &[], Share::Rows(3), 0).unwrap());
     }
 
     #[test]
