@@ -3,7 +3,8 @@
 //! A row is the set of its runs of three words; how much two sets share is estimated by `MinHash`
 //! (Broder 1997) and candidates are found by bands of it (Leskovec, Rajaraman and Ullman, "Mining of
 //! Massive Datasets", section 3.4). What a large share of all rows has in common, such as a system
-//! message or a fixed question, makes no two rows alike and is left out. Own hashing throughout: the same
+//! message or a fixed question, makes no two rows alike and is left out, unless a row is hardly anything
+//! else. Own hashing throughout: the same
 //! rows are alike on every machine and with every version of a library.
 
 use super::forest::Forest;
@@ -19,9 +20,13 @@ pub const ALIKE: f64 = 0.8;
 const RUN: usize = 3;
 /// Fewest runs of a row that is compared: shorter ones are alike by chance. Equal ones are found as such.
 const FEWEST: usize = 8;
-/// A run in more than this share of the rows, and in more than this many of them, belongs to all.
+/// A run in more than this share of the rows, and in more than this many of them, is taken for a part of a
+/// template.
 const COMMON_SHARE: f64 = 0.1;
 const COMMON_ROWS: f64 = 20.0;
+/// Of a row that has nothing else to be compared by, only one in more than this share of the rows is: what
+/// many rows share, which are one text with a word changed, is no template but what makes them alike.
+const TEMPLATE_SHARE: f64 = 0.9;
 /// Counters of the runs. Runs that share one by chance only seem more common.
 const COUNTERS: usize = 1 << 22;
 
@@ -70,11 +75,16 @@ pub fn sketches(rows: &[&Body]) -> Vec<Option<Sketch>> {
         let counter = &mut counters[counter_of(*run)];
         *counter = counter.saturating_add(1);
     }
-    let most = (COMMON_SHARE * rows.len() as f64).max(COMMON_ROWS);
-    let own = |run: &u64| f64::from(counters[counter_of(*run)]) <= most;
+    let of_share = |share: f64| (share * rows.len() as f64).max(COMMON_ROWS);
+    let (common, template) = (of_share(COMMON_SHARE), of_share(TEMPLATE_SHARE));
+    let in_at_most = |most: f64, runs: &[u64]| -> Vec<u64> {
+        runs.iter().copied().filter(|run| f64::from(counters[counter_of(*run)]) <= most).collect()
+    };
     let sketch = |runs: &Vec<u64>| {
-        let runs: Vec<u64> = runs.iter().copied().filter(|run| own(run)).collect();
-        (runs.len() >= FEWEST).then(|| Sketch::of(&runs))
+        // By half as many, since of a text in about so many rows some runs are in a few more than others.
+        let has_own = in_at_most(common / 2.0, runs).len() >= FEWEST;
+        let compared = in_at_most(if has_own { common } else { template }, runs);
+        (compared.len() >= FEWEST).then(|| Sketch::of(&compared))
     };
     runs.par_iter().map(sketch).collect()
 }
@@ -269,6 +279,27 @@ mod tests {
             Body::Chat(vec![message(Role::System, &frame), message(Role::User, &row(i))])
         };
         assert_eq!(twins_of(&[chat(1), chat(2), chat(1)]), [None, None, Some(0)]);
+    }
+
+    #[test]
+    fn rows_that_are_alike_are_found_however_many_they_are() {
+        // One text with one word changed, now here, now there.
+        let copy = |i: usize| {
+            let mut words = [row(500), row(501)].concat();
+            words[i % 80] = format!("other{i}");
+            text(&words)
+        };
+        let others = || (0..70).map(|i| text(&row(i)));
+        for copies in [9, 11, 19, 21, 23, 30, 200] {
+            let rows: Vec<Body> = (0..copies).map(copy).chain(others()).collect();
+            let pairs = pairs_of(&rows);
+            let meets = |row: usize| pairs.iter().any(|&(a, b)| a == row || b == row);
+            assert!((0..copies).all(meets), "{copies}");
+            assert!(pairs.iter().all(|&(_, row)| row < copies), "{copies}: {pairs:?}");
+        }
+        // What all rows share is still none of it, though they have too little besides.
+        let framed = |i: usize| text(&[row(500), row(i)[..3].to_vec()].concat());
+        assert!(pairs_of(&(0..100).map(framed).collect::<Vec<_>>()).is_empty());
     }
 
     #[test]
