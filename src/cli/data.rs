@@ -70,24 +70,44 @@ fn rows(n: usize, one: &str, more: &str) -> String {
     format!("{} {}", counted(n, "row"), if n == 1 { one } else { more })
 }
 
+/// What is said of rows on two sides: whether the twins are trained on, whether they are the same, the words
+/// for one and for more, and what loss they flatter.
+const TWICE: [(bool, bool, &str, &str, &str); 4] = [
+    (true, true, "is held out and also trained on", "are held out and also trained on", "eval"),
+    (
+        true,
+        false,
+        "is held out and nearly the same as one that is trained on",
+        "are held out and nearly the same as some that are trained on",
+        "eval",
+    ),
+    (
+        false,
+        true,
+        "of the test also decides when to stop, as a validation row",
+        "of the test also decide when to stop, as validation rows",
+        "test",
+    ),
+    (
+        false,
+        false,
+        "of the test is nearly the same as a validation row, which decides when to stop",
+        "of the test are nearly the same as validation rows, which decide when to stop",
+        "test",
+    ),
+];
+
 /// What the rows themselves show; that few are held out depends on the length of the run, and is measured in it.
 pub(super) fn warnings(dataset: &Dataset) -> Vec<String> {
     let audit = &dataset.audit;
     let mut warnings = Vec::new();
     let first = |sources: &[Source]| sources.first().map(|source| place(dataset, *source));
-    let (same, near): (Vec<&Leak>, Vec<&Leak>) = audit.leaks.iter().partition(|leak| leak.likeness == 1.0);
-    let twice = [
-        (same, "is held out and also trained on", "are held out and also trained on"),
-        (
-            near,
-            "is held out and nearly the same as one that is trained on",
-            "are held out and nearly the same as some that are trained on",
-        ),
-    ];
-    for (leaks, one, more) in twice {
+    for (is_trained_on, same, one, more, what) in TWICE {
+        let of_kind = |leak: &&Leak| (leak.is_trained_on, leak.likeness == 1.0) == (is_trained_on, same);
+        let leaks: Vec<&Leak> = audit.leaks.iter().filter(of_kind).collect();
         if let Some(leak) = leaks.first() {
             warnings.push(format!(
-                "{}, the first is {} (see {}): the eval loss will look too good",
+                "{}, the first is {} (see {}): the {what} loss will look too good",
                 rows(leaks.len(), one, more),
                 place(dataset, leak.row),
                 place(dataset, leak.twin)
@@ -283,7 +303,8 @@ fn document(config: &Config, dataset: &Dataset, faults: &[DataError]) -> Value {
     };
     let leak = |leak: &Leak| {
         json!({
-            "row": place(dataset, leak.row), "twin": place(dataset, leak.twin), "likeness": leak.likeness,
+            "row": place(dataset, leak.row), "twin": place(dataset, leak.twin), "trained_on": leak.is_trained_on,
+            "likeness": leak.likeness,
         })
     };
     let (emptied, unusable): (Vec<_>, Vec<_>) =

@@ -65,6 +65,9 @@ pub struct Leak {
     pub row: Source,
     /// The first row with the same text on a side that decides before it, or with nearly the same.
     pub twin: Source,
+    /// Whether the twin is trained on. Where it is not, it is a validation row, by which the best adapter
+    /// is chosen and the end of the run: a test row that repeats it is no judge of either.
+    pub is_trained_on: bool,
     /// Share of the text that both have; 1 where it is the same.
     pub likeness: f64,
 }
@@ -81,21 +84,24 @@ pub(super) struct Audited {
 
 /// Counts what the three sides hold.
 pub(super) fn audit(train: &[Audited], valid: &[Audited], test: &[Audited]) -> Audit {
-    let mut first_seen: HashMap<u128, Source> = HashMap::new();
-    let (mut alike, mut sources) = (Index::default(), Vec::new());
+    // Where a row was seen, and whether it is trained on.
+    let mut first_seen: HashMap<u128, (Source, bool)> = HashMap::new();
+    let (mut alike, mut places) = (Index::default(), Vec::new());
     let mut leaks = Vec::new();
-    for side in [train, valid, test] {
+    for (side, trains) in [(train, true), (valid, false), (test, false)] {
         let twin = |row: &Audited| {
             let same = first_seen.get(&row.fingerprint).map(|&twin| (twin, 1.0));
-            let near = || alike.find(row.sketch.as_ref()?).map(|(twin, likeness)| (sources[twin], likeness));
-            same.or_else(near).map(|(twin, likeness)| Leak { row: row.source, twin, likeness })
+            let near = || alike.find(row.sketch.as_ref()?).map(|(twin, likeness)| (places[twin], likeness));
+            let ((twin, is_trained_on), likeness) = same.or_else(near)?;
+            Some(Leak { row: row.source, twin, is_trained_on, likeness })
         };
         leaks.extend(side.iter().filter_map(twin));
         for row in side {
-            first_seen.entry(row.fingerprint).or_insert(row.source);
+            let place = (row.source, trains);
+            first_seen.entry(row.fingerprint).or_insert(place);
             if let Some(sketch) = &row.sketch {
-                alike.insert(sketch, sources.len());
-                sources.push(row.source);
+                alike.insert(sketch, places.len());
+                places.push(place);
             }
         }
     }
@@ -198,8 +204,8 @@ mod tests {
         assert_eq!(
             audit.leaks,
             [
-                Leak { row: at(1, 2), twin: at(0, 1), likeness: 1.0 },
-                Leak { row: at(2, 5), twin: at(1, 1), likeness: 1.0 }
+                Leak { row: at(1, 2), twin: at(0, 1), is_trained_on: true, likeness: 1.0 },
+                Leak { row: at(2, 5), twin: at(1, 1), is_trained_on: false, likeness: 1.0 }
             ]
         );
         assert_eq!(audit.blank_answers, [at(0, 3)]);
@@ -211,7 +217,9 @@ mod tests {
         assert_eq!(audit.leaks.len(), 2);
         let near = super::audit(&train[..2], &[row(at(1, 1), 1, short())], &[]).leaks[0];
         assert_eq!((near.row, near.twin), (at(1, 1), at(0, 1)));
-        assert!((near::ALIKE..1.0).contains(&near.likeness));
+        assert!(near.is_trained_on && (near::ALIKE..1.0).contains(&near.likeness));
+        let near = super::audit(&[], &train[..1], &[row(at(2, 1), 1, short())]).leaks[0];
+        assert!(!near.is_trained_on && (near::ALIKE..1.0).contains(&near.likeness));
     }
 
     #[test]

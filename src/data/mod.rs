@@ -301,7 +301,7 @@ mod tests {
         assert_eq!((splits.train.len(), splits.valid.len(), splits.test.len()), (4, 2, 1));
         assert_eq!(dataset.files.len(), 3);
         let (row, twin) = (Source { file: 1, line: 2 }, Source { file: 0, line: 3 });
-        assert_eq!(dataset.audit.leaks, [audit::Leak { row, twin, likeness: 1.0 }]);
+        assert_eq!(dataset.audit.leaks, [audit::Leak { row, twin, is_trained_on: true, likeness: 1.0 }]);
         assert_eq!(dataset.audit.test.rows, 1);
     }
 

@@ -99,6 +99,30 @@ fn a_text_with_a_word_changed_thirty_times_stays_on_one_side() {
 }
 
 #[test]
+fn test_rows_that_repeat_validation_rows_are_not_called_trained_on() {
+    let place = planted();
+    let mut near = words(101);
+    near[1] = "another".into();
+    place.write("held.jsonl", &[row(&words(100), "New."), row(&words(101), "Newer.")].concat());
+    place.write("test.jsonl", &[row(&words(100), "New."), row(&near, "Newer.")].concat());
+    let sets = ["data.valid=\"held.jsonl\"", "data.test=\"test.jsonl\"", "data.max_length=512"];
+    let found = document(&place, &sets.map(|set| ["--set", set]).concat(), 0);
+    let trained_on: Vec<_> =
+        found["leaks"].as_array().expect("a list").iter().map(|leak| &leak["trained_on"]).collect();
+    assert_eq!(trained_on, [&json!(false); 2], "{found}");
+    let warnings = found["warnings"].to_string();
+    for warning in [
+        "1 row of the test also decides when to stop, as a validation row, the first is test.jsonl:1 \
+         (see held.jsonl:1): the test loss will look too good",
+        "1 row of the test is nearly the same as a validation row, which decides when to stop, the first is \
+         test.jsonl:2 (see held.jsonl:2): the test loss will look too good",
+    ] {
+        assert!(warnings.contains(warning), "{warnings}");
+    }
+    assert!(!warnings.contains("trained on"), "{warnings}");
+}
+
+#[test]
 fn rows_that_cannot_be_learnt_from_are_listed_together_and_refused() {
     let place = Place::new();
     let rows = [
