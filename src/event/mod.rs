@@ -159,6 +159,9 @@ pub struct DataInfo {
     /// Checksum of the validation rows as tokens: runs of one checksum were judged by the same rows.
     #[serde(default)]
     pub valid_checksum: u32,
+    /// Checksum of the test rows as tokens; 0 where unknown, and where there are none.
+    #[serde(default)]
+    pub test_checksum: u32,
 }
 
 /// The settings of a run that a finding or an advice may depend on; `None` where unknown.

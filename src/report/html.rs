@@ -373,9 +373,13 @@ fn made_of(out: &mut String, snapshot: &Snapshot, about: &About) {
             say("held-out tokens", fmt::count(data.valid_tokens));
         }
         if data.train_checksum != 0 {
+            let test = match data.test_checksum {
+                0 => String::new(),
+                test => format!(", {test:08x} test"),
+            };
             say(
                 "checksums of the rows",
-                format!("{:08x} train, {:08x} held out", data.train_checksum, data.valid_checksum),
+                format!("{:08x} train, {:08x} held out{test}", data.train_checksum, data.valid_checksum),
             );
         }
     }

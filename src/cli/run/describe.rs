@@ -50,6 +50,7 @@ pub(super) fn describe(
             valid_tokens: audit.valid.loss_tokens,
             train_checksum: data::checksum(&dataset.splits.train),
             valid_checksum: data::checksum(&dataset.splits.valid),
+            test_checksum: data::checksum(&dataset.splits.test),
         }),
         total_steps: Some(plan.total_steps),
         steps_per_epoch: Some(plan.steps_per_epoch as f64),
@@ -90,7 +91,14 @@ pub(super) fn same_inputs(now: &RunInfo, then: &RunInfo, root: &Path) -> Result<
     let checksum = |info: &RunInfo| info.model.as_ref().map(|model| model.checksum).filter(|sum| *sum != 0);
     let weights = checksum(then).is_none_or(|then| checksum(now) == Some(then));
     let model = size(now) == size(then) && weights;
-    for (what, same) in [("the rows have", now.data == then.data), ("the model has", model)] {
+    // A log of a version that noted nothing of the test rows says as much of others.
+    let then_rows = then.data.clone().map(|mut data| {
+        if let (0, Some(now)) = (data.test_checksum, &now.data) {
+            data.test_checksum = now.test_checksum;
+        }
+        data
+    });
+    for (what, same) in [("the rows have", now.data == then_rows), ("the model has", model)] {
         if !same {
             return Err(Failure::usage(anyhow!(
                 "{}: {what} changed since this run began\n  hint: put the old files back, or start anew with tune run",
@@ -146,5 +154,17 @@ mod tests {
             "{refused:?}"
         );
         assert!(refused[2].starts_with("runs/one: the rows have changed since"), "{refused:?}");
+        let tested = |test_rows, test_checksum| RunInfo {
+            data: Some(DataInfo { test_rows, test_checksum, ..DataInfo::default() }),
+            ..of(10, 1, 7)
+        };
+        assert!(goes_on(tested(4, 9), tested(4, 9)).is_ok());
+        assert!(goes_on(tested(4, 9), tested(4, 0)).is_ok());
+        for now in [tested(4, 8), tested(0, 0)] {
+            let refused = goes_on(now, tested(4, 9)).unwrap_err();
+            assert!(refused.starts_with("runs/one: the rows have changed since"), "{refused}");
+        }
+        // Rows to test on that a run did not begin with are others, too.
+        assert!(goes_on(tested(4, 9), tested(0, 0)).is_err());
     }
 }
