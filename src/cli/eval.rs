@@ -65,6 +65,9 @@ pub(super) fn eval(args: &EvalArgs) -> Outcome {
     let options = EncodeOptions { max_length: config.data.max_length, mask_prompt: config.data.mask_prompt };
     let rows = data::load_rows(&args.data, "--data", &encoder, options).map_err(Failure::usage)?;
     let model = open::model(&config, &encoder, &device).map_err(Failure::usage)?;
+    if let Some(run) = &args.run {
+        open::warn_of_base(&open_run(run)?, &config, &model);
+    }
     let adapter = match adapter {
         Some(folder) => peft::read(&folder, &model.spec, &model.device).map_err(Failure::usage)?,
         None => Adapter::none(&model.spec),

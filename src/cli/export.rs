@@ -2,13 +2,13 @@
 //!
 //! A folder is filled beside its place and moved there, so that one of that name is never half made.
 
-use super::{Failure, Outcome, Output, code, open_run, print, replay, say};
+use super::{Failure, Outcome, Output, code, open, open_run, print, replay, say};
 use crate::config;
 use crate::device;
-use crate::model::BUILTIN;
 use crate::model::adapter::{gguf, merged, mlx, peft};
 use crate::model::lora::Adapter;
 use crate::model::spec::Spec;
+use crate::model::{BUILTIN, checksum_of};
 use crate::store::RunDir;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
@@ -106,6 +106,9 @@ pub(super) fn export(args: &ExportArgs) -> Outcome {
     let config = config::load::load(&dir.config(), &[]).map_err(Failure::usage)?;
     let base = &config.model.path;
     let spec = Spec::of(base).map_err(Failure::usage)?;
+    if args.to == Format::Merged {
+        checksum_of(base).and_then(|now| open::same_base(&dir, base, now)).map_err(Failure::usage)?;
+    }
     let folder = args.checkpoint.folder(&dir).map_err(Failure::usage)?;
     if args.checkpoint == Which::Best && !args.output.quiet && has_learnt_nothing(&dir) {
         say(

@@ -146,6 +146,7 @@ fn pair(args: &GenerateArgs, sampling: Sampling) -> Result<Pair, Failure> {
     // How long the rows were that it learnt from is no limit to what it is asked.
     config.data.max_length = Spec::of(&config.model.path).map_err(Failure::usage)?.max_positions;
     let model = open::model(&config, &encoder, &device).map_err(Failure::usage)?;
+    open::warn_of_base(&dir, &config, &model);
     let adapter = peft::read(&dir.best(), &model.spec, &model.device).map_err(Failure::usage)?;
     let none = Adapter::none(&model.spec);
     let like = instructed(like(&config), args, &encoder).map_err(Failure::usage)?;

@@ -1,10 +1,14 @@
-//! What a configuration names, opened: the tokenizer, the device, the model.
+//! What a configuration names, opened: the tokenizer, the device, the model; and whether that is still the one
+//! of a run.
 
 use super::{Output, named, say};
 use crate::config::Config;
 use crate::data::encode::{Encoder, TokenizerFiles};
 use crate::device::{self, Chosen};
+use crate::event::Event;
+use crate::event::record::Record;
 use crate::model::{BUILTIN, CausalLm, base, no_folder};
+use crate::store::RunDir;
 use anyhow::{Result, bail, ensure};
 use std::path::Path;
 
@@ -56,4 +60,30 @@ pub(super) fn model(config: &Config, encoder: &Encoder, chosen: &Chosen) -> Resu
         model.spec.vocab
     );
     Ok(model)
+}
+
+/// Says that the base at `path` is the one that a run was trained on, by its checksum and the run's log: an
+/// adapter is a difference to that one, and added to another it is noise. A log that does not tell says
+/// nothing against it.
+pub(super) fn same_base(dir: &RunDir, path: &str, checksum: u32) -> Result<()> {
+    let begun = |record: Record| match record.event {
+        Event::RunStarted(info) => info.model,
+        _ => None,
+    };
+    let trained_on = dir.records().ok().and_then(|records| records.into_iter().find_map(begun));
+    let other = trained_on.is_some_and(|model| model.checksum != 0 && model.checksum != checksum);
+    ensure!(
+        !other,
+        "model.path = {path:?}: these are not the weights that {} was trained on\n  \
+         hint: put the old files back, or train anew with tune run",
+        dir.root().display()
+    );
+    Ok(())
+}
+
+/// Warns where the base is no longer the one that a run was trained on.
+pub(super) fn warn_of_base(dir: &RunDir, config: &Config, model: &CausalLm) {
+    if let Err(other) = same_base(dir, &config.model.path, model.checksum) {
+        say(&format!("warning: {other}"));
+    }
 }

@@ -23,12 +23,7 @@ impl CausalLm {
     /// Names the file and the tensor or key that is wrong.
     pub fn load(path: &str, dtype: Dtype, max_length: usize, device: &Device) -> Result<Self> {
         let spec = Spec::of(path)?;
-        let weights = if path == BUILTIN {
-            Weights::embedded("the embedded base model", base::WEIGHTS)?
-        } else {
-            Weights::open(Path::new(path))?
-        };
-        build(spec, weights, dtype, max_length, device)
+        build(spec, weights_of(path)?, dtype, max_length, device)
     }
 }
 
@@ -159,12 +154,23 @@ fn build(
 /// # Errors
 /// When its files cannot be opened.
 pub fn precision_of(path: &str, dtype: Dtype, device: &Device) -> Result<DType> {
-    let weights = if path == BUILTIN {
-        Weights::embedded("the embedded base model", base::WEIGHTS)?
-    } else {
-        Weights::open(Path::new(path))?
-    };
-    Ok(precision(dtype, &weights, Kernels::for_device(device), device))
+    Ok(precision(dtype, &weights_of(path)?, Kernels::for_device(device), device))
+}
+
+/// The checksum of a model that is not loaded, [`CausalLm::checksum`].
+///
+/// # Errors
+/// When its files cannot be opened.
+pub fn checksum_of(path: &str) -> Result<u32> {
+    Ok(weights_of(path)?.checksum())
+}
+
+/// The weights of a model that is named as [`CausalLm::load`] has it.
+fn weights_of(path: &str) -> Result<Weights> {
+    if path == BUILTIN {
+        return Weights::embedded("the embedded base model", base::WEIGHTS);
+    }
+    Weights::open(Path::new(path))
 }
 
 /// How frozen matrices are kept.

@@ -16,7 +16,7 @@ pub mod plan;
 pub mod spec;
 pub mod weights;
 
-pub use load::{no_folder, precision_of};
+pub use load::{checksum_of, no_folder, precision_of};
 
 use crate::kernel::{Dropout, HeadLoss, Kernels, Layout, Rope, Weight, on_a_worker};
 use anyhow::Result;

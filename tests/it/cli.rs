@@ -112,7 +112,7 @@ impl Place {
     }
 
     /// Copies the embedded model here as a folder in Hugging Face form.
-    fn model(&self) {
+    pub fn model(&self) {
         std::fs::create_dir(self.path("model")).expect("a folder");
         for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
             std::fs::copy(Path::new(BASE).join(name), self.path("model").join(name)).expect("a copy");

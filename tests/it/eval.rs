@@ -115,6 +115,49 @@ fn what_is_handed_over_is_the_same_model() {
 }
 
 #[test]
+fn a_base_that_was_changed_since_the_run_is_not_passed_over() {
+    let place = Place::new();
+    place.model();
+    place.whole(&["--set", "model.path=model"]);
+    let eval = ["eval", OUT, "--data", "rows.jsonl"];
+    let generate = ["generate", OUT, "-p", "red: ", "--max-tokens", "2"];
+    let (peft, merged) =
+        (["export", OUT, "--to", "peft"], ["export", OUT, "--to", "merged", "--out", "whole"]);
+    let changed = format!("these are not the weights that {OUT} was trained on\n  hint: ");
+    for arguments in [&eval[..], &generate, &merged] {
+        let output = place.tune(arguments);
+        assert!(output.status.success() && !stderr(&output).contains(&changed), "{}", stderr(&output));
+    }
+    std::fs::remove_dir_all(place.path("whole")).expect("it was there");
+    // One bit of one weight: that of the first tensor, behind the header.
+    let path = place.path("model/model.safetensors");
+    let mut weights = std::fs::read(&path).expect("weights");
+    let header = weights.first_chunk().copied().map(u64::from_le_bytes).expect("its length");
+    weights[8 + usize::try_from(header).expect("a length")] ^= 1;
+    std::fs::write(&path, weights).expect("a file is written");
+    for arguments in [&eval[..], &generate] {
+        let output = place.tune(arguments);
+        let told = stderr(&output);
+        assert!(told.starts_with("warning: ") || told.contains("\nwarning: "), "{told}");
+        assert!(output.status.success() && told.contains(&changed), "{told}");
+    }
+    let refused = place.tune(&merged);
+    let told = stderr(&refused);
+    assert!(told.starts_with("error: model.path = ") && told.contains(&changed), "{told}");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!place.path("whole").exists());
+    // What only hands over the adapter does not need the base.
+    assert!(place.tune(&peft).status.success());
+    // A log that says nothing of the weights says nothing against them.
+    let log = format!("{OUT}/run.jsonl");
+    let text = std::fs::read_to_string(place.path(&log)).expect("a log");
+    let (before, after) = text.split_once("\"checksum\":").expect("a checksum");
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    place.write(&log, &format!("{before}\"checksum\":0{rest}"));
+    assert!(place.tune(&merged).status.success());
+}
+
+#[test]
 fn mistakes_are_named() {
     let (place, ..) = judged();
     let refuses = |arguments: &[&str], expected: &str| {
