@@ -27,6 +27,7 @@ mod run;
 mod runs;
 mod signals;
 mod source;
+mod stopping;
 mod ties;
 mod watch;
 mod wire;

@@ -5,19 +5,18 @@
 //! wishes of other processes and early stopping.
 
 use super::notify::{self, Notifier};
+use super::stopping::Stopping;
 use super::ties::Ties;
 use super::wishes::Wishes;
 use super::{printed, say};
-use crate::config::{EarlyStopping, StopRule};
-use crate::curve::EvalPoint;
+use crate::config::EarlyStopping;
 use crate::dashboard::{self, Command, Trainer};
 use crate::diagnosis::Limits;
-use crate::diagnosis::stopping::{GeneralisationLoss, Observation, Patience, ProgressQuotient, Rule, Uphill};
 use crate::event::record::Record;
 use crate::event::sink::{Control, Sink};
 use crate::event::{CheckpointRole, CheckpointSaved, Event, Split, StopReason};
 use crate::fmt::fixed;
-use crate::monitor::{Monitor, Snapshot};
+use crate::monitor::Monitor;
 use crate::report::text;
 use crate::store::RunDir;
 use crate::store::control::ControlDir;
@@ -64,10 +63,8 @@ pub(super) struct Wire {
     view: View,
     /// The judgement that a rule goes by.
     monitor: Monitor,
-    /// What may end the run, if anything.
-    rule: Option<Rule>,
-    /// Early stopping has fired.
-    stop: bool,
+    /// What may end the run early.
+    stopping: Stopping,
     aides: Aides,
     /// What other processes ask for.
     asked: ControlDir,
@@ -91,12 +88,9 @@ impl Wire {
         for record in &past.records {
             monitor.apply(record);
         }
-        let mut rule = stopping.enabled.then(|| rule(stopping));
+        let mut stopping = Stopping::new(stopping);
         let snapshot = monitor.snapshot();
-        let mut stop = false;
-        for point in &snapshot.curves.eval {
-            stop = rule.as_mut().is_some_and(|rule| rule.observe(&observation(&snapshot, point)));
-        }
+        snapshot.curves.eval.iter().for_each(|point| stopping.look(&snapshot, point));
         // That was told when it happened.
         aides.notifier.know(OWN, &snapshot);
         let asked = ControlDir::of(dir);
@@ -109,8 +103,7 @@ impl Wire {
             dir: dir.clone(),
             view,
             monitor,
-            rule,
-            stop,
+            stopping,
             aides,
             asked,
             asked_to_wait: false,
@@ -166,10 +159,10 @@ impl Wire {
         self.monitor.apply(record);
         let snapshot = self.monitor.snapshot();
         let evaluated = matches!(&record.event, Event::Eval(stats) if stats.split == Split::Valid);
-        if let (Some(rule), Some(point), true) = (&mut self.rule, snapshot.curves.eval.last(), evaluated) {
-            self.stop = rule.observe(&observation(&snapshot, point));
+        if let Some(point) = snapshot.curves.eval.last().filter(|_| evaluated) {
+            self.stopping.look(&snapshot, point);
         }
-        self.aides.notifier.look(OWN, &snapshot.run.name, &snapshot, self.stop);
+        self.aides.notifier.look(OWN, &snapshot.run.name, &snapshot, self.stopping.has_fired);
         match &record.event {
             Event::Eval(_) if evaluated => self.aides.ties.put_by(snapshot.curves),
             Event::CheckpointSaved(CheckpointSaved { role: CheckpointRole::Last, .. }) => {
@@ -223,7 +216,11 @@ impl Sink for Wire {
         if self.failure.is_some() {
             return Control::Stop(StopReason::Interrupted);
         }
-        let early = if self.stop { Control::Stop(StopReason::EarlyStopping) } else { Control::Continue };
+        let early = if self.stopping.has_fired {
+            Control::Stop(StopReason::EarlyStopping)
+        } else {
+            Control::Continue
+        };
         if matches!(event, Event::Step(_)) {
             heed(&self.asked, &self.aides.wishes, &mut self.asked_to_wait);
             if self.aides.wishes.pauses() {
@@ -231,28 +228,6 @@ impl Sink for Wire {
             }
         }
         self.aides.wishes.answer(event).max(early)
-    }
-}
-
-/// What a rule is shown of an evaluation.
-fn observation<'a>(snapshot: &Snapshot<'a>, point: &EvalPoint) -> Observation<'a> {
-    Observation { eval_loss: point.loss, train_loss: point.train_loss, diagnosis: snapshot.diagnosis }
-}
-
-/// Prechelt's thresholds: of those that he tried, ones that stop neither first nor last.
-const GL: f64 = 5.0;
-const PQ: f64 = 0.75;
-const UP: f64 = 2.0;
-
-/// The rule that a configuration names.
-fn rule(stopping: &EarlyStopping) -> Rule {
-    let threshold = |usual| stopping.threshold.unwrap_or(usual);
-    match stopping.rule {
-        StopRule::Patience => Rule::Patience(Patience::new(stopping.patience, stopping.min_delta)),
-        StopRule::Verdict => Rule::Verdict,
-        StopRule::Gl => Rule::GeneralisationLoss(GeneralisationLoss::new(threshold(GL))),
-        StopRule::Pq => Rule::ProgressQuotient(ProgressQuotient::new(threshold(PQ))),
-        StopRule::Up => Rule::Uphill(Uphill::new(threshold(UP).round() as usize)),
     }
 }
 
