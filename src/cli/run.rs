@@ -207,6 +207,8 @@ fn passed_on(args: &RunArgs) -> impl Iterator<Item = &OsStr> {
 fn fresh(args: &RunArgs, path: &Path, wishes: &Wishes) -> Result<Prepared, Failure> {
     let mut config = config::load::load(path, &args.overrides).map_err(Failure::usage)?;
     let (model, dataset, encoder) = load(args, &mut config).map_err(Failure::usage)?;
+    // What "auto" comes to depends on the machine, and a run may go on on another.
+    config.model.dtype = model.precision();
     let state = fresh_state(&config, &model).map_err(Failure::usage)?;
     let text = anchored(config.clone()).and_then(|config| Ok(config.to_toml()?)).map_err(Failure::usage)?;
     wishes.check()?;

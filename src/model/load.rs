@@ -25,6 +25,11 @@ impl CausalLm {
         let spec = Spec::of(path)?;
         build(spec, weights_of(path)?, dtype, max_length, device)
     }
+
+    /// How its frozen matrices are kept, as a configuration says it; never [`Dtype::Auto`].
+    pub fn precision(&self) -> Dtype {
+        if self.dtype == DType::BF16 { Dtype::Bf16 } else { Dtype::F32 }
+    }
 }
 
 impl Spec {

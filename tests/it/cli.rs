@@ -806,3 +806,14 @@ fn a_full_disk() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(curve(&place.log()), curve(&Place::new().whole(&[])));
 }
+
+#[test]
+fn a_run_keeps_the_precision_that_auto_came_to() {
+    let place = Place::new();
+    let log = place.whole(&["--set", "model.dtype=auto", "--set", "train.steps=1"]);
+    let kept = std::fs::read_to_string(place.path(OUT).join("config.toml")).expect("a configuration");
+    let computed_on = log[0]["model"]["device"].as_str().expect("where and how");
+    let dtype = computed_on.rsplit(", ").next().expect("how");
+    assert!(["f32", "bf16"].contains(&dtype), "{computed_on}");
+    assert!(kept.contains(&format!("\ndtype = \"{dtype}\"\n")), "{kept}");
+}
