@@ -2,6 +2,7 @@
 //! time, and with what the system offers without asking for more. What cannot be measured is missing.
 
 use crate::dashboard::{Gpu, System};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -93,11 +94,54 @@ pub(super) fn free() -> Option<u64> {
     memory().map(|(used, all)| all.saturating_sub(used))
 }
 
-/// Memory of the machine: used, and all there is.
+/// Memory, used and all there is: of the machine, or of the container that allows less of it.
 fn memory() -> Option<(u64, u64)> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let all = kilobytes(&info, "MemTotal:")?;
-    Some((all.saturating_sub(kilobytes(&info, "MemAvailable:")?), all))
+    let machine = (all.saturating_sub(kilobytes(&info, "MemAvailable:")?), all);
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let allowed = places(&groups).into_iter().filter_map(|place| {
+        let read = |name| std::fs::read_to_string(place.folder.join(name)).ok();
+        allowed(&read(place.limit)?, &read(place.used)?, &read("memory.stat").unwrap_or_default())
+    });
+    allowed.chain([machine]).min_by_key(|(used, all)| all.saturating_sub(*used))
+}
+
+/// A folder in which the kernel says what a group of processes may have, and the names of its files.
+#[derive(Debug, PartialEq)]
+struct Place {
+    folder: PathBuf,
+    limit: &'static str,
+    used: &'static str,
+}
+
+/// Where limits may be that hold for a process, by its `/proc/self/cgroup`: those of its own group and of
+/// all that this one is in, of the second version and of the first.
+fn places(groups: &str) -> Vec<Place> {
+    let of_line = |line: &str| -> Option<Vec<Place>> {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?.trim_start_matches('/'));
+        let (root, limit, used) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max", "memory.current"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes")
+            }
+            _ => return None,
+        };
+        let folders = Path::new(path).ancestors().map(|group| Path::new(root).join(group));
+        Some(folders.map(|folder| Place { folder, limit, used }).collect())
+    };
+    groups.lines().filter_map(of_line).flatten().collect()
+}
+
+/// What a group of processes has and may have, by the texts of the kernel's files; `None` where it may have
+/// all there is. What was read from files and is kept in case it is read again, is given back when asked for.
+fn allowed(limit: &str, used: &str, stat: &str) -> Option<(u64, u64)> {
+    let (limit, used) = (limit.trim().parse().ok()?, used.trim().parse::<u64>().ok()?);
+    let kept = |name| figure(stat, name);
+    // The first version says of a group alone and of all in it together.
+    let kept = kept("total_inactive_file ").or_else(|| kept("inactive_file ")).unwrap_or(0);
+    Some((used.saturating_sub(kept), limit))
 }
 
 /// The figure behind a name, in bytes.
@@ -154,6 +198,46 @@ mod tests {
         let mut family = family(10, &all);
         family.sort_unstable();
         assert_eq!(family, [10, 20, 21, 30]);
+    }
+
+    #[test]
+    fn a_container_may_allow_less_than_the_machine_has() {
+        assert_eq!(allowed("8589934592\n", "2147483648\n", ""), Some((2 << 30, 8 << 30)));
+        let stat = "anon 1073741824\ninactive_file 536870912\nactive_file 7\n";
+        assert_eq!(allowed("8589934592\n", "2147483648\n", stat), Some((3 << 29, 8 << 30)));
+        // The first version: those of the group alone, and all in it.
+        let stat = "inactive_file 1\ntotal_inactive_file 1048576\n";
+        assert_eq!(allowed("1073741824\n", "2097152\n", stat), Some((MIB, 1 << 30)));
+        // No limit, by the second version and by the first, which names more than any machine has.
+        assert_eq!(allowed("max\n", "2147483648\n", ""), None);
+        assert!(allowed("9223372036854771712\n", "4096\n", "").is_some_and(|(_, all)| all > 1 << 60));
+        assert_eq!(allowed("", "", ""), None);
+    }
+
+    #[test]
+    fn limits_are_looked_for_from_the_own_group_up() {
+        let folders = |groups| -> Vec<String> {
+            places(groups).iter().map(|place| place.folder.join(place.limit).display().to_string()).collect()
+        };
+        assert_eq!(
+            folders("0::/user.slice/job.scope\n"),
+            [
+                "/sys/fs/cgroup/user.slice/job.scope/memory.max",
+                "/sys/fs/cgroup/user.slice/memory.max",
+                "/sys/fs/cgroup/memory.max"
+            ]
+        );
+        assert_eq!(folders("0::/\n"), ["/sys/fs/cgroup/memory.max"]);
+        // Both versions side by side.
+        assert_eq!(
+            folders("5:cpu,cpuacct:/x\n4:memory:/box\n0::/\n"),
+            [
+                "/sys/fs/cgroup/memory/box/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory.max"
+            ]
+        );
+        assert!(places("").is_empty());
     }
 
     #[test]
