@@ -9,6 +9,9 @@ use std::path::Path;
 /// How the names of files begin that are written aside, to be renamed when they are whole.
 pub const ASIDE: &str = ".tmp";
 
+/// How the names of folders begin that are filled aside, to be renamed when they are whole.
+const FOLDER_ASIDE: &str = ".tune-";
+
 /// Puts `bytes` under `path` in one step: written aside, synced, renamed.
 ///
 /// # Errors
@@ -36,6 +39,29 @@ pub fn replace_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
         sync_folder(folder)
     };
     put().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Makes the folder `path` in one step: filled aside by `fill`, which syncs what it writes, and renamed.
+///
+/// # Errors
+/// When the disk refuses, `fill` does, or something other than an empty folder is there. Nothing is left
+/// aside then, and no folder of that name is half made.
+pub fn folder_with<E>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E>
+where
+    E: From<std::io::Error>,
+{
+    let parent = folder_of(path);
+    std::fs::create_dir_all(parent)?;
+    let aside = tempfile::Builder::new().prefix(FOLDER_ASIDE).tempdir_in(parent)?;
+    fill(aside.path())?;
+    std::fs::rename(aside.path(), path)?;
+    // It has moved: there is nothing left to remove.
+    let _ = aside.keep();
+    sync_folder(parent).inspect_err(|_| {
+        // The first error is the one to tell of.
+        let _ = std::fs::remove_dir_all(path);
+    })?;
+    Ok(())
 }
 
 /// Waits until the names in a folder are on the disk: that of a new file is only then.
@@ -94,5 +120,37 @@ mod tests {
         assert!(replace_with(&path, half).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+    #[test]
+    fn a_folder_is_made_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let fill = |folder: &Path| std::fs::write(folder.join("x"), "one");
+        let path = dir.path().join("a/b/whole");
+        folder_with(&path, fill).unwrap();
+        assert_eq!(std::fs::read_to_string(path.join("x")).unwrap(), "one");
+        // What is there stays, and is no half of another.
+        let again = |folder: &Path| std::fs::write(folder.join("y"), "two");
+        assert!(folder_with(&path, again).is_err());
+        let gives_up = |folder: &Path| again(folder).and(Err(std::io::Error::other("no more")));
+        assert!(folder_with(&dir.path().join("a/b/half"), gives_up).is_err());
+        let left: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!((left.len(), path.join("y").exists()), (1, false), "{left:?}");
+        // An empty folder is nothing.
+        let empty = dir.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        folder_with(&empty, fill).unwrap();
+        assert!(empty.join("x").is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_as_readable_as_any() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (made, usual) = (dir.path().join("made"), dir.path().join("usual"));
+        folder_with(&made, |_| std::io::Result::Ok(())).unwrap();
+        std::fs::create_dir(&usual).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&made), mode(&usual));
     }
 }

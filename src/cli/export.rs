@@ -1,10 +1,11 @@
 //! `tune export`: one of a run's adapters in the form that another program reads.
 //!
-//! A folder is filled beside its place and moved there, so that one of that name is never half made.
+//! A folder or a file of that name is there only when it is whole, see [`crate::files`].
 
 use super::{Failure, Outcome, Output, code, open, open_run, print, replay, say};
 use crate::config;
 use crate::device;
+use crate::files;
 use crate::model::adapter::{gguf, merged, mlx, peft};
 use crate::model::lora::Adapter;
 use crate::model::spec::Spec;
@@ -147,46 +148,17 @@ fn has_learnt_nothing(dir: &RunDir) -> bool {
 }
 
 fn write(format: Format, path: &Path, adapter: &Adapter, spec: &Spec, base: &str, name: &str) -> Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+    let in_folder = |fill: &dyn Fn(&Path) -> Result<()>| {
+        files::folder_with(path, fill).with_context(|| format!("{} cannot be written", path.display()))
     };
-    std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
     match format {
-        Format::Peft => whole(parent, path, |folder| peft::write(folder, adapter, base)),
-        Format::Mlx => whole(parent, path, |folder| mlx::write(folder, adapter, spec, base)),
-        Format::Gguf => gguf::write(path, adapter, spec, name),
-        Format::Merged => whole(parent, path, |folder| merged::write(folder, adapter, spec, base)),
+        Format::Peft => in_folder(&|folder| peft::write(folder, adapter, base)),
+        Format::Mlx => in_folder(&|folder| mlx::write(folder, adapter, spec, base)),
+        Format::Merged => in_folder(&|folder| merged::write(folder, adapter, spec, base)),
+        Format::Gguf => {
+            let parent = files::folder_of(path);
+            std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+            gguf::write(path, adapter, spec, name)
+        }
     }
-}
-
-/// Makes the folder `path` in one step, filled by `fill`.
-fn whole(parent: &Path, path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let aside = tempfile::Builder::new()
-        .prefix(".tune-")
-        .tempdir_in(parent)
-        .with_context(|| format!("{}: cannot be written to", parent.display()))?;
-    fill(aside.path())?;
-    readable(aside.path())?;
-    ensure!(!path.exists(), "{}: appeared while it was being written", path.display());
-    std::fs::rename(aside.path(), path).with_context(|| format!("{} cannot be written", path.display()))?;
-    // It has moved: there is nothing left to remove.
-    let _ = aside.keep();
-    Ok(())
-}
-
-/// A temporary folder is its owner's alone; a result is as readable as any folder made here.
-#[cfg(unix)]
-fn readable(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let like = folder.join("like");
-    std::fs::create_dir(&like)?;
-    let usual = std::fs::metadata(&like)?.permissions().mode();
-    std::fs::remove_dir(&like)?;
-    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(usual))?)
-}
-
-#[cfg(not(unix))]
-fn readable(_: &Path) -> Result<()> {
-    Ok(())
 }

@@ -91,25 +91,24 @@ impl<'a> Batches<'a> {
     }
 
     /// The batches of epoch number `epoch`, counted from 0: stream `epoch` of `ChaCha8` seeded with `seed`.
-    pub fn epoch(&self, epoch: u64) -> Epoch<'a> {
+    pub fn epoch(&self, epoch: u64) -> Epoch {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(epoch);
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         shuffle(&mut order, &mut rng);
-        Epoch { examples: self.examples, batch_size: self.batch_size, order }
+        Epoch { batch_size: self.batch_size, order }
     }
 }
 
 /// One pass over the training rows.
 #[derive(Clone, Debug)]
-pub struct Epoch<'a> {
-    examples: &'a [Example],
+pub struct Epoch {
     batch_size: usize,
     order: Vec<usize>,
 }
 
-impl Epoch<'_> {
-    /// Indices of the rows of batch `index`, counted from 0.
+impl Epoch {
+    /// Indices of the rows of batch `index`, counted from 0; none beyond the last.
     pub fn rows(&self, index: usize) -> &[usize] {
         self.order.chunks(self.batch_size).nth(index).unwrap_or_default()
     }
@@ -118,11 +117,6 @@ impl Epoch<'_> {
     pub fn parts(&self, index: usize, parts: usize) -> std::slice::Chunks<'_, usize> {
         let rows = self.rows(index);
         rows.chunks(rows.len().div_ceil(parts.max(1)).max(1))
-    }
-
-    /// Batch `index`; empty beyond the last.
-    pub fn batch(&self, index: usize) -> Packed {
-        Packed::new(self.rows(index).iter().map(|&row| &self.examples[row]))
     }
 }
 
@@ -184,7 +178,7 @@ mod tests {
         let batches = Batches::new(&rows, 4, 7);
         assert_eq!(batches.per_epoch(), 3);
         let epoch = batches.epoch(0);
-        let sizes: Vec<_> = (0..4).map(|i| epoch.batch(i).rows()).collect();
+        let sizes: Vec<_> = (0..4).map(|i| epoch.rows(i).len()).collect();
         assert_eq!(sizes, [4, 4, 2, 0]);
         let mut seen: Vec<_> = (0..3).flat_map(|i| epoch.rows(i).to_vec()).collect();
         assert_ne!(seen, (0..10).collect::<Vec<_>>());

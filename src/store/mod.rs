@@ -10,7 +10,7 @@ pub mod log;
 
 use crate::event::Event;
 use crate::event::record::Record;
-use crate::files::{ASIDE, folder_of, sync_folder};
+use crate::files::{ASIDE, folder_of, folder_with, sync_folder};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -79,26 +79,20 @@ impl RunDir {
         Self::make(root.to_owned(), config)
     }
 
-    /// Fills a folder beside its place and moves it there, so that a folder of that name is never half made.
+    /// Makes the folder with what every run has from its beginning.
     fn make(root: PathBuf, config: &str) -> Result<Self> {
         let parent = folder_of(&root);
         let make = || -> std::io::Result<()> {
             if let Some(file) = parent.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
                 return Err(std::io::Error::other(format!("{} is not a folder", file.display())));
             }
-            std::fs::create_dir_all(parent)?;
-            let aside = tempfile::Builder::new().prefix(".tune-").tempdir_in(parent)?;
-            for (name, text) in [(CONFIG, config), (LOG, "")] {
-                let mut file = std::fs::File::create(aside.path().join(name))?;
-                file.write_all(text.as_bytes())?;
-                file.sync_all()?;
-            }
-            std::fs::rename(aside.path(), &root)?;
-            // It has moved: there is nothing left to remove.
-            let _ = aside.keep();
-            sync_folder(parent).inspect_err(|_| {
-                // The first error is the one to tell of.
-                let _ = std::fs::remove_dir_all(&root);
+            folder_with(&root, |folder| {
+                for (name, text) in [(CONFIG, config), (LOG, "")] {
+                    let mut file = std::fs::File::create(folder.join(name))?;
+                    file.write_all(text.as_bytes())?;
+                    file.sync_all()?;
+                }
+                Ok(())
             })
         };
         make().map_err(|error| {

@@ -55,7 +55,7 @@ pub struct Stepper<'a> {
     noise_alpha: f64,
     batches: Batches<'a>,
     /// The epoch in progress, with its number.
-    epoch: Option<(u64, Epoch<'a>)>,
+    epoch: Option<(u64, Epoch)>,
     /// Parts that each batch is cut into, because the device has no memory for more rows together.
     parts: usize,
     /// Tokens beyond which the device of a test runs out of memory.
