@@ -234,7 +234,16 @@ fn report(config: &Config, dataset: &Dataset, faults: &[DataError]) -> String {
         }
     }
     if audit.leaks.is_empty() {
-        out += "\nno row is on two sides\n";
+        out += "\nno row is on two sides";
+        if audit.uncompared > 0 {
+            let few = rows(
+                audit.uncompared,
+                "has too little text of its own for more than an equal one to be found",
+                "have too little text of their own for more than equal ones to be found",
+            );
+            let _ = write!(out, "; {few}");
+        }
+        out.push('\n');
     }
     out
 }
@@ -315,6 +324,7 @@ fn document(config: &Config, dataset: &Dataset, faults: &[DataError]) -> Value {
         "files": dataset.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
         "train": side(&audit.train), "valid": side(&audit.valid), "test": side(&audit.test),
         "leaks": audit.leaks.iter().map(leak).collect::<Vec<_>>(),
+        "uncompared": audit.uncompared,
         "blank_answers": places(&audit.blank_answers),
         "special_in_message": places(&audit.special_in_message),
         "emptied_by_cutting": emptied.iter().map(refusal).collect::<Vec<_>>(),

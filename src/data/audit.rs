@@ -24,6 +24,8 @@ pub struct Audit {
     /// Held-out rows whose text, or nearly that, is also trained on, and test rows whose text is also in
     /// the validation rows. Equal texts only where these are files of their own: a drawn split has none.
     pub leaks: Vec<Leak>,
+    /// Rows with too little text of their own to be compared: of these only equal ones are found.
+    pub uncompared: usize,
     /// Rows with a blank completion, or a blank turn of the assistant: they teach to say nothing.
     pub blank_answers: Vec<Source>,
     /// Rows with the text of a special token in a message, which becomes that token.
@@ -112,6 +114,7 @@ pub(super) fn audit(train: &[Audited], valid: &[Audited], test: &[Audited]) -> A
         valid: Side::of(valid),
         test: Side::of(test),
         leaks,
+        uncompared: all().filter(|row| row.sketch.is_none()).count(),
         blank_answers: all().filter(|row| row.blank_answer).map(|row| row.source).collect(),
         special_in_message: all().filter(special).map(|row| row.source).collect(),
     }
@@ -208,13 +211,13 @@ mod tests {
                 Leak { row: at(2, 5), twin: at(1, 1), is_trained_on: false, likeness: 1.0 }
             ]
         );
-        assert_eq!(audit.blank_answers, [at(0, 3)]);
+        assert_eq!((audit.blank_answers, audit.uncompared), (vec![at(0, 3)], 7));
         assert_eq!(audit.special_in_message, [at(0, 3)]);
         // Rows 0 and 1 are nearly the same; row 2 is another.
         let train = [row(at(0, 1), 0, short()), row(at(0, 2), 2, short()), row(at(0, 3), 1, short())];
         let audit = super::audit(&train, &[row(at(1, 1), 1, short()), row(at(1, 2), 2, short())], &[]);
         assert_eq!((audit.train.near_duplicates, audit.train.duplicates), (1, 0));
-        assert_eq!(audit.leaks.len(), 2);
+        assert_eq!((audit.leaks.len(), audit.uncompared), (2, 0));
         let near = super::audit(&train[..2], &[row(at(1, 1), 1, short())], &[]).leaks[0];
         assert_eq!((near.row, near.twin), (at(1, 1), at(0, 1)));
         assert!(near.is_trained_on && (near::ALIKE..1.0).contains(&near.likeness));

@@ -81,10 +81,10 @@ pub fn sketches(rows: &[&Body]) -> Vec<Option<Sketch>> {
         runs.iter().copied().filter(|run| f64::from(counters[counter_of(*run)]) <= most).collect()
     };
     let sketch = |runs: &Vec<u64>| {
-        // By half as many, since of a text in about so many rows some runs are in a few more than others.
-        let has_own = in_at_most(common / 2.0, runs).len() >= FEWEST;
-        let compared = in_at_most(if has_own { common } else { template }, runs);
-        (compared.len() >= FEWEST).then(|| Sketch::of(&compared))
+        // With room to spare, since of a text in about so many rows some runs are in a few more than others.
+        let has = |most: f64| in_at_most(most, runs).len() >= FEWEST;
+        let most = if has(common / 2.0) { Some(common) } else { has(0.9 * template).then_some(template) };
+        most.map(|most| Sketch::of(&in_at_most(most, runs)))
     };
     runs.par_iter().map(sketch).collect()
 }
