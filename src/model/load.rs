@@ -171,7 +171,7 @@ pub fn checksum_of(path: &str) -> Result<u32> {
 }
 
 /// The weights of a model that is named as [`CausalLm::load`] has it.
-fn weights_of(path: &str) -> Result<Weights> {
+pub(super) fn weights_of(path: &str) -> Result<Weights> {
     if path == BUILTIN {
         return Weights::embedded("the embedded base model", base::WEIGHTS);
     }

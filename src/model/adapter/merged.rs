@@ -5,9 +5,9 @@
 
 use crate::files;
 use crate::kernel::Lora;
+use crate::model::load::weights_of;
 use crate::model::lora::{Adapter, Module};
 use crate::model::spec::Spec;
-use crate::model::weights::Weights;
 use crate::model::{BUILTIN, base};
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -27,11 +27,7 @@ const BESIDE: &[&str] = &[".json", ".jinja", ".model", ".txt", ".md", "LICENSE"]
 /// # Errors
 /// When the base cannot be read, a sum is not finite, or the disk refuses.
 pub fn write(folder: &Path, adapter: &Adapter, spec: &Spec, path: &str) -> Result<()> {
-    let weights = if path == BUILTIN {
-        Weights::embedded("the embedded base model", base::WEIGHTS)?
-    } else {
-        Weights::open(Path::new(path))?
-    };
+    let weights = weights_of(path)?;
     let mut updates: BTreeMap<String, &Lora> = BTreeMap::new();
     for (layer, block) in adapter.layers.iter().enumerate() {
         for module in Module::ALL {
