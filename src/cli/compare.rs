@@ -27,6 +27,7 @@ struct Difference {
     nats: f64,
     /// Standard error of `nats` over the held-out rows; `None` where the two were not judged by the same rows.
     error: Option<f64>,
+    same_rows: bool,
     /// Chance of a difference as large, either way, where there is none; with Student's tail, since few rows, or a
     /// few long ones, are not many.
     p: Option<f64>,
@@ -46,7 +47,8 @@ pub(super) fn compare(args: &CompareArgs) -> Outcome {
     let difference = Difference {
         nats: b.loss - a.loss,
         error: paired.map(|paired| paired.error),
-        p: paired.map(|paired| 2.0 * paired.p.min(1.0 - paired.p)),
+        same_rows,
+        p: paired.map(|paired| paired.two_sided()),
     };
     let settings = |index: usize| -> Result<toml::Table, Failure> {
         let path = runs[index].config();
@@ -152,7 +154,7 @@ fn table(
 
 /// The difference in words.
 fn verdict(difference: &Difference, a: f64) -> String {
-    let Difference { nats, error, p } = *difference;
+    let Difference { nats, error, same_rows, p } = *difference;
     let percent = |x: f64| 100.0 * x.abs() / a;
     let which = match nats {
         0.0 => return "The best losses are equal.\n".into(),
@@ -161,8 +163,9 @@ fn verdict(difference: &Difference, a: f64) -> String {
     };
     match error {
         None => format!(
-            "{which}: {:+.1} %. They were not judged by the same rows, so no error can be given.\n",
-            100.0 * nats / a
+            "{which}: {:+.1} %. They were {}, so no error can be given.\n",
+            100.0 * nats / a,
+            if same_rows { "judged by too few rows" } else { "not judged by the same rows" }
         ),
         Some(error) => format!(
             "{which}: {}{} nats per token ({:.1} %), paired standard error {}: {}\n",
@@ -193,8 +196,15 @@ mod tests {
             };
             let side = |shift: f64| (0..rows).map(|i| row(i, shift)).collect::<Vec<_>>();
             let paired = paired::difference(&side(0.0), &side(-0.1)).unwrap();
-            let p = Some(2.0 * paired.p.min(1.0 - paired.p));
-            verdict(&Difference { nats: paired.mean, error: Some(paired.error), p }, 2.0)
+            verdict(
+                &Difference {
+                    nats: paired.mean,
+                    error: Some(paired.error),
+                    same_rows: true,
+                    p: Some(paired.two_sided()),
+                },
+                2.0,
+            )
         };
         // Two standard errors, which are no sign over two rows.
         assert!(

@@ -53,7 +53,7 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
             "{name}: the report would be written over the log that it is made of\n  hint: name another file"
         )));
     }
-    if end.as_deref() == Some("json") && args.output.is_file() && !is_report(&args.output) {
+    if end.as_deref() == Some("json") && is_something_else(&args.output) {
         // The log of a folder may be one, or the configuration of an adapter.
         return Err(Failure::usage(anyhow!(
             "{name}: is there already, and no report of tune\n  hint: name another file, or move that one away"
@@ -68,15 +68,16 @@ pub(super) fn report(args: &ReportArgs) -> Outcome {
     Ok(code::FINE)
 }
 
-/// Whether a file was made of a log by this program.
-fn is_report(path: &Path) -> bool {
+/// Whether a file has something in it that was not made of a log by this program.
+fn is_something_else(path: &Path) -> bool {
     let mut head = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(source::HEAD).read_to_end(&mut head));
+    let file = path.is_file().then(|| std::fs::File::open(path).ok()).flatten();
+    let Some(Ok(1..)) = file.map(|file| file.take(source::HEAD).read_to_end(&mut head)) else { return false };
     let mut parsed = Parsed::default();
     let mut reader = Opener::default().open(path, &ingest::Options::default());
     reader.push(&head, &mut parsed);
     reader.finish(&mut parsed);
-    read.is_ok() && parsed.skipped.first.iter().any(|(_, why)| MADE_OF_A_LOG.contains(why))
+    !parsed.skipped.first.iter().any(|(_, why)| MADE_OF_A_LOG.contains(why))
 }
 
 /// The report that every run has in its folder: written aside and moved there when it is whole.

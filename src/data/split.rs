@@ -31,15 +31,27 @@ pub fn hold_out(
     share: Share,
     seed: u64,
 ) -> Result<Vec<bool>, SplitFault> {
-    let apart = |_| draw(rows, &[], share, seed);
-    draw(rows, alike, share, seed).or_else(apart)
+    let apart = || draw(rows, &[], share, seed);
+    let together = draw(rows, alike, share, seed).or_else(|_| apart())?;
+    // Sets so large that hardly a row is left to hold out leave no such split either.
+    let held_out = |split: &[bool]| split.iter().filter(|held_out| **held_out).count();
+    if 2 * held_out(&together) >= target(share, rows.len()) { Ok(together) } else { apart() }
+}
+
+/// How many rows are to be held out.
+fn target(share: Share, rows: usize) -> usize {
+    match share {
+        Share::Fraction(share) => (share * rows as f64).round() as usize,
+        Share::Rows(number) => usize::try_from(number).unwrap_or(usize::MAX),
+    }
 }
 
 fn draw(rows: &[Row], alike: &[(usize, usize)], share: Share, seed: u64) -> Result<Vec<bool>, SplitFault> {
-    let (asked, target) = match share {
-        Share::Fraction(share) => (share.to_string(), (share * rows.len() as f64).round() as usize),
-        Share::Rows(number) => (number.to_string(), usize::try_from(number).unwrap_or(usize::MAX)),
+    let asked = match share {
+        Share::Fraction(share) => share.to_string(),
+        Share::Rows(number) => number.to_string(),
     };
+    let target = target(share, rows.len());
     if rows.len() == 1 {
         return Err(SplitFault::OneRow);
     }
@@ -157,6 +169,14 @@ mod tests {
             seen.insert((side[20], side[24]));
         }
         assert_eq!(seen.len(), 4, "each set falls on either side for some seed");
+    }
+
+    #[test]
+    fn rows_that_are_nearly_the_same_are_parted_where_hardly_any_could_be_held_out() {
+        // All but one hang together.
+        let (rows, alike) = (distinct(40), (1..39).map(|row| (row - 1, row)).collect::<Vec<_>>());
+        let held_out = hold_out(&rows, &alike, Share::Fraction(0.25), 1).unwrap();
+        assert_eq!(held_out.iter().filter(|held_out| **held_out).count(), 10);
     }
 
     #[test]

@@ -21,6 +21,14 @@ pub struct Difference {
     pub p: f64,
 }
 
+impl Difference {
+    /// Chance of a difference as large, either way, where there is none.
+    pub fn two_sided(&self) -> f64 {
+        // Equal rows are no sign of anything, and all by the same amount a sure one.
+        if self.mean == 0.0 { 1.0 } else { 2.0 * self.p.min(1.0 - self.p) }
+    }
+}
+
 /// The difference of two evaluations. `None` where the examples cannot be the same ones (that they
 /// are is for the caller to know) or a loss is not finite.
 ///
@@ -107,6 +115,10 @@ mod tests {
         let after: Vec<_> = (1..9).map(|t| ExampleLoss { nats: 2.5 * f64::from(t), tokens: t }).collect();
         assert!(difference(&before, &after).unwrap().p < 1e-9);
         assert_eq!(difference(&before, &before).unwrap().p, 1.0);
+        // Either way: equal losses are no sign of anything.
+        let two_sided = |a: &[ExampleLoss], b: &[ExampleLoss]| difference(a, b).unwrap().two_sided();
+        assert_eq!(two_sided(&before, &before), 1.0);
+        assert!(two_sided(&before, &after) < 1e-9 && two_sided(&after, &before) < 1e-9);
     }
 
     #[test]

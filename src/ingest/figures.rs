@@ -12,8 +12,8 @@ pub(super) const LONGEST: usize = 2000;
 pub(super) enum Piece<'a> {
     /// A number that words stand before, and those words.
     Figure(&'a [u8], f64),
-    /// The mean so far of the figure that comes next: `Loss 2.46 (2.50)`, as the examples of `PyTorch` print it.
-    Mean(f64),
+    /// What may be the mean so far of the figure that comes next, `Loss 2.46 (2.50)`, and whether it is called so.
+    Mean(f64, bool),
     /// The side of what follows: `[valid]`, `val: {`, `Train |`.
     Side(Side),
 }
@@ -32,8 +32,9 @@ fn bracketed(rest: &[u8]) -> Option<Side> {
     heading(&inner[..inner.iter().position(|byte| *byte == b')')?])
 }
 
-/// The number in brackets right behind a figure, which is its mean so far: `2.46 (2.50)`, `2.46 (avg 2.50)`.
-fn mean(rest: &[u8]) -> Option<f64> {
+/// The number in brackets right behind a figure, which may be its mean so far: `2.46 (2.50)`; and whether that is said:
+/// `2.46 (avg 2.50)`.
+fn mean(rest: &[u8]) -> Option<(f64, bool)> {
     let inner = rest.trim_ascii_start().strip_prefix(b"(")?;
     let words = inner.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (word, rest) = inner.split_at(words);
@@ -44,7 +45,7 @@ fn mean(rest: &[u8]) -> Option<f64> {
     let rest = rest.trim_ascii_start();
     let rest = rest.strip_prefix(b":").or(rest.strip_prefix(b"=")).unwrap_or(rest).trim_ascii_start();
     let (value, length) = scan::number(rest)?;
-    rest[length..].trim_ascii_start().starts_with(b")").then_some(value)
+    rest[length..].trim_ascii_start().starts_with(b")").then_some((value, !word.is_empty()))
 }
 
 /// By how much a number is to be multiplied that has a letter behind it: steps may be told in thousands, `1.5k`. In
@@ -107,8 +108,8 @@ pub(super) fn pieces<'a>(line: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
                     Between::Nothing if named && !clock => {
                         if let Some(side) = bracketed(&line[at..]) {
                             each(Piece::Side(side));
-                        } else if let Some(mean) = mean(&line[at..]) {
-                            each(Piece::Mean(mean));
+                        } else if let Some((mean, named)) = mean(&line[at..]) {
+                            each(Piece::Mean(mean, named));
                         }
                         if let Some(pair) = pairs::behind(name, &line[at..]) {
                             let [first, second] = pair.names;

@@ -33,8 +33,7 @@ impl General {
         }
     }
 
-    /// Takes the figures of a line. Those whose names are no more than a side are losses behind a loss, and
-    /// anywhere if they are asked for.
+    /// Takes the figures of a line; where `bare` is asked for, those whose names are no more than a side as losses.
     fn fill(&mut self, line: &[u8], loss: bool, bare: bool) {
         self.rows.begin();
         if loss {
@@ -46,21 +45,26 @@ impl General {
         pieces(line, |piece| {
             let (name, value) = match piece {
                 Piece::Side(side) => return rows.set_side(Some(side)),
-                Piece::Mean(value) => return mean = Some(value),
+                Piece::Mean(value, named) => return mean = Some((value, named)),
                 Piece::Figure(name, value) => (&name[name.len().saturating_sub(60)..], value),
             };
-            // Whole numbers count rows.
-            let side = if after_loss || bare && value.fract() != 0.0 { heading(name) } else { None };
-            let name = match side {
+            let bared = match name {
+                b"valid" | b"val" | b"eval" | b"validation" if after_loss => Some(Side::Valid),
+                b"test" if after_loss => Some(Side::Test),
+                _ if bare => heading(name),
+                _ => None,
+            };
+            after_loss = names::any_of_loss(name);
+            let name = match bared {
                 Some(Side::Train) => b"train loss".as_slice(),
                 Some(Side::Valid) => b"valid loss",
                 Some(Side::Test) => b"test loss",
-                None => name,
+                None => without_logger(name),
             };
             // Of train rows the step's own, of held-out rows the mean: there the others are of a batch.
-            let value = mean.take().filter(|_| rows.is_held_out(name)).unwrap_or(value);
+            let mean = mean.take().filter(|_| after_loss && rows.is_held_out(name));
+            let value = mean.filter(|(_, named)| *named || shows_means(line)).map_or(value, |(mean, _)| mean);
             rows.cell(name, Cell::Number(value));
-            after_loss = names::any_of_loss(name);
         });
     }
 
@@ -102,9 +106,8 @@ impl Format for General {
         let Some(line) = aside::without_asides(line) else { return false };
         let line = &*line;
         self.fill(line, loss, false);
-        // `loss at epoch 3: train 2.5, val 2.6`: the only figures of a line that speaks of a loss and has a place.
-        let placed = self.place != At::default() || self.rows.place() != (None, None);
-        if loss && placed && !self.rows.is_point() {
+        // `loss at epoch 3: train 2.5, val 2.6`: the only figures of the line, but for its place.
+        if loss && !self.rows.is_point() && is_of_sides(line) {
             self.fill(line, loss, true);
         }
         if self.rows.is_point() {
@@ -124,6 +127,64 @@ impl Format for General {
         }
         false
     }
+}
+
+/// A name without what Python's logger writes before it: `INFO:trainer:Epoch`.
+fn without_logger(name: &[u8]) -> &[u8] {
+    const LEVELS: [&[u8]; 5] = [b"DEBUG:", b"INFO:", b"WARNING:", b"ERROR:", b"CRITICAL:"];
+    let logged = LEVELS.iter().any(|level| name.starts_with(level));
+    name.iter().rposition(|byte| *byte == b':').filter(|_| logged).map_or(name, |at| &name[at + 1..])
+}
+
+/// Whether a line gives its figures as `PyTorch`'s meters do, `x (mean of x)`, while it counts batches: with a loss and
+/// something else in that form. In brackets behind a loss alone others write its deviation, an accuracy, the best.
+fn shows_means(line: &[u8]) -> bool {
+    let (mut other, mut mean) = (false, false);
+    pieces(line, |piece| match piece {
+        Piece::Mean(..) => mean = true,
+        Piece::Figure(name, _) => other |= std::mem::take(&mut mean) && !names::any_of_loss(name),
+        Piece::Side(_) => {}
+    });
+    let counts = |at: usize| {
+        let rest = &line[at + 1..];
+        let count =
+            scan::whole(rest.trim_ascii_start()).map(|(_, length)| &rest.trim_ascii_start()[length..]);
+        let total = count.and_then(|rest| scan::whole(rest.strip_prefix(b"/")?.trim_ascii_start()));
+        total.is_some()
+    };
+    other && memchr::memchr_iter(b'[', line).any(counts)
+}
+
+/// Whether a line says `loss`, perhaps its place, and then whose: `loss at epoch 3: train 2.5, val 2.6`.
+fn is_of_sides(line: &[u8]) -> bool {
+    const BETWEEN: [&[u8]; 12] = [
+        b"at",
+        b"after",
+        b"of",
+        b"in",
+        b"for",
+        b"the",
+        b"end",
+        b"epoch",
+        b"ep",
+        b"step",
+        b"iter",
+        b"iteration",
+    ];
+    let is_old = |word: &[u8]| std::str::from_utf8(word).is_ok_and(|word| names::ASIDE.contains(&word));
+    let mut words = line.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut before: &[u8] = b"";
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case(b"loss") || word.eq_ignore_ascii_case(b"losses") {
+            let skipped = |word: &&[u8]| {
+                word.iter().all(u8::is_ascii_digit)
+                    || BETWEEN.iter().any(|known| word.eq_ignore_ascii_case(known))
+            };
+            return !is_old(before) && words.find(|word| !skipped(word)).and_then(names::side).is_some();
+        }
+        before = word;
+    }
+    false
 }
 
 /// The side that the line is of as a whole: `[Eval] step 100 loss 1.2`.
@@ -194,16 +255,13 @@ mod tests {
             ("LOSS train 0.5 valid 0.7", "T1 0.5, E1 0.7"),
             ("loss at epoch 3: train 2.5, val 2.6", "T3 2.5, E3 2.6"),
             ("epoch=3, loss=(train: 2.5, val: 2.6)", "T3 2.5, E3 2.6"),
-            ("step 300: train 2.5, val 2.6 (loss)", "T300 2.5, E300 2.6"),
             ("Epoch 3 loss train/val: 2.5 / 2.6", "T3 2.5, E3 2.6"),
-            ("step 300 tloss 2.5 vloss 2.6", "T300 2.5, E300 2.6"),
-            ("Step 1: train 400, val 100 rows, loss: cross entropy", ""),
-            ("split 0.8: train 0.8, val 0.2, loss: cross entropy", ""),
-            ("step 300: train 0.8, val 0.9", ""),
+            ("INFO:my.train:Epoch 3: valloss 2.6", "E3 2.6"),
+            ("After epoch 3, train loss 2.5, valid loss 2.6", "T3 2.5, E3 2.6"),
+            ("Finished epoch 3 of 40. Train loss: 2.5, valid loss: 2.6", "T3 2.5, E3 2.6"),
             ("Epoch: [2][10/50] Loss 2.46e+00 (2.50e+00) Acc 3 (4)", "T2 2.46"),
             ("Test: [25/50] Time 0.1 (0.2) Loss 2.46e+00 (2.50e+00) Acc 3 (4)", "E0 2.5"),
             ("Step 3 | val loss 2.4 (avg: 2.5) | val ppl 7 (12)", "E3 2.5"),
-            ("Step 3 | val loss 2.4 (best 2.3)", "E3 2.4"),
             ("step 5 loss 1.3 (val), loss 1.2 (train)", "T5 1.2, E5 1.3"),
             ("Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.25", "T1 1.25"),
             ("  Step 10/60 | Loss: 1.2345 | Grad: 0.12 | LR: 2.00e-04 | Peak: 5.10 GB", "T10 1.2345"),
@@ -213,6 +271,40 @@ mod tests {
             ("EarlyStopping: best val_loss 0.5 at epoch 3", ""),
             ("loss scale: 65536, step 3", ""),
             ("Validation accuracy 0.93 at step 4, no loss", ""),
+        ] {
+            assert_eq!(read(&[line]), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_loss_is_none_beside_one() {
+        for (line, expected) in [
+            // Accuracies, as the examples of graph libraries print them; times; a fit.
+            ("Epoch: 001, Loss: 1.95, Train: 0.22, Val: 0.17, Test: 0.18", "T1 1.95"),
+            ("Run: 01, Epoch: 3, Loss: 1.95, Train: 91.20%, Valid: 85.30%", "T3 1.95"),
+            ("Epoch 3 loss 2.5 train 12.3s eval 1.2s", "T3 2.5"),
+            ("step 10 loss 2.8 val_loss 2.9 learn 0.001", "T10 2.8, E10 2.9"),
+            ("epoch 3 loss 2.5 acc 0.5 val_loss 2.6 train 0.91", "T3 2.5, E3 2.6"),
+            // In brackets: an accuracy, a deviation, the best so far, a change, rows, a step.
+            ("Epoch 3, Train Loss: 2.64 (0.53), Valid Loss: 2.80 (0.46)", "T3 2.64, E3 2.8"),
+            ("[3/10] Train Loss: 2.64 (0.53), Valid Loss: 2.80 (0.46)", "T1 2.64, E1 2.8"),
+            ("Epoch 3 val loss 2.99 (0.03)", "E3 2.99"),
+            ("Step 3 | val loss 2.4 (best 2.3)", "E3 2.4"),
+            ("epoch 3 val loss 2.4 (-0.0123) acc 3 (4)", "E3 2.4"),
+            ("epoch 3 val loss 2.99 (64)", "E3 2.99"),
+            ("Eval step 500 (1000): loss 2.5", "E500 2.5"),
+            // Lines that speak of a loss and tell none.
+            ("epoch 3: time train 32.5 val 2.1, loss ok", ""),
+            ("epoch 3 accuracy: train 0.91 val 0.85 (best loss so far)", ""),
+            ("Epoch 3 time train 12.5 val 2.25 loss", ""),
+            ("Epoch 3 lowest loss; train 0.91, val 0.85", ""),
+            ("Step 1: train 400, val 100 rows, loss: cross entropy", ""),
+            ("step 300: train 0.8, val 0.9", ""),
+            // Of value and policy.
+            ("iter 10 loss 2.9 ploss 0.10 vloss 1.08", "T10 2.9"),
+            // Two names, not one of both sides.
+            ("step 10 eval_train_loss 2.88, 12 eval_loss 3.0", "E10 3"),
+            ("INFO train.py val loss: 3.0, 100 steps", "T1 3"),
         ] {
             assert_eq!(read(&[line]), expected, "{line}");
         }

@@ -176,6 +176,11 @@ pub fn read(name: &[u8]) -> Name {
     loss(&rest, found)
 }
 
+/// Whether a name has a word of [`ASIDE`].
+pub fn is_aside(name: &[u8]) -> bool {
+    words(name).iter().any(|word| ASIDE.contains(&word.as_str()))
+}
+
 /// Words of figures that are no points of a curve.
 pub(super) const ASIDE: &[&str] = &[
     "best",
@@ -256,7 +261,9 @@ fn place(words: &[String], rest: &[&str]) -> Option<What> {
             What::Step(2)
         }
         "batch" if rest.len() == 1 && words.len() == 1 => What::Step(3),
-        "epoch" | "ep" if only(&["current", "cur", "info", "main", "root", last]) => What::Epoch,
+        "epoch" | "ep" if only(&["current", "cur", "info", "main", "root", "after", "finished", last]) => {
+            What::Epoch
+        }
         "lr" if rest.len() <= 2 => What::LearningRate,
         "rate" if rest.ends_with(&["learning", "rate"]) => What::LearningRate,
         "norm" | "gnorm" if last == "gnorm" || rest.iter().any(|word| word.starts_with("grad")) => {
@@ -283,13 +290,10 @@ fn by_name(word: &[u8]) -> Option<What> {
     })
 }
 
-/// The side whose loss a word of small letters is: `vloss`, `trainloss`.
+/// The side whose loss a word of small letters is: `trainloss`. Of one letter it is not told: `vloss` is the loss of
+/// held-out rows, or of the value.
 fn in_one_word(word: &[u8]) -> Option<Side> {
-    match word.strip_suffix(b"loss")? {
-        b"t" => Some(Side::Train),
-        b"v" => Some(Side::Valid),
-        head => side(head),
-    }
+    side(word.strip_suffix(b"loss")?)
 }
 
 /// Whether a word, or a part of it between underscores, stands for a loss.
@@ -393,8 +397,8 @@ mod tests {
             Some(Side::Train),
             None,
         );
-        check("tloss, trainloss, TrainLoss", What::Loss(0), Some(Side::Train), None);
-        check("vloss, valloss, epoch_vloss, EvalLoss", What::Loss(0), valid, None);
+        check("trainloss, TrainLoss", What::Loss(0), Some(Side::Train), None);
+        check("valloss, epoch_valloss, EvalLoss", What::Loss(0), valid, None);
         check("train's l2, train-rmse, learn rmse", What::Loss(2), Some(Side::Train), None);
         check("test_loss, Test set: Average loss", What::Loss(0), Some(Side::Test), None);
         check("aux_loss, commit_loss", What::Loss(4), None, None);
@@ -402,6 +406,7 @@ mod tests {
 
     #[test]
     fn what_is_no_loss() {
+        check("tloss, vloss, ploss", What::Metric, None, None);
         check("eval_accuracy, valid's auc, val_f1, eval/bleu", What::Metric, Some(Side::Valid), None);
         check(
             "best_val_loss, loss_scale, Validation loss decreased, min_delta, final loss",

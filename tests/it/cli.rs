@@ -354,6 +354,7 @@ fn a_report_is_not_written_over_what_it_is_made_of() {
     let output = place.tune(&["report", "out", "-o", "out/trainer_state.json"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("no report of tune"), "{}", stderr(&output));
+    place.write("out/report.json", "");
     for _ in 0..2 {
         let output = place.tune(&["report", "out", "-o", "out/report.json"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -79,25 +79,28 @@ fn leaks_between_files_are_named_by_data_and_by_run() {
 }
 
 #[test]
-fn a_text_with_a_word_changed_thirty_times_stays_on_one_side() {
+fn a_text_with_a_word_changed_again_and_again_stays_on_one_side() {
     let place = Place::new();
     let copy = |i: usize| {
         let mut words = [500, 501, 502].map(words).concat();
         words[i] = format!("other{i}");
         row(&words, "Yes, as ever.")
     };
-    let rows = (0..30).map(copy).chain((0..70).map(|i| row(&words(i), &format!("Yes {i}."))));
-    place.write("rows.jsonl", &rows.collect::<String>());
+    let written = |copies: usize| {
+        let rows = (0..copies).map(copy).chain((0..70).map(|i| row(&words(i), &format!("Yes {i}."))));
+        place.write("rows.jsonl", &rows.collect::<String>());
+    };
+    written(18);
     for seed in 0..4 {
         let sets = ["data.max_length=900".to_owned(), "data.valid=0.4".into(), format!("data.seed={seed}")];
         let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
         let found = document(&place, &sets, 0);
         let alike = ["train", "valid"].map(|side| found[side]["near_duplicates"].as_u64().expect("a number"));
-        assert_eq!((alike.iter().max(), alike.iter().sum::<u64>()), (Some(&29), 29), "{found}");
+        assert_eq!((alike.iter().max(), alike.iter().sum::<u64>()), (Some(&17), 17), "{found}");
         assert_eq!((&found["leaks"], &found["uncompared"]), (&json!([]), &json!(0)));
     }
-    // Where every row is that text, nothing can be told, and that is said.
-    place.write("rows.jsonl", &(0..30).map(copy).collect::<String>());
+    // More of them may be a template with short questions, which are not compared, and that is said.
+    written(30);
     let output = place.tune(&["data", "job.toml", "--set", "data.max_length=900"]);
     let told = "\nno row is on two sides; 30 rows have too little text of their own for more than equal ones to be found\n";
     assert!(stdout(&output).ends_with(told), "{}", stdout(&output));

@@ -91,7 +91,7 @@ fn step(name: &str) -> Option<u64> {
     let lower = name.to_ascii_lowercase();
     let at = ["checkpoint", "ckpt", "step", "iter", "adapter"].iter().find_map(|word| lower.find(word))?;
     // The number after the last word that names one, else the one at the beginning.
-    let named = lower.rfind("step");
+    let named = lower.rfind("step").or_else(|| lower.rfind("iter"));
     if named.is_none() && epoch(name).is_some() {
         return None;
     }
@@ -130,6 +130,7 @@ mod tests {
             ("0000400_adapters.safetensors", Some(400)),
             ("ckpt_400.pt", Some(400)),
             ("epoch=3-step=400.ckpt", Some(400)),
+            ("epoch_1_iter_400.pth", Some(400)),
             ("iter-000400-ckpt.pth", Some(400)),
             ("checkpoint", None),
             ("model-400.safetensors", None),

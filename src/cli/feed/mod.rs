@@ -35,7 +35,9 @@ const HANDOVER: Duration = Duration::from_secs(10);
 
 /// A run of our own whose log no process holds, and that has not been written to for so long, was killed. Less would
 /// be too little where the file system has no locks.
-const LOST: Duration = Duration::from_secs(120);
+const LOST: Duration = Duration::from_secs(30);
+/// How often that is looked at.
+const MOURNED: Duration = Duration::from_secs(5);
 
 /// The files of one run.
 pub(super) struct Run {
@@ -51,6 +53,8 @@ pub(super) struct Run {
     given: bool,
     fate: Fate,
     started: Instant,
+    /// When it was last looked whether it was killed.
+    mourned: Instant,
 }
 
 /// What has become of a run.
@@ -194,6 +198,7 @@ impl Run {
             given: false,
             fate: Fate::Open,
             started: Instant::now(),
+            mourned: Instant::now(),
         }
     }
 
@@ -253,7 +258,8 @@ impl Run {
             self.date(send)?;
             self.unknown(send)?;
         }
-        if self.files.first().is_some_and(|file| file.silent % FRESH == FRESH - 1) {
+        if !any && self.mourned.elapsed() > MOURNED {
+            self.mourned = Instant::now();
             self.mourn(send)?;
         }
         Ok(any)
