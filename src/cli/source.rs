@@ -5,7 +5,7 @@ use crate::data::read::{is_header, is_row};
 use crate::diagnosis::advice::{self, Advice};
 use crate::diagnosis::{Diagnosis, Limits, Severity, diagnose};
 use crate::event::record::Record;
-use crate::event::{Event, NoteLevel, RunInfo};
+use crate::event::{Event, Note, NoteLevel, RunInfo};
 use crate::ingest::names::{self, Side, rises};
 use crate::ingest::{self, Opener, Options, Parsed, Skipped, seen};
 use crate::monitor::Monitor;
@@ -44,6 +44,8 @@ pub(super) struct Judged {
     pub(super) notes: Vec<String>,
     /// Those of them that must not be overlooked: that the trainer has failed.
     pub(super) warnings: Vec<String>,
+    /// What is told of the runs before it in the same log; among the notes too.
+    earlier: Option<String>,
 }
 
 impl Judged {
@@ -135,7 +137,8 @@ fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result
     let mut fold = Fold::default();
     let (trainer, skipped) = records(files, options, &mut |record| fold.take(record))?;
     let Fold { run, curves, mut notes, warnings, earlier } = fold;
-    notes.extend(told(&earlier));
+    let earlier = told(&earlier);
+    notes.extend(earlier.clone());
     let trainer = if run.trainer.is_empty() { trainer.into() } else { run.trainer.clone() };
     Ok(Judged {
         name: source.name.clone(),
@@ -149,6 +152,7 @@ fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result
         skipped,
         notes,
         warnings,
+        earlier,
     })
 }
 
@@ -223,6 +227,10 @@ pub(super) fn replay(source: &Source, options: &Options) -> anyhow::Result<(Moni
             }
             _ => monitor.apply(record),
         })?;
+    if let Some(text) = judged.earlier {
+        let t = monitor.snapshot().progress.elapsed_s;
+        monitor.apply(&Record { t, event: Event::Note(Note { level: NoteLevel::Info, text }) });
+    }
     Ok((monitor, skipped))
 }
 

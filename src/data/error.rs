@@ -50,7 +50,7 @@ const EXAMPLE: &str =
 pub enum RowFault {
     #[error("the file is one JSON array")]
     Array,
-    #[error("{key} has no text: the turn calls tools")]
+    #[error("{key}: the turn calls tools, which is not learnt")]
     Calls { key: String },
     #[error("{0}")]
     ChatTemplate(String),
@@ -115,7 +115,9 @@ impl RowFault {
                 "rename the columns, in the first line: to prompt and completion, or instruction and output, or text"
             }
             Self::Array => "write one object a line (JSON Lines): jq -c '.[]' FILE > rows.jsonl",
-            Self::Calls { .. } => "calls of tools are not learnt: leave the row out, or give the turn a text",
+            Self::Calls { .. } => {
+                "leave the row out, or take the calls out of it: the texts alone are learnt then"
+            }
             Self::ChatTemplate(_) => "bring the roles into the order that the model's chat template asks for",
             Self::CutAway { .. } => "raise data.max_length, or shorten what comes before the completion",
             Self::Fields { .. } | Self::OpenQuote => {

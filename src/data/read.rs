@@ -273,10 +273,13 @@ fn chat(
             None => return Err(RowFault::Missing(who)),
         };
         let role = Role::of(name).ok_or_else(|| RowFault::UnknownRole(name.clone()))?;
+        // Of what the model is to say, a part would be missing.
+        if let Some(key) = calls(turn) {
+            return Err(RowFault::Calls { key: path(key) });
+        }
         let content = match turn.get(what) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Array(parts)) => joined(parts, &path(what))?,
-            None | Some(Value::Null) if calls(turn) => return Err(RowFault::Calls { key: path(what) }),
             Some(other) => return Err(not_text(path(what), other)),
             None => return Err(RowFault::Missing(what)),
         };
@@ -304,9 +307,10 @@ fn joined(parts: &[Value], key: &str) -> Result<String, RowFault> {
     Ok(content)
 }
 
-/// Whether a turn calls tools, by the key of today or by the one before it.
-fn calls(turn: &Map<String, Value>) -> bool {
-    ["tool_calls", "function_call"].iter().any(|key| turn.get(*key).is_some_and(|calls| !calls.is_null()))
+/// The key by which a turn calls tools, if it does: that of today, or the one before it.
+fn calls(turn: &Map<String, Value>) -> Option<&'static str> {
+    let is_call = |calls: &Value| !calls.is_null() && calls.as_array().is_none_or(|calls| !calls.is_empty());
+    ["tool_calls", "function_call"].into_iter().find(|key| turn.get(*key).is_some_and(is_call))
 }
 
 fn text_of(row: &Map<String, Value>, key: &str) -> Result<String, RowFault> {

@@ -132,8 +132,12 @@ impl Format for General {
 /// A name without what Python's logger writes before it: `INFO:trainer:Epoch`.
 fn without_logger(name: &[u8]) -> &[u8] {
     const LEVELS: [&[u8]; 5] = [b"DEBUG:", b"INFO:", b"WARNING:", b"ERROR:", b"CRITICAL:"];
-    let logged = LEVELS.iter().any(|level| name.starts_with(level));
-    name.iter().rposition(|byte| *byte == b':').filter(|_| logged).map_or(name, |at| &name[at + 1..])
+    // Most names are short, and begin with no capital.
+    let may_be = name.len() > 6 && name[0].is_ascii_uppercase();
+    if !may_be || !LEVELS.iter().any(|level| name.starts_with(level)) {
+        return name;
+    }
+    name.iter().rposition(|byte| *byte == b':').map_or(name, |at| &name[at + 1..])
 }
 
 /// Whether a line gives its figures as `PyTorch`'s meters do, `x (mean of x)`, while it counts batches: with a loss and

@@ -36,6 +36,10 @@ pub fn document(snapshot: &Snapshot, about: &About) -> String {
         out.push('\n');
     }
     evaluations(&mut out, snapshot);
+    if let Some(test) = &curves.test {
+        let _ =
+            writeln!(out, "Test rows: loss {} at {}.\n", fmt::loss(test.loss), run.places().at(test.step));
+    }
     for (split, side) in [(Split::TrainProbe, "trained on"), (Split::Valid, "held out")] {
         if let Some(generated) = samples::newest(curves, split) {
             let (recited, facts) = (samples::recited(generated), samples::facts(generated));

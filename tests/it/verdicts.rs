@@ -279,6 +279,10 @@ fn of_several_runs_in_a_log_the_newest_is_judged_and_the_others_are_told() {
     let (code, text, _) = check(&place, "folds.log", &log);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("of the runs before it in this log: run 2 overfitting (severe)\n"), "{text}");
+    let output = place.tune(&["report", "folds.log", "-o", "folds.html"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let page = std::fs::read_to_string(place.path("folds.html")).expect("a report");
+    assert!(page.contains("run 2 overfitting (severe)"), "{page}");
     let (_, text, _) = check(&place, "well.log", &(fold(&healthy) + &fold(&healthy)));
     assert!(!text.contains("of the runs before it"), "{text}");
 }

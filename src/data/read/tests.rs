@@ -89,18 +89,23 @@ fn a_message_may_be_in_parts_of_text() {
 }
 
 #[test]
-fn a_turn_that_only_calls_tools_is_refused() {
-    for calls in [
-        r#""content": null, "tool_calls": [{"id": "a"}]"#,
-        r#""tool_calls": [{"id": "a"}]"#,
-        r#""content": null, "function_call": {"name": "a"}"#,
+fn a_turn_that_calls_tools_is_refused() {
+    for (key, calls) in [
+        ("tool_calls", r#""content": null, "tool_calls": [{"id": "a"}]"#),
+        ("tool_calls", r#""tool_calls": [{"id": "a"}]"#),
+        ("tool_calls", r#""content": "Let me look.", "tool_calls": [{"id": "a"}]"#),
+        ("function_call", r#""content": null, "function_call": {"name": "a"}"#),
     ] {
         refused(
             format!(r#"{{"messages": [{{"role": "assistant", {calls}}}]}}"#),
-            "d.jsonl:1: messages[0].content has no text: the turn calls tools\n  \
-             hint: calls of tools are not learnt: leave the row out, or give the turn a text",
+            &format!(
+                "d.jsonl:1: messages[0].{key}: the turn calls tools, which is not learnt\n  \
+                 hint: leave the row out, or take the calls out of it: the texts alone are learnt then"
+            ),
         );
     }
+    let none = r#"{"messages": [{"role": "assistant", "content": "Hi.", "tool_calls": []}]}"#;
+    assert_eq!(rows(&format!("{none}\n")).len(), 1);
 }
 
 #[test]
