@@ -16,10 +16,13 @@ pub(super) struct Pair {
 
 /// What else stands in `rest`, the text behind the first figure of `name`, if the two are a pair.
 pub(super) fn behind(name: &[u8], rest: &[u8]) -> Option<Pair> {
+    // Most names have nothing in them that joins two sides.
+    if !name.iter().any(|byte| matches!(byte, b'/' | b'|' | b'&' | b'+')) && !scan::has(name, b" and ") {
+        return None;
+    }
     let text = rest.trim_ascii_start();
     let joint = [b"and".as_slice(), b"/", b"|", b"&", b","].into_iter().find(|joint| text.starts_with(joint));
     let text = text[joint.map_or(0, <[u8]>::len)..].trim_ascii_start();
-    // Most figures have none behind them.
     let (second, length) = text.first().filter(|byte| !byte.is_ascii_whitespace()).and(scan::number(text))?;
     // `0.5 (100 rows)` and `0.5 10/100` are none, nor is the number that a name begins with.
     let ends =
@@ -34,7 +37,6 @@ pub(super) fn behind(name: &[u8], rest: &[u8]) -> Option<Pair> {
 
 /// The names of the two sides, in their order, where they stand next to each other: `train/val`, `train and val`.
 fn both(name: &[u8]) -> Option<[&'static [u8]; 2]> {
-    // `step 3/100` is none, nor are most.
     if !names::any_of_loss(name) || names::is_aside(name) {
         return None;
     }
