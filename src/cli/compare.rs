@@ -25,8 +25,10 @@ pub(super) struct CompareArgs {
 struct Difference {
     /// Nats per token; negative when B is better.
     nats: f64,
-    /// Standard error of `nats` over the held-out rows; `None` where the two were not judged by the same rows.
+    /// Standard error of `nats` over the held-out rows; `None` where the two were not judged by the same rows, or
+    /// these are too few.
     error: Option<f64>,
+    /// Whether the two were judged by the same rows.
     same_rows: bool,
     /// Chance of a difference as large, either way, where there is none; with Student's tail, since few rows, or a
     /// few long ones, are not many.

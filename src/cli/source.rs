@@ -136,7 +136,7 @@ fn beside(source: &Source, judged: &Path) -> Option<String> {
 fn read(source: &Source, files: &[PathBuf], options: &Options) -> anyhow::Result<Judged> {
     let mut fold = Fold::default();
     let (trainer, skipped) = records(files, options, &mut |record| fold.take(record))?;
-    let Fold { run, curves, mut notes, warnings, earlier } = fold;
+    let Fold { run, curves, mut notes, warnings, earlier, .. } = fold;
     let earlier = told(&earlier);
     notes.extend(earlier.clone());
     let trainer = if run.trainer.is_empty() { trainer.into() } else { run.trainer.clone() };
@@ -241,7 +241,9 @@ struct Fold {
     curves: Curves,
     notes: Vec<String>,
     warnings: Vec<String>,
-    /// What was found of the runs before it in the same log: folds, trials, starts that were given up.
+    /// Runs before it in the same log: folds, trials, starts that were given up.
+    before: usize,
+    /// What was found of those that are not well.
     earlier: Vec<String>,
 }
 
@@ -250,11 +252,9 @@ const MOST_EARLIER: usize = 5;
 
 /// The verdicts of the runs before the newest that are worth a word, in one note.
 fn told(earlier: &[String]) -> Option<String> {
-    let bad: Vec<&str> =
-        earlier.iter().filter(|words| !words.is_empty()).map(String::as_str).take(MOST_EARLIER).collect();
-    let more = earlier.iter().filter(|words| !words.is_empty()).count() - bad.len();
-    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-    (!bad.is_empty()).then(|| format!("of the runs before it in this log: {}{more}", bad.join("; ")))
+    let (first, more) = earlier.split_at(earlier.len().min(MOST_EARLIER));
+    let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+    (!first.is_empty()).then(|| format!("of the runs before it in this log: {}{more}", first.join("; ")))
 }
 
 impl Fold {
@@ -263,13 +263,11 @@ impl Fold {
         if self.curves.eval.is_empty() && self.curves.train.is_empty() {
             return;
         }
-        let diagnosis = diagnose(&self.curves, &self.run, &Limits::DEFAULT);
-        let number = self.earlier.len() + 1;
-        self.earlier.push(if diagnosis.severity > Severity::None {
-            format!("run {number} {} ({})", diagnosis.verdict, diagnosis.severity)
-        } else {
-            String::new()
-        });
+        self.before += 1;
+        let Diagnosis { verdict, severity, .. } = diagnose(&self.curves, &self.run, &Limits::DEFAULT);
+        if severity > Severity::None {
+            self.earlier.push(format!("run {} {verdict} ({severity})", self.before));
+        }
     }
 
     fn take(&mut self, record: &Record) {

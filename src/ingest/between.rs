@@ -100,17 +100,19 @@ pub(super) fn is_joint(word: &[u8]) -> bool {
     [b"at".as_slice(), b"after"].iter().any(|joint| word.eq_ignore_ascii_case(joint))
 }
 
+/// Whether a word may stand between a figure and its place: `at`, `on`, `of`.
+pub(super) fn leads_to_place(word: &[u8]) -> bool {
+    let leads = |known: &&[u8]| word.eq_ignore_ascii_case(known);
+    is_joint(word) || [b"on".as_slice(), b"in", b"for", b"of", b"during"].iter().any(leads)
+}
+
 /// What stands before the words that lead to a place, if they do: the loss of `loss at the end of epoch`.
 fn before_joint(words: &[u8]) -> Option<&[u8]> {
     const MOST_WORDS: usize = 4;
     let (mut rest, mut found) = (words, None);
     for _ in 0..MOST_WORDS {
         let (before, word) = last_word(rest.trim_ascii_end());
-        let joins = is_joint(word)
-            || [b"on".as_slice(), b"in", b"for", b"of", b"during"]
-                .iter()
-                .any(|joint| word.eq_ignore_ascii_case(joint));
-        if joins && names::any_of_loss(before) {
+        if leads_to_place(word) && names::any_of_loss(before) {
             found = Some(before);
         }
         rest = before;

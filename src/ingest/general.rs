@@ -4,6 +4,7 @@
 //! gives no more than an epoch or a step is the place of those after it.
 
 use super::aside;
+use super::between::{leads_to_place, place};
 use super::figures::{LONGEST, Piece, heading, pieces};
 use super::names::{self, Side};
 use super::points::At;
@@ -161,30 +162,19 @@ fn shows_means(line: &[u8]) -> bool {
 
 /// Whether a line says `loss`, perhaps its place, and then whose: `loss at epoch 3: train 2.5, val 2.6`.
 fn is_of_sides(line: &[u8]) -> bool {
-    const BETWEEN: [&[u8]; 12] = [
-        b"at",
-        b"after",
-        b"of",
-        b"in",
-        b"for",
-        b"the",
-        b"end",
-        b"epoch",
-        b"ep",
-        b"step",
-        b"iter",
-        b"iteration",
-    ];
-    let is_old = |word: &[u8]| std::str::from_utf8(word).is_ok_and(|word| names::ASIDE.contains(&word));
     let mut words = line.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut before: &[u8] = b"";
     while let Some(word) = words.next() {
         if word.eq_ignore_ascii_case(b"loss") || word.eq_ignore_ascii_case(b"losses") {
-            let skipped = |word: &&[u8]| {
+            let leads = |word: &&[u8]| {
                 word.iter().all(u8::is_ascii_digit)
-                    || BETWEEN.iter().any(|known| word.eq_ignore_ascii_case(known))
+                    || place(word).is_some()
+                    || leads_to_place(word)
+                    || word.eq_ignore_ascii_case(b"the")
+                    || word.eq_ignore_ascii_case(b"end")
             };
-            return !is_old(before) && words.find(|word| !skipped(word)).and_then(names::side).is_some();
+            return !names::is_aside(before)
+                && words.find(|word| !leads(word)).and_then(names::side).is_some();
         }
         before = word;
     }

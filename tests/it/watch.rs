@@ -222,30 +222,45 @@ fn a_watch_ends_where_a_check_does() {
     }
 }
 
-#[test]
-fn a_run_of_our_own_that_is_over_is_not_waited_for() {
-    let place = place();
+/// A run folder of our own, `one`, with one evaluation and then these events; its log.
+fn own_run(place: &TempDir, events: &[&str]) -> std::fs::File {
     let run = place.path().join("one");
     std::fs::create_dir(&run).expect("a folder");
     std::fs::write(run.join("config.toml"), "").expect("a configuration");
-    let event = |t: u32, event: &str| format!("{{\"t\":{t}.0,\"event\":{{{event}}}}}\n");
-    let whole = event(0, r#""kind":"run_started","format":1,"name":"one","trainer":"tune","total_steps":1"#)
-        + &event(1, r#""kind":"eval","step":1,"loss":2.5,"tokens":9"#)
-        + &event(2, r#""kind":"run_ended","reason":"finished","step":1,"best":null,"restored_best":true"#);
-    std::fs::write(run.join("run.jsonl"), whole).expect("a log");
+    let begin = [
+        r#""kind":"run_started","format":1,"name":"one","trainer":"tune","total_steps":1"#,
+        r#""kind":"eval","step":1,"loss":2.5,"tokens":9"#,
+    ];
+    let mut log = std::fs::File::create(run.join("run.jsonl")).expect("a log");
+    for (t, event) in begin.iter().chain(events).enumerate() {
+        writeln!(log, "{{\"t\":{t}.0,\"event\":{{{event}}}}}").expect("a line");
+    }
+    log
+}
+
+/// What `tune watch` says of its own accord, from the folder `from`; it must come to an end.
+fn watched_to_the_end(place: &TempDir, from: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(TUNE);
+    command.arg("watch").args(arguments).current_dir(place.path().join(from));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("tune starts");
+    let start = Instant::now();
+    while child.try_wait().expect("a state").is_none() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status = child.try_wait().expect("a state");
+    child.kill().expect("it is ended");
+    let said = text(&child.wait_with_output().expect("it has ended").stdout);
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{said}");
+    said
+}
+
+#[test]
+fn a_run_of_our_own_that_is_over_is_not_waited_for() {
+    let place = place();
+    own_run(&place, &[r#""kind":"run_ended","reason":"finished","step":1,"best":null,"restored_best":true"#]);
     for (from, source) in [(".", "one"), (".", "one/run.jsonl"), ("one", "."), ("one", "run.jsonl")] {
-        let mut command = Command::new(TUNE);
-        command.args(["watch", source, "--plain", "--notify", "true"]).current_dir(place.path().join(from));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("tune starts");
-        let start = Instant::now();
-        while child.try_wait().expect("a state").is_none() && start.elapsed() < Duration::from_secs(60) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let status = child.try_wait().expect("a state");
-        child.kill().expect("it is ended");
-        let output = child.wait_with_output().expect("it has ended");
-        assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", text(&output.stdout));
-        assert!(text(&output.stdout).contains("eval 2.500"), "{}", text(&output.stdout));
+        let said = watched_to_the_end(&place, from, &[source, "--plain", "--notify", "true"]);
+        assert!(said.contains("eval 2.500"), "{said}");
     }
 }
 
@@ -303,33 +318,12 @@ fn a_document_that_is_written_anew_is_told_of_from_where_it_was() {
 #[test]
 fn a_run_of_our_own_that_was_killed_is_told_and_not_waited_for() {
     let place = place();
-    let run = place.path().join("one");
-    std::fs::create_dir(&run).expect("a folder");
-    std::fs::write(run.join("config.toml"), "").expect("a configuration");
-    let event = |t: u32, event: &str| format!("{{\"t\":{t}.0,\"event\":{{{event}}}}}\n");
-    let log = event(0, r#""kind":"run_started","format":1,"name":"one","trainer":"tune","total_steps":9"#)
-        + &event(1, r#""kind":"eval","step":1,"loss":2.5,"tokens":9"#);
-    std::fs::write(run.join("run.jsonl"), log).expect("a log");
-    let file = std::fs::File::options().append(true).open(run.join("run.jsonl")).expect("the log");
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).expect("it is older");
-    let mut child = Command::new(TUNE)
-        .args(["watch", "one", "--plain"])
-        .current_dir(place.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("tune starts");
-    let start = Instant::now();
-    while child.try_wait().expect("a state").is_none() && start.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let status = child.try_wait().expect("a state");
-    child.kill().expect("it is ended");
-    let said = text(&child.wait_with_output().expect("it has ended").stdout);
-    assert_eq!(status.and_then(|status| status.code()), Some(0), "{said}");
+    let log = own_run(&place, &[]);
+    log.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).expect("it is older");
+    let said = watched_to_the_end(&place, ".", &["one", "--plain"]);
     assert_eq!(said.matches("tune run --resume one goes on").count(), 1, "{said}");
     assert!(text(&tune(&place, &["runs", "."]).stdout).contains("cut short"));
     // While a process holds the log the run goes on.
-    file.lock().expect("a lock");
+    log.lock().expect("a lock");
     assert!(text(&tune(&place, &["runs", "."]).stdout).contains("running"));
 }

@@ -35,9 +35,9 @@ const HANDOVER: Duration = Duration::from_secs(10);
 
 /// A run of our own whose log no process holds, and that has not been written to for so long, was killed. Less would
 /// be too little where the file system has no locks.
-const LOST: Duration = Duration::from_secs(30);
+const KILLED_AFTER: Duration = Duration::from_secs(30);
 /// How often that is looked at.
-const MOURNED: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The files of one run.
 pub(super) struct Run {
@@ -54,7 +54,7 @@ pub(super) struct Run {
     fate: Fate,
     started: Instant,
     /// When it was last looked whether it was killed.
-    mourned: Instant,
+    looked: Instant,
 }
 
 /// What has become of a run.
@@ -63,7 +63,7 @@ enum Fate {
     /// It has not said that it is over.
     Open,
     /// It was killed, which was told.
-    Lost,
+    Killed,
     Ended(StopReason),
 }
 
@@ -198,7 +198,7 @@ impl Run {
             given: false,
             fate: Fate::Open,
             started: Instant::now(),
-            mourned: Instant::now(),
+            looked: Instant::now(),
         }
     }
 
@@ -258,19 +258,19 @@ impl Run {
             self.date(send)?;
             self.unknown(send)?;
         }
-        if !any && self.mourned.elapsed() > MOURNED {
-            self.mourned = Instant::now();
-            self.mourn(send)?;
+        if !any && self.looked.elapsed() > LOOK_AGAIN {
+            self.looked = Instant::now();
+            self.tell_killed(send)?;
         }
         Ok(any)
     }
 
     /// Says once that a run of our own was killed.
-    fn mourn(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
+    fn tell_killed(&mut self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
         if !matches!(self.fate, Fate::Open) || !self.is_over() {
             return Ok(());
         }
-        self.fate = Fate::Lost;
+        self.fate = Fate::Killed;
         let run = self.first().and_then(Path::parent).map_or(Path::new("."), crate::cli::named);
         let run = run.display();
         self.warn(
@@ -312,7 +312,7 @@ impl Run {
             written.and_then(|at| at.elapsed().ok()).is_none_or(|age| age > least)
         };
         let ended = match self.fate {
-            Fate::Open | Fate::Lost => self.given && rests(LOST),
+            Fate::Open | Fate::Killed => self.given && rests(KILLED_AFTER),
             Fate::Ended(StopReason::Interrupted) => rests(HANDOVER),
             Fate::Ended(_) => true,
         };
@@ -343,7 +343,7 @@ impl Run {
             let records = std::mem::take(&mut file.parsed.records);
             self.give(index, records, send)?;
         }
-        self.mourn(send)
+        self.tell_killed(send)
     }
 
     fn announce(&self, send: &mut dyn FnMut(Update) -> bool) -> Result<(), Left> {
