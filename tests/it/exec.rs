@@ -97,8 +97,8 @@ fn the_best_of_a_run_without_steps_is_at_its_epoch_and_matched_to_no_checkpoint(
         let _ = writeln!(script, "echo \"{{'eval_loss': {eval}, 'epoch': {epoch}.0}}\"");
     }
     let said = text(&exec(&place(), &[], &script).stderr);
-    let expected =
-        "best eval loss 1.3000 at epoch 6; which checkpoint is of it cannot be told: no steps are written";
+    let expected = "best eval loss 1.3000 at epoch 6; no checkpoint is named for its epoch, as epoch_6.pt would be, \
+                    and the log has no steps";
     assert!(said.contains(expected), "{said}");
 }
 

@@ -360,7 +360,10 @@ fn saved(args: &ExecArgs, place: Option<Place>, begun: SystemTime) -> String {
     });
     nearest.unwrap_or_else(|| match place {
         Some(Place::Step(_)) => "no checkpoint was found".into(),
-        _ => "which checkpoint is of it cannot be told: no steps are written".into(),
+        Some(Place::Epoch(epoch)) => format!(
+            "no checkpoint is named for its epoch, as epoch_{epoch}.pt would be, and the log has no steps"
+        ),
+        None => "which checkpoint is of it cannot be told: no steps are written".into(),
     })
 }
 
